@@ -1,0 +1,38 @@
+# One virtual environment, made on first use and again when its inputs change.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types derived check-derived site
+
+help: ## Show these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,demo]' --constraint constraints.txt
+	@touch $@
+
+demo: $(READY) ## Sync an embedded Confluence site into demo/confluence.duckdb and look into it
+	$(BIN)/python -m tools.demo
+
+test: $(READY) lint types check-derived ## Lint, check types and derived files, run all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types
+	$(BIN)/mypy
+
+derived: $(READY) ## Write every derived file: schemas in the manifest, tables in the documentation
+	$(BIN)/python -m tools.derive
+
+check-derived: $(READY)
+	$(BIN)/python -m tools.derive --check
+
+site: $(READY) ## Serve the embedded Confluence site on http://127.0.0.1:8090
+	$(BIN)/python -m fake_confluence --port 8090

@@ -1,0 +1,134 @@
+"""The console script `source-confluence`: the CDK's entrypoint with messages for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airbyte_cdk.entrypoint import AirbyteEntrypoint
+from airbyte_cdk.exception_handler import assemble_uncaught_exception
+from airbyte_cdk.logger import PRINT_BUFFER
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils import AirbyteTracedException
+from jsonschema import Draft7Validator
+from jsonschema.exceptions import best_match
+
+from source_confluence.source import SourceConfluence
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from airbyte_cdk.models import ConnectorSpecification
+    from jsonschema import ValidationError
+
+LOGGER = logging.getLogger("airbyte")
+
+
+class Entrypoint(AirbyteEntrypoint):
+    """The CDK's entrypoint, which says in a sentence what is wrong with a configuration."""
+
+    @staticmethod
+    def validate_connection(source_spec: ConnectorSpecification, config: Mapping[str, Any]) -> None:
+        """Hold a configuration against the spec.
+
+        Raises:
+            AirbyteTracedException: It does not fit. The CDK's own message would quote the value, which
+                may be a secret, and show a regular expression.
+        """
+        error = best_match(Draft7Validator(source_spec.connectionSpecification).iter_errors(config))
+        if error is not None:
+            raise _config_error(_sentence(error))
+
+
+def run(args: list[str] | None = None) -> None:
+    """Execute one command of the Airbyte protocol: spec, check, discover or read.
+
+    Args:
+        args: The command line without the program's name; that of the process when left out.
+
+    Raises:
+        SystemExit: With 1 after an error, which stands on stdout as an Airbyte message and on stderr as a
+            sentence; with 2 after a command line that makes no sense.
+    """
+    parsed = Entrypoint.parse_args((sys.argv[1:] if args is None else args) or ["--help"])
+    try:
+        with PRINT_BUFFER:
+            for message in Entrypoint(_source(parsed)).run(parsed):
+                print(f"{message}\n", end="")
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence and the platform a trace
+        _report(assemble_uncaught_exception(type(error), error), parsed.command)
+        sys.exit(1)
+
+
+def _source(parsed: argparse.Namespace) -> SourceConfluence:
+    """Build the source from the files that the command line names."""
+    given = vars(parsed)
+    config = _json_file("configuration", given["config"]) if given.get("config") else None
+    if config is not None and not isinstance(config, dict):
+        raise _config_error(f"The configuration in {given['config']} must be a JSON object: {{…}}.")
+    try:
+        catalog = SourceConfluence.read_catalog(given["catalog"]) if _json_file("catalog", given.get("catalog")) is not None else None
+        state = SourceConfluence.read_state(given["state"]) if _json_file("state", given.get("state")) is not None else []
+    except AirbyteTracedException:
+        raise
+    except Exception as error:
+        raise _config_error(
+            f"The catalog or the state is not what Airbyte's protocol asks for ({type(error).__name__}: {error}). "
+            "`discover` prints the streams that a configured catalog can name."
+        ) from error
+    try:
+        return SourceConfluence(catalog, config, state, given.get("config"))
+    except Exception:
+        # Some values stop the CDK while it builds the source, before it holds them against the spec.
+        Entrypoint.validate_connection(SourceConfluence().spec(LOGGER), config or {})
+        raise
+
+
+def _json_file(what: str, path: str | None) -> Any:
+    """Return what the file holds, or None where no file is named."""
+    if path is None:
+        return None
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _config_error(f"The {what} file {path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise _config_error(f"The {what} file {path} does not hold valid JSON: {error}.") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say what a value in the configuration must be, without quoting it."""
+    name = ".".join(str(part) for part in error.absolute_path) or "The configuration"
+    match error.validator:
+        case "required":
+            missing = next(key for key in error.validator_value if key not in error.instance)
+            about = error.schema.get("properties", {}).get(missing, {}).get("description", "")
+            return f"{name} lacks {missing}. {about}".strip()
+        case "pattern":
+            return f"{name} must be {error.schema['pattern_descriptor']}."
+        case "type":
+            return f"{name} must be of type {error.validator_value}."
+        case "enum":
+            return f"{name} must be one of: {', '.join(map(str, error.validator_value))}."
+        case "minimum" | "maximum":
+            return f"{name} must be between {error.schema.get('minimum')} and {error.schema.get('maximum')}."
+        case "minLength":
+            return f"{name} must not be empty."
+        case limit:
+            return f"{name} does not fit the specification ({limit}: {error.validator_value})."
+
+
+def _config_error(message: str) -> AirbyteTracedException:
+    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
+
+
+def _report(error: AirbyteTracedException, command: str) -> None:
+    """Tell the platform on stdout and a person on stderr."""
+    status = error.as_connection_status_message() if command == "check" else None
+    for message in filter(None, [error.as_sanitized_airbyte_message(), status]):
+        print(Entrypoint.airbyte_message_to_string(message))
+    print(f"source-confluence: {error.message or error}", file=sys.stderr)

@@ -1,0 +1,164 @@
+"""Write every file that is derived from another one, or check that each is what it would be.
+
+    python -m tools.derive            writes
+    python -m tools.derive --check    changes nothing, names what differs, exits with 1 if anything does
+
+Derived are: the schemas at the foot of the manifest (from source_confluence/schemas/), the table of streams
+and the entity diagram in docs/ (from the manifest and the contract), and the catalog of the standard tests.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from source_confluence.source import MANIFEST
+from tools.streams import Stream, streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMAS = ROOT / "source_confluence" / "schemas"
+FOOT = "# Generated from schemas/*.json by `make derived`: edit those, not these.\n"
+
+
+def main() -> None:
+    """Write the derived files, or check them."""
+    check = sys.argv[1:] == ["--check"]
+    stale = []
+    for path, text in derived():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.relative_to(ROOT))
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    for stale_path in stale:
+        print(f"{stale_path} {'differs from what it is derived from' if check else 'written'}")
+    if check and stale:
+        sys.exit("Run `make derived` and commit what it writes.")
+
+
+def derived() -> Iterator[tuple[Path, str]]:
+    """Yield each derived file with the text that it must have.
+
+    The manifest comes first: the others are derived from it.
+    """
+    yield MANIFEST, manifest_with_schemas()
+    index = ROOT / "docs" / "index.md"
+    text = between_marks(index.read_text(encoding="utf-8"), "streams", stream_table())
+    yield index, between_marks(text, "entities", entity_diagram())
+    yield ROOT / "integration_tests" / "configured_catalog.json", configured_catalog()
+
+
+def handwritten() -> str:
+    """Return the part of the manifest that people write."""
+    return MANIFEST.read_text(encoding="utf-8").partition(FOOT)[0].rstrip("\n") + "\n"
+
+
+def manifest_with_schemas() -> str:
+    """Return the manifest with the schemas at its foot, one line each."""
+    lines = [
+        f"  {path.stem}: {json.dumps(json.loads(path.read_text(encoding='utf-8')), ensure_ascii=False)}\n"
+        for path in sorted(SCHEMAS.glob("*.json"))
+    ]
+    return f"{handwritten()}\n{FOOT}schemas:\n{''.join(lines)}"
+
+
+def between_marks(text: str, mark: str, content: str) -> str:
+    """Put content between the two marks of that name in a Markdown text."""
+    begin, end = f"<!-- {mark}:begin -->\n", f"<!-- {mark}:end -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise LookupError(f"the text has no marks {begin!r} and {end!r}")
+    return f"{before}{begin}{content}{end}{after}"
+
+
+def stream_table() -> str:
+    """Return the table of all streams in Markdown."""
+    head = ("Stream", "One record is", "Primary key", "Sync", "Requests", "Scopes: classic", "Scopes: granular", "Needs")
+    rows = [head, ("---",) * len(head), *(table_row(stream) for stream in streams())]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def table_row(stream: Stream) -> tuple[str, ...]:
+    """Return the cells of one stream."""
+    operation = stream.operations[0]
+    scopes = {
+        kind: "<br>".join(sorted({f"`{scope}`" for op in stream.operations for scope in op.scopes.get(kind, [])}))
+        for kind in ("classic", "granular")
+    }
+    (address,) = stream_address(stream.name)
+    return (
+        f"[`{stream.name}`]({address})",
+        stream.schema["description"].replace("|", "\\|"),
+        ", ".join(f"`{field}`" for field in stream.key),
+        f"incremental (`{stream.cursor}`)" if stream.cursor else "full",
+        requests(stream),
+        scopes["classic"] or "–",
+        scopes["granular"] or "–",
+        operation.needs or "–",
+    )
+
+
+def stream_address(name: str) -> list[str]:
+    """Return the address of the documentation that stands beside a stream in the manifest."""
+    base = "https://developer.atlassian.com/cloud/confluence/rest/"
+    line = next(line for line in handwritten().splitlines() if line.startswith(f"    {name}:  # "))
+    return [base + line.partition("# ")[2].split(",")[0]]
+
+
+def requests(stream: Stream) -> str:
+    """Say what a stream costs in requests."""
+    pagination = stream.declared["retriever"]["paginator"].get("pagination_strategy", {})
+    size = pagination.get("page_size")
+    more = f", 1 more for each further {size if isinstance(size, int) else 250} records" if size else ""
+    kind = stream.router.get("type")
+    if kind == "ListPartitionRouter":
+        values = stream.router["values"]
+        each = f"each of {', '.join(values)}" if isinstance(values, list) else "each type in `custom_content_types`"
+        return f"1 for {each}{more}"
+    if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
+        return f"1 for the site (with space filters: 1 for each 100 spaces){more}"
+    if kind == "GroupingPartitionRouter":
+        return f"1 for each {stream.router['group_size']} spaces{more}"
+    if kind == "SubstreamPartitionRouter":
+        return f"1 for each record of {', '.join(f'`{parent}`' for parent in stream.parents)}{more}"
+    if stream.cursor == "creationDate":
+        return f"1 for each year since 2004 or the last sync{more}"
+    return f"1 for the site{more}"
+
+
+def entity_diagram() -> str:
+    """Return the streams, their keys and how they refer to each other as a Mermaid diagram."""
+    lines = ["```mermaid", "erDiagram"]
+    for stream in streams():
+        fields = [(field, "PK") for field in stream.key]
+        fields += [(field, "FK") for field, _ in stream.references if field not in stream.key]
+        lines += [f"  {stream.name} {{", *(f"    string {field} {kind}" for field, kind in fields), "  }"]
+    for stream in streams():
+        lines += [f"  {target} ||--o{{ {stream.name} : {field}" for field, target in stream.references]
+    return "\n".join([*lines, "```", ""])
+
+
+def configured_catalog() -> str:
+    """Return a catalog that reads every stream as a whole, for the standard tests."""
+    configured: list[dict[str, Any]] = [
+        {
+            "stream": {
+                "name": stream.name,
+                "json_schema": {},
+                "supported_sync_modes": ["full_refresh", "incremental"] if stream.cursor else ["full_refresh"],
+            },
+            "sync_mode": "full_refresh",
+            "destination_sync_mode": "overwrite",
+        }
+        for stream in streams()
+    ]
+    return json.dumps({"streams": configured}, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What the manifest says of each stream, for the documentation and the tests."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
+
+from fake_confluence.contract import Operation, load_contract
+from source_confluence.source import MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Fields that hold the key of another stream's record. Those of comments depend on the stream's own name.
+REFERENCES = {
+    "spaceId": "space",
+    "pageId": "pages",
+    "blogPostId": "blog_posts",
+    "attachmentId": "attachments",
+    "labelId": "labels",
+    "groupId": "group",
+    "roleId": "space_roles",
+    "accountId": "users",
+    "authorId": "users",
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of the manifest, every reference resolved."""
+
+    name: str
+    declared: dict[str, Any]
+
+    @property
+    def key(self) -> list[str]:
+        """The fields of the primary key."""
+        return list(self.declared["primary_key"])
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of a record."""
+        return dict(self.declared["schema_loader"]["schema"])
+
+    @property
+    def cursor(self) -> str | None:
+        """The cursor field, None where every sync reads everything."""
+        return self.declared.get("incremental_sync", {}).get("cursor_field")
+
+    @property
+    def router(self) -> dict[str, Any]:
+        """The partition router, empty where one chain of requests reads the site."""
+        return dict(self.declared["retriever"].get("partition_router", {}))
+
+    @property
+    def parents(self) -> list[str]:
+        """The streams for whose records this one asks."""
+        inner = self.router.get("underlying_partition_router", self.router)
+        return [config["stream"]["name"] for config in inner.get("parent_stream_configs", [])]
+
+    @property
+    def operations(self) -> list[Operation]:
+        """The operations of the API that the stream calls."""
+        url = self.declared["retriever"]["requester"]["url"]
+        url = url.replace("{{ config['_v2'] }}", "/wiki/api/v2").replace("{{ config['_v1'] }}", "/wiki/rest/api")
+        kinds = [""]
+        if "extra_fields['type']" in url:
+            (config,) = self.router["parent_stream_configs"]
+            kinds = config["stream"]["retriever"]["partition_router"]["values"]
+        found = []
+        for kind in kinds:
+            path = re.sub(r"\{\{[^}]*\}\}", "1", url.replace("{{ stream_slice.extra_fields['type'] }}", kind))
+            operation, _ = load_contract().find(path)
+            if not isinstance(operation, Operation):
+                raise LookupError(f"{self.name} calls {path}, which contract.yaml does not declare")
+            found.append(operation)
+        return found
+
+    @property
+    def references(self) -> Iterator[tuple[str, str]]:
+        """The fields that name records of other streams, with those streams."""
+        for field in self.schema["properties"]:
+            target = REFERENCES.get(field)
+            if field in ("commentId", "parentCommentId"):
+                target = "footer_comments" if self.name.startswith("footer") else "inline_comments"
+            if target and target != self.name and [field] != self.key:
+                yield field, target
+
+
+def streams() -> list[Stream]:
+    """Return the streams in the order of the manifest."""
+    manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    resolved = ManifestReferenceResolver().preprocess_manifest(manifest)
+    return [Stream(declared["name"], declared) for declared in resolved["streams"]]
