@@ -1,0 +1,713 @@
+"""Answer a request from the contract and the data of a site, in Confluence's own shapes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+
+import orjson
+
+from fake_confluence.contract import Contract, Operation, Parameter
+from fake_confluence.site import Condition, Key, Record, Site, milliseconds, sort_key
+
+
+@dataclass
+class Answer:
+    """What goes back: a status, a body and headers besides the usual ones."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Refusal(Exception):
+    """A request that Confluence refuses.
+
+    Args:
+        status: The HTTP status.
+        title: What is wrong, the way v2 and v1 say it.
+        detail: More of it; v2 alone has a place for that.
+    """
+
+    def __init__(self, status: int, title: str, detail: str | None = None) -> None:
+        super().__init__(title)
+        self.status, self.title, self.detail = status, title, detail
+
+
+@dataclass
+class Call:
+    """A request that was understood: the operation, its parameters, and where it came in."""
+
+    site: Site
+    contract: Contract
+    operation: Operation
+    path: str
+    path_values: dict[str, str]
+    query: list[tuple[str, str]]
+    values: dict[str, list[str]]
+    base: str
+    max_page: int
+
+    def one(self, name: str, default: str = "") -> str:
+        """Return the value of a parameter that has one."""
+        return self.values.get(name, [default])[0]
+
+    def flag(self, name: str) -> bool:
+        """Tell whether a boolean parameter is true."""
+        return self.one(name) == "true"
+
+
+def respond(
+    site: Site, contract: Contract, path: str, query: str, base: str, max_page: int = 0
+) -> Answer:
+    """Answer a GET request of someone who may read everything.
+
+    Args:
+        path: The path without the query, beginning with /wiki.
+        base: The address of the site, without /wiki.
+        max_page: No page holds more than this, whatever was asked for; 0 for no such cap.
+    """
+    operation, path_values = contract.find(path)
+    v2 = path.startswith("/wiki/api/v2")
+    try:
+        if operation is None:
+            raise Refusal(404, "Not Found")
+        if isinstance(operation, str):
+            return _gone()
+        pairs = parse_qsl(query, keep_blank_values=True)
+        values = _understand(operation, pairs)
+        call = Call(site, contract, operation, path, path_values, pairs, values, base, max_page)
+        return _PAGING[operation.paging](call)
+    except Refusal as refusal:
+        return refuse(v2, refusal.status, refusal.title, refusal.detail)
+
+
+def refuse(v2: bool, status: int, title: str, detail: str | None = None) -> Answer:
+    """Shape an error as v2 or as v1 does."""
+    if v2:
+        code = _CODES.get(status, "ERROR")
+        error = {"status": status, "code": code, "title": title, "detail": detail}
+        return Answer(status, orjson.dumps({"errors": [error]}))
+    if status == 404:
+        data = {
+            "authorized": False,
+            "valid": False,
+            "errors": [{"message": {"translation": title, "args": []}}],
+            "successful": False,
+        }
+        name = "NotFoundException"
+    else:
+        data = {"authorized": True, "valid": False, "errors": [], "successful": False}
+        name = {400: "BadRequestException", 403: "PermissionException"}.get(status, "Exception")
+    message = f"com.atlassian.confluence.api.service.exceptions.api.{name}: {title}"
+    return Answer(status, orjson.dumps({"statusCode": status, "data": data, "message": message}))
+
+
+_CODES = {
+    400: "INVALID_REQUEST_PARAMETER",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+}
+
+
+def _gone() -> Answer:
+    data = {"authorized": True, "valid": True, "errors": [], "successful": True}
+    message = (
+        "com.atlassian.confluence.api.service.exceptions.GoneException: "
+        "This deprecated endpoint has been removed."
+    )
+    return Answer(410, orjson.dumps({"statusCode": 410, "data": data, "message": message}))
+
+
+# What was asked
+
+
+def _understand(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """Check the query against the contract and return the values of each parameter."""
+    values: dict[str, list[str]] = {}
+    for name, text in pairs:
+        parameter = operation.parameters.get(name)
+        if parameter is None:
+            # v1 says next=true in the links that it gives, without declaring it everywhere.
+            if name == "next" and operation.api == "v1":
+                continue
+            raise Refusal(400, f"The parameter '{name}' is not declared for {operation.path}")
+        found = [part for part in text.split(",") if part] if parameter.many else [text]
+        if name in values and not parameter.many:
+            raise Refusal(400, f"The parameter '{name}' was given more than once")
+        values.setdefault(name, []).extend(found)
+    for parameter in operation.parameters.values():
+        _check(parameter, values.get(parameter.name))
+    return values
+
+
+def _check(parameter: Parameter, given: list[str] | None) -> None:
+    if given is None:
+        if parameter.required:
+            raise Refusal(400, f"The parameter '{parameter.name}' is required")
+        return
+    for text in given:
+        right = text in parameter.values if parameter.values else True
+        if parameter.kind == "integer":
+            right = re.fullmatch(r"-?\d+", text) is not None
+        elif parameter.kind == "boolean":
+            right = text in ("true", "false")
+        if not right:
+            wanted = ", ".join(parameter.values) or parameter.kind
+            raise Refusal(
+                400,
+                f"Provided value for '{parameter.name}' is not the correct type. "
+                f"Expected type is {wanted}.",
+                f"'{text}' was given.",
+            )
+    if parameter.max_items and len(given) > parameter.max_items:
+        raise Refusal(
+            400, f"'{parameter.name}' takes {parameter.max_items} values, not {len(given)}"
+        )
+
+
+def _page_size(call: Call) -> int:
+    operation = call.operation
+    text = call.one("limit", str(operation.limit_default))
+    if not text.isdigit() or int(text) < 1:
+        raise Refusal(400, f"Provided value for 'limit' must be at least 1, not '{text}'")
+    if int(text) > operation.limit_max and operation.limit_over == "refuse":
+        raise Refusal(
+            400, f"Provided value for 'limit' is above the maximum of {operation.limit_max}"
+        )
+    return min(int(text), operation.limit_max)
+
+
+def _capped(call: Call, size: int) -> int:
+    return min(size, call.max_page) if call.max_page else size
+
+
+def _conditions(call: Call) -> list[Condition]:
+    """Gather what a record must fulfil to be in the answer; the most telling come first."""
+    operation = call.operation
+    found = [
+        Condition(name, (call.path_values[source],)) for name, source in operation.where.items()
+    ]
+    for parameter in operation.parameters.values():
+        if not parameter.field:
+            continue
+        given = call.values.get(parameter.name)
+        if parameter.compare in ("from", "to"):
+            if given:
+                moment = _moment(parameter.name, given[0])
+                found.append(Condition(parameter.field, (moment,), parameter.compare))
+        elif given:
+            # Every page has one of a few states, so that an index over them narrows nothing.
+            chosen = not parameter.values
+            found.append(Condition(parameter.field, tuple(given), parameter.compare, chosen))
+        elif parameter.default:
+            found.append(Condition(parameter.field, parameter.default, chosen=False))
+    for name, wanted in operation.only.items():
+        found.append(Condition(name, wanted, chosen=False))
+    return found
+
+
+def _moment(name: str, text: str) -> int:
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    try:
+        return milliseconds(text)
+    except ValueError:
+        raise Refusal(400, f"Provided value for '{name}' is not a time: '{text}'") from None
+
+
+def _require_parent(call: Call) -> None:
+    operation = call.operation
+    if not operation.parents:
+        return
+    wanted = next(iter(call.path_values.values()))
+    parents = operation.parents
+    if not any(call.site.find(name, operation.parent_field, wanted) for name in parents):
+        raise _missing(call, parents[0], wanted)
+
+
+def _missing(call: Call, collection: str, wanted: str) -> Refusal:
+    noun = call.contract.collections.get(collection, {}).get("noun", "content")
+    if call.operation.api == "v2":
+        return Refusal(404, f"Cannot find a {noun} with id [{wanted}]")
+    if noun in ("page", "blog post", "content"):
+        return Refusal(404, f"No content with id <ContentId{{id={wanted}}}> can be found")
+    return Refusal(404, f"No {noun} with {call.operation.parent_field} {wanted} can be found")
+
+
+# Paging
+
+
+def _cursor_list(call: Call) -> Answer:
+    """Answer a v2 list: a keyset cursor, which stands where it stands when records move."""
+    _require_parent(call)
+    operation = call.operation
+    order = call.one("sort", operation.default_sort)
+    name = order.lstrip("-")
+    by = operation.sort.get(name, "id")
+    ordering = call.site.ordering(operation.collections[0], _conditions(call), by)
+    after = _read_cursor(call.one("cursor"), name) if "cursor" in call.values else None
+    size = _page_size(call)
+    records, more = ordering.page(
+        _capped(call, size), after=after, descending=order.startswith("-")
+    )
+    links = {"base": f"{call.base}/wiki"}
+    headers = {}
+    if more:
+        links = {"next": _v2_next(call, records[-1], name, by, size), **links}
+    if operation.link_header:
+        known = [f'<{address}>; rel="{rel}"' for rel, address in links.items()]
+        headers["Link"] = ", ".join(known)
+    results = [_render(call, record) for record in records]
+    return Answer(200, orjson.dumps({"results": results, "_links": links}), headers)
+
+
+def _v2_next(call: Call, last: Record, order: str, by: str, size: int) -> str:
+    """Write the next link as it is on the wire.
+
+    The padding of the cursor is not escaped, the cursor is not the last parameter, and neither
+    the order nor the body format is carried on: whoever follows must ask for them again.
+    """
+    value, own = sort_key(last, by)
+    cursor = {"id": str(own), "contentOrder": order, "contentOrderValue": value}
+    packed = base64.b64encode(json.dumps(cursor, separators=(",", ":")).encode()).decode()
+    dropped = ("cursor", "limit", "sort", "body-format")
+    kept = [(name, text) for name, text in call.query if name not in dropped]
+    rest = urlencode([*kept, ("limit", str(size))], safe=",")
+    return f"{call.path}?cursor={packed}&{rest}"
+
+
+def _read_cursor(text: str, order: str) -> Key:
+    try:
+        cursor = json.loads(base64.b64decode(text.replace(" ", "+"), validate=True))
+        own = cursor["id"]
+        if cursor["contentOrder"] != order:
+            raise ValueError(order)
+        return cursor["contentOrderValue"], int(own) if own.isdigit() else own
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        raise Refusal(
+            400,
+            "Provided value for 'cursor' is not the correct type. Expected type is Cursor.",
+            "The provided cursor was not valid. You can get a new valid cursor by making the "
+            "original pagination request again.",
+        ) from None
+
+
+def _offset_list(call: Call) -> Answer:
+    """Answer a v1 list: start and limit, and a next link relative to /wiki."""
+    _require_parent(call)
+    operation = call.operation
+    if operation.shape == "search_user":
+        _read_cql(call.one("cql"), ("user",))
+    size = _capped(call, _page_size(call))
+    start = _start(call)
+    records = _in_order(call)
+    page = records[start : start + size]
+    results = [_render(call, record) for record in page]
+    body = {"results": results, "start": start, "limit": size, "size": len(results)}
+    if operation.shape == "search_user":
+        body |= _search_totals(call, len(records))
+    if call.flag("shouldReturnTotalSize"):
+        body["totalSize"] = len(records)
+    more = start + size < len(records)
+    body["_links"] = _v1_links(call, size, start + size if more else None)
+    return Answer(200, orjson.dumps(body))
+
+
+def _in_order(call: Call) -> list[Record]:
+    operation, conditions = call.operation, _conditions(call)
+    if not operation.default_sort:
+        return call.site.select(operation.collections, conditions)
+    by = operation.default_sort.lstrip("-")
+    ordered = call.site.ordering(operation.collections[0], conditions, by).records
+    return ordered[::-1] if operation.default_sort.startswith("-") else ordered
+
+
+def _start(call: Call) -> int:
+    text = call.one("start", "0")
+    if not text.isdigit():
+        raise Refusal(400, f"Provided value for 'start' must not be negative: '{text}'")
+    return int(text)
+
+
+def _v1_links(call: Call, size: int, start: int | None, cursor: str = "") -> dict[str, str]:
+    own = call.path.removeprefix("/wiki")
+    dropped = ("start", "limit", "next", "cursor")
+    kept = [(name, text) for name, text in call.query if name not in dropped]
+    asked = f"?{urlencode(kept)}" if kept else ""
+    links = {
+        "base": f"{call.base}/wiki",
+        "context": "/wiki",
+        "self": f"{call.base}/wiki{own}{asked}",
+    }
+    if start is not None:
+        cursors = [("cursor", cursor)] if cursor else []
+        more = urlencode([*cursors, *kept, ("limit", str(size)), ("start", str(start))])
+        links["next"] = f"{own}?next=true&{more}"
+    return links
+
+
+def _search(call: Call) -> Answer:
+    """Answer a CQL search: by cursor alone, with short pages, and now and then an empty last one.
+
+    A page may hold fewer results than its limit long before the end, and `start` is not looked
+    at, as on the wire.
+    """
+    kind, keys = _read_cql(call.one("cql"), ("folder", "whiteboard", "database", "embed"))
+    found = [r for r in call.site.find("tree_items", "type", kind) if _searched(call, r, keys)]
+    found.sort(key=lambda record: sort_key(record, "id"))
+    limit = _page_size(call)
+    begin, number = _read_search_cursor(call.one("cursor")) if "cursor" in call.values else (0, 0)
+    size = max(1, _capped(call, limit) - number % 3)
+    page = found[begin : begin + size]
+    end = begin + len(page)
+    # The index does not know that nothing follows a page that came out full.
+    full_end = end == len(found) and len(page) == size and end % 2 == 0
+    more = end < len(found) or full_end
+    packed = base64.b64encode(f">?{end},{number + 1}".encode()).decode()
+    body = {
+        "results": [_render(call, record) for record in page],
+        "start": begin,
+        "limit": limit,
+        "size": len(page),
+        **_search_totals(call, len(found)),
+        "_links": _v1_links(call, limit, end if more else None, f"_sa_{packed}"),
+    }
+    return Answer(200, orjson.dumps(body))
+
+
+def _search_totals(call: Call, total: int) -> Record:
+    return {
+        "totalSize": total,
+        "cqlQuery": call.one("cql"),
+        "searchDuration": 12,
+        "archivedResultCount": 0,
+    }
+
+
+def _searched(call: Call, record: Record, keys: list[str]) -> bool:
+    """Tell whether a search for content looks into the space of a record."""
+    spaces = call.site.find("spaces", "id", record["spaceId"])
+    archived = any(space["status"] == "archived" for space in spaces)
+    if archived and not call.flag("includeArchivedSpaces"):
+        return False
+    if not archived and call.flag("excludeCurrentSpaces"):
+        return False
+    return record["status"] == "current" and (not keys or _space_key(call, record) in keys)
+
+
+_CQL = re.compile(
+    r"type\s*=\s*\"?(\w+)\"?(?:\s+and\s+space\s+in\s*\(((?:\s*\"[^\"]*\"\s*,?)+)\))?", re.I
+)
+
+
+def _read_cql(text: str, kinds: tuple[str, ...]) -> tuple[str, list[str]]:
+    """Read the little CQL that we know: a type, and the keys of the spaces to look in."""
+    found = _CQL.fullmatch(text.strip())
+    if found is None or found[1].lower() not in kinds:
+        raise Refusal(400, f"Could not parse cql : {text}")
+    return found[1].lower(), re.findall(r'"([^"]*)"', found[2] or "")
+
+
+def _read_search_cursor(text: str) -> tuple[int, int]:
+    try:
+        packed = base64.b64decode(text.removeprefix("_sa_"), validate=True).decode()
+        begin, number = packed.removeprefix(">?").split(",")
+        return int(begin), int(number)
+    except (ValueError, binascii.Error):
+        raise Refusal(400, f"Invalid cursor: {text}") from None
+
+
+def _principals(call: Call) -> Answer:
+    """Answer the restrictions of a content: start and limit go through users and groups."""
+    _require_parent(call)
+    content_id = call.path_values["id"]
+    size, start = _capped(call, _page_size(call)), _start(call)
+    kept = {
+        r["operation"]: r
+        for r in call.site.select(
+            call.operation.collections, [Condition("_contentId", (content_id,))]
+        )
+    }
+    results, more = [], False
+    for operation in ("read", "update"):
+        restriction = kept.get(operation, {})
+        users, groups = restriction.get("_users", []), restriction.get("_groups", [])
+        more = more or max(len(users), len(groups)) > start + size
+        results.append(
+            {
+                "operation": operation,
+                "restrictions": {
+                    "user": _principal_page(call, "users", "accountId", users, start, size),
+                    "group": _principal_page(call, "groups", "id", groups, start, size),
+                    "_expandable": {},
+                },
+                **_restricted_content(call, content_id),
+                "_links": {"self": f"{call.base}{call.path}/byOperation/{operation}"},
+            }
+        )
+    body = {
+        "results": results,
+        "start": start,
+        "limit": size,
+        "size": len(results),
+        "restrictionsHash": f"{len(kept)}-{content_id}" if kept else "",
+        "_links": _v1_links(call, size, start + size if more else None),
+    }
+    return Answer(200, orjson.dumps(body))
+
+
+def _principal_page(
+    call: Call, collection: str, key: str, ids: list[str], start: int, size: int
+) -> Record:
+    found = [call.site.find(collection, key, each) for each in ids[start : start + size]]
+    return {
+        "results": [public(records[0]) for records in found if records],
+        "start": start,
+        "limit": size,
+        "size": len(found),
+        "totalSize": len(ids),
+    }
+
+
+def _restricted_content(call: Call, content_id: str) -> Record:
+    if "content" not in call.values.get("expand", []):
+        return {"_expandable": {"content": f"/rest/api/content/{content_id}"}}
+    found = call.site.select(("pages", "blog_posts"), [Condition("id", (content_id,))])[0]
+    kind = "page" if "parentId" in found else "blogpost"
+    return {"content": v1_content(call, found, kind), "_expandable": {}}
+
+
+def _object(call: Call) -> Answer:
+    """Answer with one record."""
+    found = call.site.select(call.operation.collections, _conditions(call))
+    wanted = next(iter(call.path_values.values()), "")
+    if not found:
+        raise _missing(call, call.operation.collections[0], wanted)
+    asked = call.values.get("status")
+    if asked and found[0]["status"] not in asked:
+        states = ", ".join(asked)
+        raise Refusal(404, f"No content found with id : {wanted} and status [{states}]")
+    return Answer(200, orjson.dumps(_render(call, found[0])))
+
+
+def _array(call: Call) -> Answer:
+    """Answer with all records in a bare list."""
+    found = call.site.select(call.operation.collections, _conditions(call))
+    return Answer(200, orjson.dumps([_render(call, record) for record in found]))
+
+
+_PAGING: dict[str, Callable[[Call], Answer]] = {
+    "cursor": _cursor_list,
+    "offset": _offset_list,
+    "search": _search,
+    "principals": _principals,
+    "object": _object,
+    "array": _array,
+}
+
+
+# Records as they are answered
+
+
+def public(record: Record) -> Record:
+    """Return a record without what is for the server alone."""
+    return {
+        name: value
+        for name, value in record.items()
+        if name[0] != "_" or name in ("_links", "_expandable")
+    }
+
+
+def _render(call: Call, record: Record) -> Record:
+    """Return a record as the operation answers it: links, body and what was asked besides."""
+    operation = call.operation
+    shown = public(record)
+    links = call.contract.collections.get(operation.collections[0], {}).get("links")
+    if links and not operation.shape:
+        shown["_links"] = _page_links(call, record, links)
+    if operation.body_formats:
+        _put_body(call, record, shown)
+    if operation.paging == "object" and operation.api == "v2":
+        _put_included(call, record, shown)
+        shown["_links"] = {**shown.get("_links", {}), "base": f"{call.base}/wiki"}
+    if operation.shape:
+        return _SHAPES[operation.shape](call, record, shown)
+    return shown
+
+
+def _page_links(call: Call, record: Record, links: dict[str, str]) -> Record:
+    tiny = base64.urlsafe_b64encode(int(record["id"]).to_bytes(8, "little")).decode()
+    words = {
+        "id": record["id"],
+        "space": _space_key(call, record),
+        "title": quote_plus(record["title"]),
+        "tiny": tiny.rstrip("=").rstrip("A"),
+    }
+    return {name: link.format_map(words) for name, link in links.items()}
+
+
+def _space_key(call: Call, record: Record) -> str:
+    found = call.site.find("spaces", "id", record.get("spaceId"))
+    return found[0]["key"] if found else ""
+
+
+def _put_body(call: Call, record: Record, shown: Record) -> None:
+    body = record.get("_body", {})
+    wanted = call.one("body-format")
+    answered: Record | None = {}
+    if body is None:
+        answered = None
+    elif wanted and body:
+        answered = {wanted: {"representation": wanted, "value": body_value(body, wanted)}}
+    where = call.operation.body_in
+    if where:
+        shown[where] = {**shown[where], "body": answered}
+    else:
+        shown["body"] = answered
+
+
+def body_value(body: dict[str, str], representation: str) -> str:
+    """Return a body in a representation, made from its storage where it is not kept."""
+    if representation in body:
+        return body[representation]
+    storage = body.get("storage", "")
+    if representation == "styled_view":
+        style = "<style>body{font-family:sans-serif}</style>"
+        return f"<!DOCTYPE html><html><head>{style}</head><body>{storage}</body></html>"
+    return storage
+
+
+def _put_included(call: Call, record: Record, shown: Record) -> None:
+    """Add to a single object the parts that include-… flags ask for."""
+    for parameter in call.operation.parameters.values():
+        said = parameter.include
+        if not said or not call.flag(parameter.name):
+            continue
+        if "flag" in said:
+            shown[said["as"]] = bool(record.get(said["flag"]))
+            continue
+        if "ids" in said:
+            ids = record.get(said["ids"], [])
+            found = [r for each in ids for r in call.site.find(said["collection"], "id", each)]
+        elif "where" in said:
+            found = call.site.find(said["collection"], said["where"], record["id"])
+        else:
+            found = record.get(said["field"], _OPERATIONS)
+        own = call.path.removeprefix("/wiki")
+        shown[said["as"]] = {
+            "results": [public(each) for each in found],
+            "meta": {"hasMore": False, "cursor": ""},
+            "_links": {"self": f"{own}/{said['as']}"},
+        }
+
+
+_OPERATIONS = [
+    {"operation": operation, "targetType": "page"} for operation in ("read", "update", "delete")
+]
+
+
+def _space(call: Call, record: Record, shown: Record) -> Record:
+    """Hide the icon and the description of a space unless they were asked for."""
+    wanted = call.one("description-format")
+    text = record.get("_description")
+    shown["description"] = None
+    if wanted and text is not None:
+        shown["description"] = {wanted: {"representation": wanted, "value": text}}
+    shown["icon"] = record.get("_icon") if call.flag("include-icon") else None
+    return shown
+
+
+def _search_content(call: Call, record: Record, shown: Record) -> Record:
+    content = v1_content(call, record, record["type"])
+    key = _space_key(call, record)
+    spaces = call.site.find("spaces", "id", record["spaceId"])
+    return {
+        "content": content,
+        "title": record["title"],
+        "excerpt": "",
+        "url": content["_links"]["webui"],
+        "resultGlobalContainer": {
+            "title": spaces[0]["name"] if spaces else "",
+            "displayUrl": f"/spaces/{key}",
+        },
+        "breadcrumbs": [],
+        "entityType": "content",
+        "iconCssClass": f"aui-icon content-type-{record['type']}",
+        "lastModified": record["version"]["createdAt"],
+        "friendlyLastModified": record["version"]["createdAt"][:10],
+        "score": 0.0,
+    }
+
+
+def v1_content(call: Call, record: Record, kind: str) -> Record:
+    """Return a record the way v1 describes content; `_content` of a record adds to it."""
+    content_id = record["id"]
+    ari = f"ari:cloud:confluence:{call.site.cloud_id}:{kind}/{content_id}"
+    base = f"{call.base}/wiki"
+    webui = f"/spaces/{_space_key(call, record)}/{kind}/{content_id}"
+    return {
+        "id": content_id,
+        "type": kind,
+        "ari": ari,
+        "base64EncodedAri": base64.b64encode(ari.encode()).decode(),
+        "status": record["status"],
+        "title": record["title"],
+        "macroRenderedOutput": {},
+        "extensions": {"position": record.get("position")},
+        **record.get("_content", {}),
+        "_expandable": {
+            "container": f"/rest/api/space/{_space_key(call, record)}",
+            "history": f"/rest/api/content/{content_id}/history",
+            "version": "",
+        },
+        "_links": {"webui": webui, "self": f"{base}/rest/api/content/{content_id}"},
+    }
+
+
+def _search_user(call: Call, record: Record, shown: Record) -> Record:
+    return {
+        "user": shown,
+        "title": record.get("displayName") or "",
+        "excerpt": "",
+        "url": f"/people/{quote(record['accountId'])}",
+        "breadcrumbs": [],
+        "entityType": "user",
+        "iconCssClass": "aui-icon content-type-profile",
+        "lastModified": "2026-01-05T08:00:00.000Z",
+        "score": 0.0,
+    }
+
+
+def _template(call: Call, record: Record, shown: Record) -> Record:
+    """Show the body of a template only when it was asked for."""
+    expanded = call.values.get("expand", [])
+    if "body" in expanded or "body.storage" in expanded:
+        storage = {"value": record["_body"]["storage"], "representation": "storage"}
+        return {**shown, "body": {"storage": storage}, "_expandable": {}}
+    return {**shown, "_expandable": {"body": ""}}
+
+
+def _views(call: Call, record: Record, shown: Record) -> Record:
+    return {"id": int(record["id"]), "count": record.get("_views", 0)}
+
+
+def _viewers(call: Call, record: Record, shown: Record) -> Record:
+    return {"id": int(record["id"]), "count": record.get("_viewers", 0)}
+
+
+_SHAPES: dict[str, Callable[[Call, Record, Record], Record]] = {
+    "space": _space,
+    "search_content": _search_content,
+    "search_user": _search_user,
+    "template": _template,
+    "views": _views,
+    "viewers": _viewers,
+}

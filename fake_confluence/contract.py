@@ -1,0 +1,183 @@
+"""Read contract.yaml, and find the operation that a path names."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_FILE = Path(__file__).with_name("contract.yaml")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A query parameter of an operation.
+
+    Attributes:
+        kind: "integer", "string" or "boolean".
+        values: The allowed values; empty when any will do.
+        many: Whether several may be given, comma-separated or repeated.
+        max_items: How many at most; 0 when the document does not say.
+        field: The item field that it filters by; empty when it filters nothing.
+        compare: "equal", "from", "to" or "contains".
+        default: What the field must be when the parameter is absent; empty for anything.
+        include: What a true flag adds to a single object.
+    """
+
+    name: str
+    kind: str = "string"
+    values: tuple[str, ...] = ()
+    many: bool = False
+    max_items: int = 0
+    required: bool = False
+    field: str = ""
+    compare: str = "equal"
+    default: tuple[str, ...] = ()
+    include: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One GET operation, as contract.yaml describes it."""
+
+    path: str
+    api: str
+    collections: tuple[str, ...]
+    paging: str
+    parameters: dict[str, Parameter]
+    limit_default: int = 0
+    limit_max: int = 0
+    limit_over: str = "refuse"
+    sort: dict[str, str] = dataclasses.field(default_factory=dict)
+    default_sort: str = ""
+    body_formats: tuple[str, ...] = ()
+    body_in: str = ""
+    where: dict[str, str] = dataclasses.field(default_factory=dict)
+    only: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    parents: tuple[str, ...] = ()
+    parent_field: str = "id"
+    shape: str = ""
+    link_header: bool = True
+    scopes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """All operations by path template, and what is said of each collection."""
+
+    operations: dict[str, Operation]
+    collections: dict[str, dict[str, Any]]
+    gone: tuple[str, ...]
+    _routes: dict[str, Any]
+
+    def find(self, path: str) -> tuple[Operation | str | None, dict[str, str]]:
+        """Find what a path names, with the values of its path parameters.
+
+        Returns:
+            The operation, the template of a removed path, or None.
+        """
+        node, values = self._routes, []
+        for segment in path.strip("/").split("/"):
+            if segment in node:
+                node = node[segment]
+            elif "{}" in node and segment:
+                node = node["{}"]
+                values.append(segment)
+            else:
+                return None, {}
+        end = node.get("")
+        if end is None:
+            return None, {}
+        template = end if isinstance(end, str) else end.path
+        names = [part[1:-1] for part in template.split("/") if part.startswith("{")]
+        return end, dict(zip(names, values, strict=True))
+
+
+@lru_cache(maxsize=1)
+def load_contract() -> Contract:
+    """Load contract.yaml; the same object every time."""
+    document = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    operations = {
+        path: _operation(api, path, block)
+        for api in ("v2", "v1")
+        for path, block in document[api].items()
+    }
+    routes: dict[str, Any] = {}
+    ends: dict[str, Operation | str] = {path: path for path in document["gone"]}
+    ends.update(operations)
+    for path, end in ends.items():
+        node = routes
+        for segment in path.strip("/").split("/"):
+            node = node.setdefault("{}" if segment.startswith("{") else segment, {})
+        node[""] = end
+    return Contract(operations, document["collections"], tuple(document["gone"]), routes)
+
+
+def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
+    limit, parent = block.get("limit", {}), block.get("parent", {})
+    paging = block.get("paging", "cursor")
+    return Operation(
+        path=path,
+        api=api,
+        collections=_strings(block["collection"]),
+        paging=paging,
+        parameters=_parameters(block, paging),
+        limit_default=limit.get("default", 0),
+        limit_max=limit.get("max", 0),
+        limit_over=limit.get("over", ""),
+        sort=block.get("sort", {}),
+        default_sort=block.get("default-sort", "id" if paging == "cursor" else ""),
+        body_formats=tuple(block.get("body-format", ())),
+        body_in=block.get("body-in", ""),
+        where=block.get("where", {}),
+        only={name: _strings(value) for name, value in block.get("only", {}).items()},
+        parents=_strings(parent.get("collection", ())),
+        parent_field=parent.get("field", "id"),
+        shape=block.get("shape", ""),
+        link_header=block.get("link-header", True),
+        scopes=block["scopes"],
+        needs=block.get("needs", ""),
+    )
+
+
+def _parameters(block: dict[str, Any], paging: str) -> dict[str, Parameter]:
+    """Gather the parameters of an operation, those of its paging included."""
+    found = [_parameter(name, said) for name, said in block.get("parameters", {}).items()]
+    if "limit" in block:
+        kind = block["limit"].get("type", "integer")
+        found.append(Parameter("limit", kind))
+        if paging != "cursor":
+            found.append(Parameter("start", kind))
+    if paging in ("cursor", "search"):
+        found.append(Parameter("cursor"))
+    if "sort" in block:
+        orders = tuple(sign + name for name in block["sort"] for sign in ("", "-"))
+        found.append(Parameter("sort", values=orders))
+    if "body-format" in block:
+        found.append(Parameter("body-format", values=tuple(block["body-format"])))
+    return {parameter.name: parameter for parameter in found}
+
+
+def _parameter(name: str, said: dict[str, Any]) -> Parameter:
+    kind = said.get("each", said.get("type"))
+    return Parameter(
+        name=name,
+        kind=kind if isinstance(kind, str) else "string",
+        values=() if isinstance(kind, str) else tuple(kind),
+        many="each" in said,
+        max_items=said.get("max", 0),
+        required=said.get("required", False),
+        field=said.get("field", ""),
+        compare=said.get("compare", "equal"),
+        default=tuple(said.get("default", ())),
+        include=said.get("include", {}),
+    )
+
+
+def _strings(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

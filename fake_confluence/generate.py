@@ -1,0 +1,282 @@
+"""Make a site of any size, quickly, with nothing in it but what was asked for."""
+
+from __future__ import annotations
+
+import gc
+from datetime import datetime, timedelta, timezone
+
+from fake_confluence.site import Record, Site, format_time
+
+_BEGIN = datetime(2021, 1, 4, 8, 0, tzinfo=timezone.utc)
+_END = datetime(2026, 6, 30, 12, 0, tzinfo=timezone.utc)
+_SPACE, _PAGE, _POST = 1_000, 1_000_000, 50_000_000
+_COMMENT, _LABEL = 70_000_000, 90_000_000
+
+
+def generate(
+    *,
+    pages: int = 1_000,
+    spaces: int = 10,
+    blog_posts: int = 0,
+    groups: int = 0,
+    users: int = 10,
+    audit_events: int = 0,
+    labels: int = 0,
+    comments: int = 0,
+    versions_per_page: int = 0,
+    body_bytes: int = 1_000,
+    skew: float = 0.0,
+) -> Site:
+    """Make a site; the same numbers give the same site.
+
+    Pages are edited in an order of their own, spread evenly from 2021 to mid-2026. Ids rise
+    with the order of making: page n (from 0) has the id 1000000 + n.
+
+    Args:
+        labels: Labels; page n has the label n modulo this.
+        comments: Footer comments, one a page in turn.
+        versions_per_page: Versions that each page has; 0 for a history of nothing.
+        body_bytes: The size of the one body that all pages and posts share.
+        skew: The part of the pages (0 to 1) that is in the first space; the rest is spread
+            evenly.
+    """
+    gc.disable()  # Hundreds of thousands of new objects, none of them garbage.
+    try:
+        people = [_account(n) for n in range(max(1, users))]
+        body = _body(body_bytes)
+        site = Site(
+            {
+                "users": [_user(n, groups) for n in range(users)],
+                "spaces": [_space(n, people) for n in range(spaces)],
+                "pages": _pages(pages, spaces, people, body, labels, versions_per_page, skew),
+                "blog_posts": _blog_posts(blog_posts, spaces, people, body),
+                "groups": [_group(n) for n in range(groups)],
+                "audit": [_event(n, audit_events, people) for n in range(audit_events)],
+                "labels": [_label(n) for n in range(labels)],
+                "footer_comments": [_comment(n, pages, people) for n in range(comments)],
+            },
+            now=format_time(_END),
+        )
+        if versions_per_page:
+            site.collections["page_versions"] = _versions(site, versions_per_page, body)
+        return site
+    finally:
+        gc.enable()
+
+
+def _account(n: int) -> str:
+    return f"712020:{n:08x}-0000-4000-8000-{n:012x}"
+
+
+def _times(count: int) -> list[str]:
+    """Return so many times from begin to end, some of them without milliseconds."""
+    step = (_END - _BEGIN) / max(1, count)
+    made = []
+    for n in range(count):
+        text = (_BEGIN + n * step).isoformat(timespec="milliseconds")
+        made.append((text[:19] if n % 3 == 0 else text[:23]) + "Z")
+    return made
+
+
+def _body(size: int) -> dict[str, str]:
+    text = ("The quick notes of a generated page. " * (size // 37 + 1))[: max(0, size - 7)]
+    adf = (
+        '{"type":"doc","version":1,"content":[{"type":"paragraph","content":'
+        f'[{{"type":"text","text":"{text}"}}]}}]}}'
+    )
+    return {"storage": f"<p>{text}</p>", "atlas_doc_format": adf}
+
+
+def _space(n: int, people: list[str]) -> Record:
+    key = f"S{n}"
+    return {
+        "id": str(_SPACE + n),
+        "key": key,
+        "name": f"Space {n}",
+        "type": "global",
+        "status": "current",
+        "authorId": people[n % len(people)],
+        "spaceOwnerId": people[n % len(people)],
+        "currentActiveAlias": key,
+        "createdAt": "2021-01-04T08:00:00.000Z",
+        "homepageId": None,
+        "_description": f"Generated space {n}",
+        "_icon": None,
+        "_links": {"webui": f"/spaces/{key}"},
+    }
+
+
+def _pages(
+    count: int,
+    spaces: int,
+    people: list[str],
+    body: dict[str, str],
+    labels: int,
+    versions: int,
+    skew: float,
+) -> list[Record]:
+    times = _times(count)
+    space_ids = [str(_SPACE + n) for n in range(max(1, spaces))]
+    label_ids = [[str(_LABEL + n)] for n in range(labels)]
+    crowded = int(count * skew)
+    made = []
+    for n in range(count):
+        # A stride coprime to most counts: the order of edits is not the order of ids.
+        edited = times[max(n, (n * 7919) % count)]
+        author = people[n % len(people)]
+        record = {
+            "id": str(_PAGE + n),
+            "status": "archived" if n % 50 == 49 else "current",
+            "title": f"Page {n}",
+            "spaceId": space_ids[0] if n < crowded else space_ids[n % len(space_ids)],
+            "parentId": None if n < 10 * spaces else str(_PAGE + n % (10 * spaces)),
+            "parentType": None if n < 10 * spaces else "page",
+            "position": n,
+            "authorId": author,
+            "ownerId": author,
+            "lastOwnerId": None,
+            "subtype": None,
+            "createdAt": times[n],
+            "version": {
+                "number": max(1, versions) if edited is times[n] else max(2, versions),
+                "message": "",
+                "minorEdit": False,
+                "authorId": author,
+                "createdAt": edited if len(edited) == 24 else edited[:19] + ".000Z",
+            },
+            "_body": body,
+        }
+        if labels:
+            record["_labels"] = label_ids[n % labels]
+        made.append(record)
+    return made
+
+
+def _blog_posts(count: int, spaces: int, people: list[str], body: dict[str, str]) -> list[Record]:
+    times = _times(count)
+    made = []
+    for n in range(count):
+        author, at = people[n % len(people)], times[n]
+        version = {
+            "number": 1,
+            "message": "",
+            "minorEdit": False,
+            "authorId": author,
+            "createdAt": at if len(at) == 24 else at[:19] + ".000Z",
+        }
+        made.append(
+            {
+                "id": str(_POST + n),
+                "status": "current",
+                "title": f"Post {n}",
+                "spaceId": str(_SPACE + n % max(1, spaces)),
+                "authorId": author,
+                "createdAt": at,
+                "version": version,
+                "_body": body,
+            }
+        )
+    return made
+
+
+def _group(n: int) -> Record:
+    return {
+        "type": "group",
+        "name": f"group-{n}",
+        "id": f"{n:08x}-1111-4000-8000-000000000000",
+        "usageType": "USERBASE_GROUP",
+        "managedBy": "ADMINS",
+        "_accessType": "user",
+        "_links": {},
+    }
+
+
+def _user(n: int, groups: int) -> Record:
+    return {
+        "type": "known",
+        "accountId": _account(n),
+        "accountType": "atlassian",
+        "email": f"person{n}@example.com",
+        "publicName": f"Person {n}",
+        "displayName": f"Person {n}",
+        "isExternalCollaborator": False,
+        "_groups": [_group(n % groups)["id"]] if groups else [],
+        "_expandable": {"operations": "", "personalSpace": ""},
+        "_links": {},
+    }
+
+
+def _event(n: int, count: int, people: list[str]) -> Record:
+    begin, end = int(_BEGIN.timestamp() * 1000), int(_END.timestamp() * 1000)
+    # Every fifth shares its millisecond with the one before it.
+    moment = begin + (n - (n % 5 == 4)) * (end - begin) // max(1, count)
+    return {
+        "author": {
+            "type": "user",
+            "displayName": f"Person {n % len(people)}",
+            "operations": None,
+            "isExternalCollaborator": False,
+            "accountId": people[n % len(people)],
+            "accountType": "",
+            "publicName": f"Person {n % len(people)}",
+            "externalCollaborator": False,
+        },
+        "remoteAddress": "203.0.113.7",
+        "creationDate": moment,
+        "summary": "Page moved",
+        "description": "",
+        "category": "Content management",
+        "sysAdmin": False,
+        "superAdmin": False,
+        "affectedObject": {"name": f"Page {n}", "objectType": "Page"},
+        "changedValues": [],
+        "associatedObjects": [],
+        "_key": n,
+    }
+
+
+def _label(n: int) -> Record:
+    return {
+        "id": str(_LABEL + n),
+        "name": f"label-{n}",
+        "prefix": "global",
+        "_createdAt": "2021-01-04T08:00:00.000Z",
+    }
+
+
+def _comment(n: int, pages: int, people: list[str]) -> Record:
+    page_id = str(_PAGE + n % max(1, pages))
+    comment_id = str(_COMMENT + n)
+    return {
+        "id": comment_id,
+        "status": "current",
+        "title": f"Re: Page {n % max(1, pages)}",
+        "pageId": page_id,
+        "version": {
+            "number": 1,
+            "message": "",
+            "minorEdit": False,
+            "authorId": people[n % len(people)],
+            "createdAt": format_time(_BEGIN + timedelta(minutes=n)),
+        },
+        "_createdAt": format_time(_BEGIN + timedelta(minutes=n)),
+        "_body": {"storage": "<p>Agreed.</p>", "atlas_doc_format": '{"type":"doc"}'},
+        "_links": {
+            "webui": f"/pages/viewpage.action?pageId={page_id}&focusedCommentId={comment_id}"
+        },
+    }
+
+
+def _versions(site: Site, count: int, body: dict[str, str]) -> list[Record]:
+    return [
+        {
+            **page["version"],
+            "number": number,
+            "createdAt": page["createdAt"] if number < count else page["version"]["createdAt"],
+            "page": {"id": page["id"], "title": page["title"]},
+            "_pageId": page["id"],
+            "_body": body,
+        }
+        for page in site.records("pages")
+        for number in range(1, page["version"]["number"] + 1)
+    ]

@@ -1,0 +1,407 @@
+"""Serve a site over HTTP on the loopback interface, and fail in the ways that networks do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+import socket
+import struct
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import cast
+from urllib.parse import parse_qsl
+
+from fake_confluence.answers import Answer, refuse, respond
+from fake_confluence.contract import Contract, load_contract
+from fake_confluence.site import Site
+
+Bytes = bytes | Callable[[bytes], bytes] | None
+
+
+@dataclass
+class Request:
+    """A request that came in.
+
+    Attributes:
+        target: Path and query as they were sent.
+        query: Names and values, decoded, in the order in which they were sent.
+        operation: The path template in contract.yaml; empty when it names none.
+        headers: By name in lower case.
+        status: What was answered; 0 while it is not, or when the connection was broken instead.
+    """
+
+    method: str
+    target: str
+    path: str
+    query: list[tuple[str, str]]
+    operation: str
+    headers: dict[str, str]
+    body: bytes = b""
+    status: int = 0
+
+    def values(self, name: str) -> list[str]:
+        """Return all values that were sent for a parameter."""
+        return [value for key, value in self.query if key == name]
+
+
+@dataclass
+class Fault:
+    """A failure that was ordered; see `Server.fail`."""
+
+    match: str
+    times: int | None
+    after: int
+    status: int | None
+    headers: dict[str, str]
+    body: Bytes
+    how: str
+    seconds: float
+    seen: int = 0
+
+    def strikes(self) -> bool:
+        """Count a matching request, and tell whether the fault strikes it."""
+        self.seen += 1
+        return self.seen > self.after and (
+            self.times is None or self.seen <= self.after + self.times
+        )
+
+
+@dataclass
+class _Denial:
+    match: str
+    status: int
+    message: str
+
+
+@dataclass
+class _Hook:
+    match: str
+    callback: Callable[[Request], object]
+
+
+class Server:
+    """A Confluence site on 127.0.0.1, in a thread of its own.
+
+    Requests are answered one after the other, so that what a hook changes is whole before the
+    next answer. Use it as a context manager, or call `start` and `close`.
+
+    Args:
+        site: The data; see `company` and `generate`.
+        port: 0 for any free one.
+        latency: Seconds that every answer waits.
+        max_page: No page holds more records than this, whatever limit is asked for; 0 for no cap.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        port: int = 0,
+        latency: float = 0.0,
+        email: str = "demo@example.com",
+        token: str = "demo-token",
+        max_page: int = 0,
+    ) -> None:
+        self.site = site
+        self.port = port
+        self.latency = latency
+        self.email = email
+        self.token = token
+        self.max_page = max_page
+        self.log: list[Request] = []
+        self.contract: Contract = load_contract()
+        self._faults: list[Fault] = []
+        self._hooks: list[_Hook] = []
+        self._denials: list[_Denial] = []
+        self._connections: set[_Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of the site, without /wiki."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> Server:
+        """Begin to listen; returns when requests can be sent."""
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
+        self.port = listener.getsockname()[1]
+        loop = self._loop = asyncio.new_event_loop()
+        loop.run_until_complete(loop.create_server(lambda: _Connection(self), sock=listener))
+        self._thread = threading.Thread(target=loop.run_forever, name="confluence", daemon=True)
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop listening and break all connections."""
+        if self._loop is None or self._thread is None:
+            return
+        loop, self._loop = self._loop, None
+        loop.call_soon_threadsafe(self._hang_up, loop)
+        self._thread.join()
+        loop.close()
+
+    def _hang_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        for connection in list(self._connections):
+            connection.transport.abort()
+        loop.stop()
+
+    def __enter__(self) -> Server:
+        return self if self._loop else self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def requests_to(self, match: str) -> list[Request]:
+        """Return the requests to an operation, or to what a regular expression finds."""
+        return [request for request in list(self.log) if self._matches(match, request)]
+
+    def before(self, match: str, callback: Callable[[Request], object]) -> None:
+        """Call back before each matching request is answered, to change the site under a read."""
+        self._hooks.append(_Hook(match, callback))
+
+    def deny(self, match: str, status: int = 403, message: str = "") -> None:
+        """Refuse an operation as Confluence does when plan or permission are missing."""
+        message = message or "The current user does not have the permission that this needs"
+        self._denials.append(_Denial(match, status, message))
+
+    def allow(self, match: str) -> None:
+        """Take a denial back."""
+        self._denials = [denial for denial in self._denials if denial.match != match]
+
+    def fail(
+        self,
+        match: str,
+        *,
+        times: int | None = 1,
+        after: int = 0,
+        status: int | None = None,
+        headers: dict[str, str] | None = None,
+        body: Bytes = None,
+        how: str = "answer",
+        seconds: float = 1.0,
+    ) -> Fault:
+        """Make matching requests fail; faults are tried in the order in which they were ordered.
+
+        Args:
+            match: A path template of contract.yaml, or a regular expression that is searched for
+                in path and query.
+            times: How many requests it strikes; None for all.
+            after: How many matching requests pass first.
+            status: The status instead of the genuine one.
+            headers: Headers besides the usual ones, or instead of them.
+            body: The body instead of the genuine one, or what makes it from the genuine one.
+            how: "answer"; "redirect" (302 to headers["Location"]); "drop" (close without a
+                word); "reset" (the same with a TCP reset); "cut" (break off amid the body);
+                "hang" (never answer); "drip" (a byte of the body every so many seconds).
+            seconds: The pause between two bytes of "drip".
+        """
+        if how not in _HOW:
+            raise ValueError(f"how must be one of {', '.join(_HOW)}, not {how!r}")
+        if how == "redirect":
+            status = status or 302
+        fault = Fault(match, times, after, status, headers or {}, body, how, seconds)
+        self._faults.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        """Forget all faults, denials and hooks."""
+        self._faults.clear()
+        self._denials.clear()
+        self._hooks.clear()
+
+    def _matches(self, match: str, request: Request) -> bool:
+        if match in self.contract.operations:
+            return request.operation == match
+        return re.search(match, request.target) is not None
+
+    def receive(self, connection: _Connection, request: Request) -> None:
+        """Answer a request, late or wrongly if that was ordered."""
+        self.log.append(request)
+        found, _ = self.contract.find(request.path)
+        request.operation = found if isinstance(found, str) else found.path if found else ""
+        with self.site.lock:
+            for hook in list(self._hooks):
+                if self._matches(hook.match, request):
+                    hook.callback(request)
+            struck = (f for f in self._faults if self._matches(f.match, request) and f.strikes())
+            fault = next(struck, None)
+            answer = self._answer(request)
+        if fault is not None:
+            answer = _spoil(answer, fault)
+        request.status = 0 if fault and fault.how in ("drop", "reset", "hang") else answer.status
+        if self.latency and self._loop is not None:
+            self._loop.call_later(self.latency, connection.send, answer, fault)
+        else:
+            connection.send(answer, fault)
+
+    def _answer(self, request: Request) -> Answer:
+        refused = self._authorise(request) or self._denied(request)
+        if refused is not None:
+            return refused
+        if request.method != "GET":
+            return refuse(_is_v2(request), 405, "Method Not Allowed")
+        query = request.target.partition("?")[2]
+        return respond(self.site, self.contract, request.path, query, self.url, self.max_page)
+
+    def _authorise(self, request: Request) -> Answer | None:
+        """Refuse who is not known: Confluence says 404 on v2 and 403 on v1, never 401."""
+        kind, _, packed = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "basic":
+            try:
+                given = base64.b64decode(packed, validate=True).decode()
+            except (ValueError, binascii.Error):
+                given = ""
+            if given == f"{self.email}:{self.token}":
+                return None
+        if _is_v2(request):
+            return refuse(True, 404, "Not Found")
+        body = b'{"message":"Current user not permitted to use Confluence","statusCode":403}'
+        return Answer(403, body)
+
+    def _denied(self, request: Request) -> Answer | None:
+        for denial in self._denials:
+            if self._matches(denial.match, request):
+                return refuse(_is_v2(request), denial.status, denial.message)
+        return None
+
+
+_HOW = ("answer", "redirect", "drop", "reset", "cut", "hang", "drip")
+
+
+def _is_v2(request: Request) -> bool:
+    return request.path.startswith("/wiki/api/v2")
+
+
+def _spoil(answer: Answer, fault: Fault) -> Answer:
+    body = fault.body(answer.body) if callable(fault.body) else fault.body
+    if body is None:
+        replaced = fault.status is not None and fault.status != answer.status
+        body = b"" if replaced else answer.body
+    headers = {**answer.headers, **fault.headers}
+    return Answer(fault.status or answer.status, body, headers)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: takes requests apart, and sends answers in one piece."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._buffer = b""
+        self._busy = False
+        self._last = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the way back."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._server._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._server._connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Gather a request, and have it answered when it is whole."""
+        self._buffer += data
+        if not self._busy:
+            self._next()
+
+    def _next(self) -> None:
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        request = _parse(head.decode("latin-1"))
+        length = int(request.headers.get("content-length", "0"))
+        if len(rest) < length:
+            return
+        request.body, self._buffer = rest[:length], rest[length:]
+        self._busy = True
+        self._last = request.headers.get("connection", "").lower() == "close"
+        try:
+            self._server.receive(self, request)
+        except Exception:
+            # A fault of ours must not look like one that a test ordered.
+            self.send(Answer(500, traceback.format_exc().encode()), None)
+
+    def send(self, answer: Answer, fault: Fault | None) -> None:
+        """Send an answer, or what the fault makes of it."""
+        how = fault.how if fault else "answer"
+        if how == "hang":
+            return
+        if how == "drop":
+            self.transport.close()
+            return
+        if how == "reset":
+            self._reset()
+            return
+        head = _head(answer)
+        if how == "cut":
+            self.transport.write(head + answer.body[: len(answer.body) // 2])
+            self.transport.close()
+            return
+        if how == "drip" and fault:
+            self.transport.write(head)
+            self._drip(answer.body, fault.seconds)
+            return
+        self.transport.write(head + answer.body)
+        self._done()
+
+    def _done(self) -> None:
+        self._busy = False
+        if self._last:
+            self.transport.close()
+        elif self._buffer:
+            self._next()
+
+    def _drip(self, body: bytes, seconds: float) -> None:
+        if self.transport.is_closing():
+            return
+        if not body:
+            self._done()
+            return
+        self.transport.write(body[:1])
+        asyncio.get_running_loop().call_later(seconds, self._drip, body[1:], seconds)
+
+    def _reset(self) -> None:
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+
+def _parse(head: str) -> Request:
+    first, *lines = head.split("\r\n")
+    method, target, _ = first.split(" ", 2)
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    path, _, query = target.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True) if query else []
+    return Request(method, target, path, pairs, "", headers)
+
+
+def _head(answer: Answer) -> bytes:
+    reason = HTTPStatus(answer.status).phrase if answer.status in _STATUSES else "Unknown"
+    headers = {
+        "Content-Type": "application/json;charset=UTF-8",
+        "Content-Length": str(len(answer.body)),
+        **answer.headers,
+    }
+    lines = [f"HTTP/1.1 {answer.status} {reason}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+_STATUSES = {status.value for status in HTTPStatus}

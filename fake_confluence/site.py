@@ -1,0 +1,374 @@
+"""The data of a site: collections of records, indexes over them, and what changes them."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeAlias
+
+Record: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[Any, Any]
+
+# Orderings of more records than this are kept; a page's few children are sorted each time.
+_WORTH_KEEPING = 500
+_KEPT_ORDERINGS = 200
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that a record must fulfil.
+
+    Attributes:
+        field: Dotted name of the item field.
+        values: For "equal", any of these (as text); else one bound or word.
+        compare: "equal", "from", "to" or "contains".
+        chosen: Whether the request chose the values, so that few records pass.
+    """
+
+    field: str
+    values: tuple[Any, ...]
+    compare: str = "equal"
+    chosen: bool = True
+
+
+class Ordering:
+    """Records in one order, with the keys to find a place between them again."""
+
+    def __init__(self, records: Iterable[Record], field: str) -> None:
+        places = [(sort_key(record, field), n, record) for n, record in enumerate(records)]
+        places.sort(key=lambda place: place[:2])
+        self.keys = [place[0] for place in places]
+        self.records = [place[2] for place in places]
+
+    def page(self, size: int, *, after: Key | None, descending: bool) -> tuple[list[Record], bool]:
+        """Take the records that follow a key, and tell whether more follow them."""
+        if descending:
+            end = len(self.keys) if after is None else bisect_left(self.keys, after)
+            start = max(0, end - size)
+            return self.records[start:end][::-1], start > 0
+        start = 0 if after is None else bisect_right(self.keys, after)
+        return self.records[start : start + size], start + size < len(self.records)
+
+
+class Site:
+    """The records of a Confluence site and the ways in which they change.
+
+    Keys that begin with an underscore are for the server alone (`_body`, `_labels`), except
+    `_links` and `_expandable`. After changing a record by hand, call `changed` with the name of
+    its collection; the methods below do so themselves.
+
+    Args:
+        collections: Records by collection, as contract.yaml names them.
+        now: What the time is on this site; edits without a time of their own take the next second.
+        cloud_id: The id of the site at the gateway.
+    """
+
+    def __init__(
+        self,
+        collections: dict[str, list[Record]],
+        *,
+        now: str = "2026-06-30T12:00:00.000Z",
+        cloud_id: str = "3f6f2c1e-5d0b-4c55-9a3e-7c1f0a2b9d41",
+    ) -> None:
+        self.collections = collections
+        self.now = now
+        self.cloud_id = cloud_id
+        self.lock = threading.RLock()
+        self._versions: dict[str, int] = {}
+        self._indexes: dict[tuple[str, str], tuple[int, dict[str, list[Record]]]] = {}
+        self._orderings: OrderedDict[Any, Ordering] = OrderedDict()
+        self._next_id = 0
+
+    # Reading
+
+    def records(self, collection: str) -> list[Record]:
+        """Return the records of a collection; none when the site has no such thing."""
+        return self.collections.get(collection, [])
+
+    def find(self, collection: str, field: str, value: Any) -> list[Record]:
+        """Find the records whose field equals the value, or holds it if the field is a list."""
+        return self._index(collection, field).get(str(value), [])
+
+    def get(self, collection: str, record_id: Any) -> Record:
+        """Return the record with the id.
+
+        Raises:
+            KeyError: There is none.
+        """
+        found = self.find(collection, "id", record_id)
+        if not found:
+            raise KeyError(f"no {collection} with id {record_id}")
+        return found[0]
+
+    def select(self, collections: Sequence[str], conditions: Sequence[Condition]) -> list[Record]:
+        """Return the records that fulfil all conditions, in the order in which they stand."""
+        return [r for name in collections for r in self._select(name, conditions)]
+
+    def ordering(self, collection: str, conditions: Sequence[Condition], field: str) -> Ordering:
+        """Return the records that fulfil all conditions, ordered by a field and then by id."""
+        key = (collection, tuple(conditions), field, self._versions.get(collection, 0))
+        kept = self._orderings.get(key)
+        if kept is not None:
+            self._orderings.move_to_end(key)
+            return kept
+        made = Ordering(self._select(collection, conditions), field)
+        if len(made.keys) > _WORTH_KEEPING:
+            self._orderings[key] = made
+            if len(self._orderings) > _KEPT_ORDERINGS:
+                self._orderings.popitem(last=False)
+        return made
+
+    def _select(self, collection: str, conditions: Sequence[Condition]) -> list[Record]:
+        for known in conditions:
+            if known.chosen and known.compare == "equal":
+                index = self._index(collection, known.field)
+                # A record may hold two of the values, and is still one record.
+                found = {id(r): r for value in known.values for r in index.get(str(value), [])}
+                rest = [condition for condition in conditions if condition is not known]
+                return [r for r in found.values() if all(fulfils(r, c) for c in rest)]
+        records = self.records(collection)
+        return [r for r in records if all(fulfils(r, c) for c in conditions)]
+
+    def _index(self, collection: str, field: str) -> dict[str, list[Record]]:
+        version = self._versions.get(collection, 0)
+        kept = self._indexes.get((collection, field))
+        if kept is not None and kept[0] == version:
+            return kept[1]
+        index: dict[str, list[Record]] = {}
+        for record in self.records(collection):
+            value = field_of(record, field)
+            for each in value if isinstance(value, list) else (value,):
+                index.setdefault(str(each), []).append(record)
+        self._indexes[collection, field] = (version, index)
+        return index
+
+    # Changing
+
+    def changed(self, *collections: str) -> None:
+        """Forget what was derived from collections that were changed."""
+        for name in collections:
+            self._versions[name] = self._versions.get(name, 0) + 1
+        if self._orderings:
+            stale = [key for key in self._orderings if key[0] in collections]
+            for key in stale:
+                del self._orderings[key]
+
+    def tick(self, seconds: float = 1.0) -> str:
+        """Move the clock of the site on, and tell the time."""
+        moved = parse_time(self.now) + timedelta(seconds=seconds)
+        self.now = format_time(moved)
+        return self.now
+
+    def new_id(self) -> str:
+        """Return an id that no record with a numeric id has."""
+        if not self._next_id:
+            ids = (r.get("id") for records in self.collections.values() for r in records)
+            self._next_id = max((int(i) for i in ids if str(i).isdigit()), default=0)
+        self._next_id += 1
+        return str(self._next_id)
+
+    def add(self, collection: str, record: Record) -> Record:
+        """Add a record as it is."""
+        with self.lock:
+            self.collections.setdefault(collection, []).append(record)
+            self.changed(collection)
+        return record
+
+    def remove(self, collection: str, record_id: Any) -> None:
+        """Remove the record with the id."""
+        with self.lock:
+            self.collections[collection].remove(self.get(collection, record_id))
+            self.changed(collection)
+
+    def edit(self, collection: str, record_id: Any, at: str | None = None, **fields: Any) -> Record:
+        """Save a new version of a record, with other values for some of its fields.
+
+        Args:
+            at: When, as Confluence writes times; the next second of the site when absent.
+        """
+        with self.lock:
+            record = self.get(collection, record_id)
+            record.update(fields)
+            version = record["version"]
+            record["version"] = {
+                **version,
+                "number": version["number"] + 1,
+                "createdAt": at or self.tick(),
+            }
+            self._keep_version(collection, record)
+            self.changed(collection)
+        return record
+
+    def set_status(self, collection: str, record_id: Any, status: str) -> Record:
+        """Trash, archive, delete or restore a record; its version stays what it was."""
+        with self.lock:
+            record = self.get(collection, record_id)
+            record["status"] = status
+            if status in ("trashed", "deleted"):
+                record.update({k: None for k in _PLACE if k in record})
+            self.changed(collection)
+        return record
+
+    def add_space(self, name: str, *, key: str, at: str | None = None, **fields: Any) -> Record:
+        """Add a space; it copies what is not said from the first space of the site."""
+        pattern = self.records("spaces")[0]
+        created = at or self.tick()
+        return self.add(
+            "spaces",
+            {
+                **pattern,
+                "id": self.new_id(),
+                "key": key,
+                "name": name,
+                "currentActiveAlias": key,
+                "createdAt": created,
+                "_links": {"webui": f"/spaces/{key}"},
+                **fields,
+            },
+        )
+
+    def add_page(
+        self, title: str, *, space_id: str, at: str | None = None, **fields: Any
+    ) -> Record:
+        """Add a page; it copies what is not said from the first page of the site."""
+        return self._add_content("pages", title, space_id, at, fields)
+
+    def add_blog_post(
+        self, title: str, *, space_id: str, at: str | None = None, **fields: Any
+    ) -> Record:
+        """Add a blog post; it copies what is not said from the first post of the site."""
+        return self._add_content("blog_posts", title, space_id, at, fields)
+
+    def edit_page(self, page_id: Any, at: str | None = None, **fields: Any) -> Record:
+        """Save a new version of a page."""
+        return self.edit("pages", page_id, at, **fields)
+
+    def edit_blog_post(self, post_id: Any, at: str | None = None, **fields: Any) -> Record:
+        """Save a new version of a blog post."""
+        return self.edit("blog_posts", post_id, at, **fields)
+
+    def archive_page(self, page_id: Any) -> Record:
+        """Archive a page."""
+        return self.set_status("pages", page_id, "archived")
+
+    def trash_page(self, page_id: Any) -> Record:
+        """Move a page to the trash."""
+        return self.set_status("pages", page_id, "trashed")
+
+    def trash_blog_post(self, post_id: Any) -> Record:
+        """Move a blog post to the trash."""
+        return self.set_status("blog_posts", post_id, "trashed")
+
+    def restore_page(self, page_id: Any) -> Record:
+        """Take a page back from the archive or the trash."""
+        return self.set_status("pages", page_id, "current")
+
+    def purge_page(self, page_id: Any) -> None:
+        """Remove a page for good, as if it had never been."""
+        self.remove("pages", page_id)
+
+    def purge_blog_post(self, post_id: Any) -> None:
+        """Remove a blog post for good."""
+        self.remove("blog_posts", post_id)
+
+    def _add_content(
+        self, collection: str, title: str, space_id: str, at: str | None, fields: Record
+    ) -> Record:
+        with self.lock:
+            pattern = self.records(collection)[0]
+            created = at or self.tick()
+            version = {**pattern["version"], "number": 1, "createdAt": created, "message": ""}
+            record = {
+                **pattern,
+                "id": self.new_id(),
+                "status": "current",
+                "title": title,
+                "spaceId": str(space_id),
+                "createdAt": created,
+                "version": version,
+                "_labels": [],
+                **{k: None for k in _PLACE if k in pattern},
+                **fields,
+            }
+            self.add(collection, record)
+            self._keep_version(collection, record)
+        return record
+
+    def _keep_version(self, collection: str, record: Record) -> None:
+        kept = _VERSIONED.get(collection)
+        if kept is None or kept[0] not in self.collections:
+            return
+        versions, parent, name = kept
+        entity = {"id": record["id"], "title": record.get("title")}
+        history = {**record["version"], name: entity, parent: record["id"]}
+        if "_body" in record:
+            history["_body"] = record["_body"]
+        self.collections[versions].append(history)
+        self.changed(versions)
+
+
+_PLACE = ("parentId", "parentType", "position")
+_VERSIONED = {
+    "pages": ("page_versions", "_pageId", "page"),
+    "blog_posts": ("blog_post_versions", "_blogPostId", "blogpost"),
+    "attachments": ("attachment_versions", "_attachmentId", "attachment"),
+    "footer_comments": ("footer_comment_versions", "_commentId", "comment"),
+    "inline_comments": ("inline_comment_versions", "_commentId", "comment"),
+}
+
+
+def field_of(record: Record, field: str) -> Any:
+    """Return the value under a dotted name; None where there is nothing."""
+    value: Any = record
+    for part in field.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def fulfils(record: Record, condition: Condition) -> bool:
+    """Tell whether a record fulfils a condition."""
+    value, wanted = field_of(record, condition.field), condition.values
+    if condition.compare == "equal":
+        if isinstance(value, list):
+            return any(str(each) in wanted for each in value)
+        return str(value) in wanted
+    if value is None:
+        return False
+    if condition.compare == "contains":
+        return str(wanted[0]).lower() in str(value).lower()
+    moment = value if isinstance(value, int) else milliseconds(value)
+    return bool(moment >= wanted[0] if condition.compare == "from" else moment <= wanted[0])
+
+
+def sort_key(record: Record, field: str) -> Key:
+    """Return where a record stands in an order: by the field, then by its own id."""
+    own = record.get("id") or record.get("accountId") or record.get("_key")
+    own = own if own is not None else record.get("number", 0)
+    own = int(own) if isinstance(own, str) and own.isdigit() else own
+    if field == "id":
+        return own, own
+    value = field_of(record, field)
+    if isinstance(value, str) and len(value) == 20 and value[10] == "T" and value[19] == "Z":
+        # As text, a second without milliseconds would stand after all its milliseconds.
+        value = value[:19] + ".000Z"
+    return ("" if value is None else value), own
+
+
+def parse_time(text: str) -> datetime:
+    """Read a time as Confluence writes it, with milliseconds or without."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def format_time(moment: datetime) -> str:
+    """Write a time as Confluence does, with milliseconds."""
+    text = moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def milliseconds(text: str) -> int:
+    """Return a time as milliseconds since 1970."""
+    return round(parse_time(text).timestamp() * 1000)
