@@ -36,7 +36,7 @@ class SourceConfluence(YamlDeclarativeSource):
         config_path: str | None = None,
     ) -> None:
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
-        self._is_bound = config is not None
+        self._given_config, self._given_catalog = config, catalog
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Take the configuration, also where the source was made without one.
@@ -44,7 +44,7 @@ class SourceConfluence(YamlDeclarativeSource):
         The CDK builds everything from the configuration that the constructor got; its own test suites
         and libraries construct a source bare and hand the configuration over here.
         """
-        if not self._is_bound:
+        if self._given_config is None:
             SourceConfluence.__init__(self, config=config)
         return super().configure(config, temp_dir)
 
@@ -74,7 +74,7 @@ class SourceConfluence(YamlDeclarativeSource):
             AirbyteTracedException: Some streams failed, or the catalog names one that does not exist; the
                 others have been read all the same.
         """
-        if self._configured_catalog is not catalog:
+        if self._given_catalog is not catalog:
             SourceConfluence.__init__(self, catalog, config, state)
         yield from super().read(logger, config, catalog, state)
         known = {stream["name"] for stream in self._stream_configs(self._source_config)}
