@@ -467,13 +467,26 @@ def _principals(call: Call) -> Answer:
 def _principal_page(
     call: Call, collection: str, key: str, ids: list[str], start: int, size: int
 ) -> Record:
-    found = [call.site.find(collection, key, each) for each in ids[start : start + size]]
+    asked = ids[start : start + size]
+    found = [call.site.find(collection, key, each) for each in asked]
     return {
-        "results": [public(records[0]) for records in found if records],
+        "results": [
+            public(records[0]) if records else _gone_user(each)
+            for each, records in zip(asked, found, strict=True)
+        ],
         "start": start,
         "limit": size,
         "size": len(found),
         "totalSize": len(ids),
+    }
+
+
+def _gone_user(account: str) -> Record:
+    """Return what is left of a user who is no longer there."""
+    return {"type": "unknown", "accountId": account, "accountType": "", "email": ""} | {
+        "publicName": "Former user",
+        "displayName": "Former user",
+        "_links": {},
     }
 
 

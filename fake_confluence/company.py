@@ -1,9 +1,44 @@
-"""A small site to begin with."""
+"""The default site: Norrvik Instruments, an invented company that measures the sea.
 
-from fake_confluence.generate import generate
+Always the same, down to the last millisecond: data/company.yaml says what there is, and a seeded
+generator of random numbers the rest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fake_confluence import company_access, company_content, company_discussion
+from fake_confluence.making import Making
 from fake_confluence.site import Site
+
+_FILE = Path(__file__).parent / "data" / "company.yaml"
 
 
 def company() -> Site:
-    """Return the default site."""
-    return generate(pages=150, spaces=12, blog_posts=20, groups=8, users=40, audit_events=300)
+    """Return the site of Norrvik Instruments as it was in the middle of 2026."""
+    text: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    making = Making(text)
+    company_access.add_people(making)
+    company_content.add_spaces(making)
+    company_content.add_labels(making)
+    company_content.add_pages(making)
+    company_content.add_blog_posts(making)
+    company_content.add_tree_items(making)
+    company_content.add_custom_content(making)
+    company_content.add_attachments(making)
+    company_content.add_templates(making)
+    company_discussion.add_comments(making)
+    company_discussion.add_tasks(making)
+    company_discussion.add_properties(making)
+    company_discussion.add_likes(making)
+    company_access.add_permissions(making)
+    company_access.add_restrictions(making)
+    company_access.add_watchers(making)
+    company_access.add_site(making)
+    company_access.add_audit(making)
+    company_content.settle_labels(making)
+    return Site(making.collections, now="2026-06-30T12:00:00.000Z")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.exception_handler import assemble_uncaught_exception
-from airbyte_cdk.logger import PRINT_BUFFER
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils import AirbyteTracedException
 from jsonschema import Draft7Validator
@@ -20,12 +20,13 @@ from source_confluence.source import SourceConfluence
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airbyte_cdk.models import ConnectorSpecification
     from jsonschema import ValidationError
 
 LOGGER = logging.getLogger("airbyte")
+FLUSH_SECONDS = 0.1
 
 
 class Entrypoint(AirbyteEntrypoint):
@@ -56,12 +57,24 @@ def run(args: list[str] | None = None) -> None:
     """
     parsed = Entrypoint.parse_args((sys.argv[1:] if args is None else args) or ["--help"])
     try:
-        with PRINT_BUFFER:
-            for message in Entrypoint(_source(parsed)).run(parsed):
-                print(f"{message}\n", end="")
+        _print(Entrypoint(_source(parsed)).run(parsed))
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence and the platform a trace
         _report(assemble_uncaught_exception(type(error), error), parsed.command)
         sys.exit(1)
+
+
+def _print(messages: Iterable[str]) -> None:
+    """Print messages as they come, at most a tenth of a second late while more follow.
+
+    The CDK's print buffer is not used: it sends to stdout what others write to stderr.
+    """
+    flushed = time.monotonic()
+    for message in messages:
+        sys.stdout.write(f"{message}\n")  # in one call: the CDK prints from other threads too
+        if time.monotonic() - flushed > FLUSH_SECONDS:
+            sys.stdout.flush()
+            flushed = time.monotonic()
+    sys.stdout.flush()
 
 
 def _source(parsed: argparse.Namespace) -> SourceConfluence:

@@ -1,0 +1,294 @@
+"""People, groups, permissions, roles, restrictions, watchers, the audit log and the site."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from fake_confluence.making import Making
+from fake_confluence.site import Record, milliseconds
+
+_ZONES = {"Bergen": "Europe/Oslo", "Yokohama": "Asia/Tokyo", "Singapore": "Asia/Singapore"}
+
+
+def add_people(making: Making) -> None:
+    """Add groups and users, and who is in which group."""
+    for n, name in enumerate(making.text["groups"]):
+        group_id = making.uuid()
+        record = {
+            "type": "group",
+            "name": name,
+            "id": group_id,
+            "resourceAri": f"ari:cloud:identity::group/{group_id}",
+            "usageType": "TEAM_COLLABORATION" if n > 1 else "USERBASE_GROUP",
+            "managedBy": "ADMINS" if n < 2 else "TEAM_MEMBERS",
+            "_accessType": "admin" if name == "confluence-admins" else "user",
+            "_links": {"self": f"/rest/api/group/by-id?id={group_id}"},
+        }
+        making.put("groups", record)
+    ids = {group["name"]: group["id"] for group in making.records("groups")}
+    for n, said in enumerate(making.text["people"]):
+        making.put("users", _user(making, n, said, ids))
+
+
+def _user(making: Making, n: int, said: list[str], groups: dict[str, str]) -> Record:
+    name, position, department, town = said
+    account, app, guest = making.people[n], not department, department == "Partner"
+    member = ["contractors"] if guest else ["confluence-users"]
+    member += [department.lower()] * (department.lower() in groups)
+    member += ["confluence-admins"] * (n in (0, 3, 26))
+    record: Record = {
+        "type": "known",
+        "username": None,
+        "userKey": None,
+        "accountId": account,
+        "accountType": "app" if app else "atlassian",
+        "accountStatus": "active" if n != 37 else "inactive",
+        # Most people show their address to those they work with, some do not.
+        "email": "" if app or n % 6 == 5 else f"{name.split()[0].lower()}@norrvik.example",
+        "publicName": name,
+        "displayName": name if n != 37 else None,
+        "profilePicture": {
+            "path": f"/wiki/aa-avatar/{account}",
+            "width": 48,
+            "height": 48,
+            "isDefault": n % 4 == 0,
+        },
+        "timeZone": None if app else _ZONES.get(town, "Europe/Stockholm"),
+        "locale": "en_GB",
+        "externalCollaborator": guest,
+        "isExternalCollaborator": guest,
+        "isGuest": guest,
+        "_groups": [groups[each] for each in member],
+        "_expandable": {"operations": "", "details": "", "personalSpace": ""},
+        "_links": {"self": f"/rest/api/user?accountId={quote(account)}"},
+    }
+    if n in (0, 7):
+        # Two records have all that can be expanded.
+        details = {"position": position, "department": department, "location": town}
+        personal = {"phone": "", "im": "", "website": "", "email": record["email"]}
+        record["details"] = {"business": details, "personal": personal}
+        record["operations"] = [{"operation": "use", "targetType": "application"}]
+        record["personalSpace"] = {
+            "key": "~ines" if n == 0 else "~samuel",
+            "name": name,
+            "type": "personal",
+            "status": "current",
+            "_expandable": {},
+            "_links": {"webui": f"/spaces/~{name.split()[0].lower()}"},
+        }
+        record["_expandable"] = {"operations": "", "details": "", "personalSpace": ""}
+    return record
+
+
+_GRANTS = (
+    ("read", "space"),
+    ("create", "page"),
+    ("create", "comment"),
+    ("delete", "page"),
+    ("export", "space"),
+    ("administer", "space"),
+)
+
+
+def add_permissions(making: Making) -> None:
+    """Add roles, who has them in which space, and the permissions that stand behind."""
+    groups = {group["name"]: group["id"] for group in making.records("groups")}
+    roles = [_role(making, *said) for said in _ROLES]
+    permission = 9_000
+    for n, space in enumerate(making.records("spaces")):
+        kinds = [("group", groups["confluence-users"], _GRANTS[:5])]
+        kinds.append(("user", space["spaceOwnerId"], (*_GRANTS, ("manage_users", "space"))))
+        kinds.append(("access-class", "all-licensed-users", _GRANTS[:1]))
+        kinds.append(("role", roles[0]["id"], (*_GRANTS[-1:], ("archive_space", "space"))))
+        for kind, principal, grants in kinds:
+            for key, target in grants:
+                permission += 1
+                making.put(
+                    "space_permissions",
+                    {
+                        "id": str(permission),
+                        "principal": {"type": kind, "id": principal},
+                        "operation": {"key": key, "targetType": target},
+                        "_spaceId": space["id"],
+                    },
+                )
+        given = [(roles[0], "USER", space["spaceOwnerId"])]
+        given.append((roles[1], "GROUP", groups["confluence-users"]))
+        given.append((roles[2], "ACCESS_CLASS", "all-licensed-users"))
+        if n % 3 == 0:
+            given.append((roles[4], "GROUP", groups["contractors"]))
+        for role, kind, principal in given:
+            _assign(making, space, role, kind, principal)
+    making.put("space_roles", *roles)
+
+
+_ROLES = (
+    ("SYSTEM", "Admin", "Looks after the space.", ["space/administer", "space/read"]),
+    ("SYSTEM", "Collaborator", "Writes pages and comments.", ["page/create", "comment/create"]),
+    ("SYSTEM", "Viewer", "Reads.", ["space/read"]),
+    ("SYSTEM", "Manager", "Writes, and decides who may.", ["page/create", "page/delete"]),
+    ("CUSTOM", "Field guest", "Reads, and comments from the quay.", ["space/read", "comment/create"]),
+)
+
+
+def _role(making: Making, kind: str, name: str, about: str, permissions: list[str]) -> Record:
+    known = {"id": making.uuid(), "type": kind, "name": name, "description": about}
+    lists: Record = {"_spaceIds": [], "_principalIds": [], "_principalTypes": []}
+    return {**known, "spacePermissions": permissions, **lists}
+
+
+def _assign(making: Making, space: Record, role: Record, kind: str, principal: str) -> None:
+    role["_spaceIds"].append(space["id"])
+    role["_principalIds"].append(principal)
+    role["_principalTypes"].append(kind)
+    making.put(
+        "space_role_assignments",
+        {
+            "principal": {"principalType": kind, "principalId": principal},
+            "roleId": role["id"],
+            "_roleType": role["type"],
+            "_spaceId": space["id"],
+            "_key": len(making.records("space_role_assignments")) + 1,
+        },
+    )
+
+
+def add_restrictions(making: Making) -> None:
+    """Restrict some pages and posts; one page names 250 users, most of whom have left."""
+    groups = [group["id"] for group in making.records("groups")]
+    pages, posts = making.records("pages"), making.records("blog_posts")
+    left = [f"557058:{making.uuid()}" for _ in range(250 - len(making.people))]
+    for n, record in enumerate([*pages[4::11], *posts[2::6]]):
+        users = making.people if n == 1 else making.random.sample(making.people, 2 + n % 3)
+        for operation in ("read", "update") if n % 2 else ("update",):
+            making.put(
+                "content_restrictions",
+                {
+                    "operation": operation,
+                    "_contentId": record["id"],
+                    "_users": [*users, *left] if n == 1 and operation == "read" else list(users),
+                    "_groups": groups[2 : 3 + n % 3],
+                },
+            )
+
+
+def add_watchers(making: Making) -> None:
+    """Add who watches which page and which space."""
+    for n, page in enumerate(making.records("pages")):
+        for k in range(n % 4):
+            watch = _watch(making, making.records("users")[(n + 5 * k) % 39])
+            making.put("page_watchers", {"type": "content", **watch, "_contentId": page["id"]})
+    for n, space in enumerate(making.records("spaces")):
+        for k in range(2 + n % 4):
+            watch = _watch(making, making.records("users")[(3 * n + k) % 39])
+            record = {"type": "space", **watch, "spaceKey": space["key"]}
+            making.put("space_watchers", record)
+    for name in ("page_watchers", "space_watchers"):
+        # Some watch a label, and through it what has the label.
+        first = making.records(name)[0]
+        first |= {"labelName": "runbook", "prefix": "global"}
+        first.setdefault("spaceKey", making.records("spaces")[0]["key"])
+
+
+def _watch(making: Making, user: Record) -> Record:
+    hidden = ("accountStatus", "locale", "_groups", "_expandable", "_links")
+    watcher = {name: value for name, value in user.items() if name not in hidden}
+    watcher.setdefault("operations", [])
+    watcher["displayName"] = user["publicName"]
+    # What is not expanded is there all the same, and empty.
+    watcher.setdefault("personalSpace", {})
+    return {"watcher": watcher}
+
+
+def add_audit(making: Making) -> None:
+    """Add what administrators can see of three years; some of it within one millisecond."""
+    kinds = making.text["audit"]
+    users = making.records("users")
+    moment = milliseconds("2023-07-03T07:00:00Z")
+    for n in range(310):
+        category, summary, kind = kinds[(n * 5 + n // 12) % len(kinds)]
+        if n % 10 not in (3, 4):
+            moment += making.random.randint(60_000, 2 * 86_400_000 + n * 100_000)
+        user = users[making.random.randrange(len(users))]
+        making.put("audit", _event(making, n, (category, summary, kind), user, moment))
+
+
+def _event(
+    making: Making, n: int, said: tuple[str, str, str], user: Record, moment: int
+) -> Record:
+    category, summary, kind = said
+    named = {
+        "Group": [group["name"] for group in making.records("groups")],
+        "Space": [space["name"] for space in making.records("spaces")],
+        "Page": [page["title"] for page in making.records("pages")],
+        "Site": ["Norrvik Instruments"],
+        "App": ["Survey", "Risks", "Tide table"],
+    }[kind]
+    author: Record = {
+        "type": "user",
+        "displayName": user["publicName"],
+        "operations": [{"operation": "administer", "targetType": "application"}] if n == 0 else None,
+        "username": user["accountId"].partition(":")[2][:8],
+        "userKey": user["accountId"].partition(":")[2].replace("-", ""),
+        "accountId": user["accountId"],
+        "accountType": user["accountType"],
+        "externalCollaborator": user["externalCollaborator"],
+        "isExternalCollaborator": user["isExternalCollaborator"],
+        "isGuest": user["isGuest"],
+        "publicName": user["publicName"],
+    }
+    changed = {"name": "Permission", "oldValue": "", "newValue": "View"}
+    associated = [{"name": user["publicName"], "objectType": "User"}]
+    return {
+        "author": author,
+        "remoteAddress": "" if n % 7 == 6 else f"203.0.113.{1 + n % 250}",
+        "creationDate": moment,
+        "summary": summary,
+        "description": "Norrvik" if n % 20 == 0 else "",
+        "category": category,
+        "sysAdmin": False,
+        "superAdmin": n % 50 == 0,
+        "affectedObject": {"name": named[n * 7 % len(named)], "objectType": kind},
+        "changedValues": [{**changed, "hiddenOldValue": "", "hiddenNewValue": ""}]
+        if category == "Permissions"
+        else [],
+        "associatedObjects": associated if n % 2 else [],
+        "_key": n,
+    }
+
+
+def add_site(making: Making) -> None:
+    """Add what the site says of itself, and its levels of classification."""
+    making.put(
+        "site_info",
+        {
+            "cloudId": "3f6f2c1e-5d0b-4c55-9a3e-7c1f0a2b9d41",
+            "commitHash": "9c1d2e7f0a6b4d35",
+            "baseUrl": "https://norrvik.example/wiki",
+            "fallbackBaseUrl": "https://norrvik.example/wiki",
+            "edition": "ENTERPRISE",
+            "siteTitle": "Norrvik Instruments",
+            "defaultLocale": "en_GB",
+            "defaultTimeZone": "Europe/Stockholm",
+            "microsPerimeter": "COMMERCIAL",
+        },
+    )
+    for n, (name, colour, about) in enumerate(_LEVELS):
+        level = {
+            "id": making.uuid(),
+            "status": "PUBLISHED" if n < 3 else "DRAFT",
+            "order": n,
+            "name": name,
+            "description": about,
+            "guideline": f"Choose {name} when in doubt between it and the level below.",
+            "color": colour,
+        }
+        making.put("classification_levels", level)
+
+
+_LEVELS = (
+    ("Public", "GREEN", "Anybody may read it."),
+    ("Internal", "BLUE", "For those who work here."),
+    ("Confidential", "RED", "For those who are named."),
+    ("Sealed", "PURPLE", "For nobody without a second signature."),
+)

@@ -1,0 +1,135 @@
+"""What all parts of the company are made with: ids, times, people and bodies."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import timedelta
+from html import escape
+from typing import Any
+
+from fake_confluence.site import Record, format_time, parse_time
+
+BEGIN = "2021-03-01T08:00:00.000Z"
+END = "2026-06-26T16:00:00.000Z"
+
+
+class Making:
+    """A company that is being made.
+
+    Args:
+        text: The content of company.yaml.
+    """
+
+    def __init__(self, text: dict[str, Any]) -> None:
+        self.text = text
+        self.random = random.Random(20260630)
+        self.collections: dict[str, list[Record]] = {}
+        self.people = [self._account() for _ in text["people"]]
+        self._last_id = 65_536
+
+    def _account(self) -> str:
+        digits = f"{self.random.getrandbits(128):032x}"
+        parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+        return "712020:" + "-".join(parts)
+
+    def uuid(self) -> str:
+        """Return a new id of the kind with dashes."""
+        return self._account().partition(":")[2]
+
+    def id(self) -> str:
+        """Return a new numeric id, greater than all before."""
+        self._last_id += self.random.randint(1, 90)
+        return str(self._last_id)
+
+    def put(self, collection: str, *records: Record) -> None:
+        """Add records to a collection."""
+        self.collections.setdefault(collection, []).extend(records)
+
+    def records(self, collection: str) -> list[Record]:
+        """Return the records that a collection has so far."""
+        return self.collections.get(collection, [])
+
+    def person(self) -> str:
+        """Return the account of somebody who is a person and not an app."""
+        return self.random.choice(self.people[:-1])
+
+    def between(self, begin: str, end: str = END) -> str:
+        """Return a working moment between two times, with milliseconds."""
+        first, last = parse_time(begin), parse_time(end)
+        day = first + self.random.random() * max(timedelta(0), last - first)
+        return format_time(min(max(day, first), last))
+
+    def version(self, number: int, at: str, author: str, message: str = "") -> Record:
+        """Return a version as it stands in the record of its content."""
+        return {
+            "number": number,
+            "message": message,
+            "minorEdit": number > 1 and self.random.random() < 0.2,
+            "authorId": author,
+            "createdAt": at,
+            "ncsStepVersion": str(self.random.randint(1, 60)) if number > 1 else None,
+        }
+
+    def history(
+        self, collection: str, entity: str, parent: str, record: Record, edits: int
+    ) -> None:
+        """Put all versions of a record into a collection; the last becomes its version.
+
+        Args:
+            entity: The name under which a version holds what it is a version of.
+            parent: The private field for the id of the record.
+            edits: How many versions follow the first.
+        """
+        created = record.get("createdAt") or record["_createdAt"]
+        times = [exact(created), *sorted(self.between(created) for _ in range(edits))]
+        for number, at in enumerate(times, start=1):
+            author = record.get("authorId") if number == 1 else None
+            author = author or self.person()
+            message = self.random.choice(_MESSAGES) if number > 1 else ""
+            version = self.version(number, at, author, message)
+            kept = {
+                **version,
+                "contributorIds": [author],
+                entity: {"id": record["id"], "title": record.get("title")},
+                parent: record["id"],
+            }
+            if "_body" in record:
+                kept["_body"] = record["_body"]
+            self.put(collection, kept)
+            record["version"] = version
+
+
+_MESSAGES = ("", "", "Typo", "Numbers from the last test", "Shorter", "After the review")
+
+
+def exact(at: str) -> str:
+    """Return a time with its milliseconds, also where it was written without."""
+    return format_time(parse_time(at))
+
+
+def loosely(making: Making, at: str) -> str:
+    """Return a time without its milliseconds, one time in three."""
+    return at[:19] + "Z" if making.random.random() < 1 / 3 else at
+
+
+def later(at: str, **span: float) -> str:
+    """Return the time so much later, as for timedelta."""
+    return format_time(parse_time(at) + timedelta(**span))
+
+
+def body(paragraphs: list[str], heading: str = "") -> dict[str, str]:
+    """Return a text in the storage format and as an Atlassian document."""
+    storage = f"<h2>{escape(heading, quote=False)}</h2>" if heading else ""
+    storage += "".join(f"<p>{escape(text, quote=False)}</p>" for text in paragraphs)
+    nodes: list[Record] = []
+    if heading:
+        nodes.append({"type": "heading", "attrs": {"level": 2}, "content": _text(heading)})
+    nodes += [{"type": "paragraph", "content": _text(text)} for text in paragraphs]
+    document = {"type": "doc", "version": 1, "content": nodes}
+    return {"storage": storage, "atlas_doc_format": json.dumps(document, separators=(",", ":"))}
+
+
+def _text(text: str) -> list[Record]:
+    return [{"type": "text", "text": text}]
+
