@@ -478,6 +478,7 @@ def _principal_page(
         "limit": size,
         "size": len(found),
         "totalSize": len(ids),
+        "_links": {"self": f"{call.base}{call.path}"},
     }
 
 
@@ -557,14 +558,19 @@ def _render(call: Call, record: Record) -> Record:
 
 
 def _page_links(call: Call, record: Record, links: dict[str, str]) -> Record:
-    tiny = base64.urlsafe_b64encode(int(record["id"]).to_bytes(8, "little")).decode()
     words = {
         "id": record["id"],
         "space": _space_key(call, record),
         "title": quote_plus(record["title"]),
-        "tiny": tiny.rstrip("=").rstrip("A"),
+        "tiny": _tiny(record["id"]),
     }
     return {name: link.format_map(words) for name, link in links.items()}
+
+
+def _tiny(content_id: str) -> str:
+    """Return the short form of an id that tiny links have."""
+    packed = base64.urlsafe_b64encode(int(content_id).to_bytes(8, "little")).decode()
+    return packed.rstrip("=").rstrip("A")
 
 
 def _space_key(call: Call, record: Record) -> str:
@@ -666,6 +672,7 @@ def v1_content(call: Call, record: Record, kind: str) -> Record:
     ari = f"ari:cloud:confluence:{call.site.cloud_id}:{kind}/{content_id}"
     base = f"{call.base}/wiki"
     webui = f"/spaces/{_space_key(call, record)}/{kind}/{content_id}"
+    links = {"webui": webui, "tinyui": f"/x/{_tiny(content_id)}"}
     return {
         "id": content_id,
         "type": kind,
@@ -681,7 +688,11 @@ def v1_content(call: Call, record: Record, kind: str) -> Record:
             "history": f"/rest/api/content/{content_id}/history",
             "version": "",
         },
-        "_links": {"webui": webui, "self": f"{base}/rest/api/content/{content_id}"},
+        "_links": {
+            **links,
+            **{k: v for k, v in record.get("_links", {}).items() if k == "editui"},
+            "self": f"{base}/rest/api/content/{content_id}",
+        },
     }
 
 

@@ -68,7 +68,8 @@ class Making:
             "minorEdit": number > 1 and self.random.random() < 0.2,
             "authorId": author,
             "createdAt": at,
-            "ncsStepVersion": str(self.random.randint(1, 60)) if number > 1 else None,
+            "ncsStepVersion": str(self.random.randint(1, 60)) if number > 1 else "1",
+            "contributorIds": [author],
         }
 
     def history(
@@ -90,7 +91,6 @@ class Making:
             version = self.version(number, at, author, message)
             kept = {
                 **version,
-                "contributorIds": [author],
                 entity: {"id": record["id"], "title": record.get("title")},
                 parent: record["id"],
             }
