@@ -46,7 +46,8 @@ def main() -> None:
         print(f"An embedded Confluence site listens on {site.url}")
         config = directory / "config.json"
         settings = {"email": site.email, "api_token": site.token, "domain_name": site.url}
-        config.write_text(json.dumps(settings | {"custom_content_types": site.site.custom_content_types}, indent=2))
+        types = sorted({record["type"] for record in site.site.records("custom_content")})
+        config.write_text(json.dumps(settings | {"custom_content_types": types}, indent=2))
         catalog = discover(config, directory / "catalog.json")
         began = time.monotonic()
         counts = sync(config, catalog, directory, site)
@@ -132,7 +133,7 @@ def show(database: Path) -> None:
         names = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()]
         width = max(map(len, names))
         for name in names:
-            (count,) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone() or (0,)  # noqa: S608 - our own tables
+            ((count,),) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchall()  # noqa: S608 - our own tables
             print(f"  {name:<{width}}  {count:>6}")
         print(f"\n{QUESTION}\n{QUERY}")
         connection.sql(QUERY).show()
