@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airbyte_cdk.models import AirbyteConnectionStatus, FailureType, Status
+from airbyte_cdk.models import AirbyteConnectionStatus, FailureType, Status, SyncMode
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.utils import AirbyteTracedException
+
+from source_confluence import space_groups
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Mapping
 
-    from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
+    from airbyte_cdk.models import AirbyteCatalog, AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
+space_groups.install()
+INDEX_STREAMS = {"page_index", "blog_post_index"}
 
 
 class SourceConfluence(YamlDeclarativeSource):
@@ -60,6 +64,19 @@ class SourceConfluence(YamlDeclarativeSource):
             )
             return AirbyteConnectionStatus(status=Status.FAILED, message=message)
         return status
+
+    def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
+        """List the streams.
+
+        The index streams have a cursor for their children's sake. For readers they are full or wrong: what
+        was trashed or purged does not move a cursor.
+        """
+        catalog = super().discover(logger, config)
+        for stream in catalog.streams:
+            if stream.name in INDEX_STREAMS:
+                stream.supported_sync_modes = [SyncMode.full_refresh]
+                stream.source_defined_cursor, stream.default_cursor_field = None, None
+        return catalog
 
     def read(
         self,

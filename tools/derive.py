@@ -125,7 +125,8 @@ def requests(stream: Stream) -> str:
     if kind == "GroupingPartitionRouter":
         return f"1 for each {stream.router['group_size']} spaces{more}"
     if kind == "SubstreamPartitionRouter":
-        return f"1 for each record of {', '.join(f'`{parent}`' for parent in stream.parents)}{more}"
+        changed = "changed " if stream.follows_changes else ""
+        return f"1 for each {changed}record of {', '.join(f'`{parent}`' for parent in stream.parents)}{more}"
     if stream.cursor == "creationDate":
         return f"1 for each year since 2004 or the last sync{more}"
     return f"1 for the site{more}"

@@ -10,7 +10,7 @@ import yaml
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 
 from fake_confluence.contract import Operation, load_contract
-from source_confluence.source import MANIFEST
+from source_confluence.source import INDEX_STREAMS, MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,8 @@ class Stream:
     @property
     def cursor(self) -> str | None:
         """The cursor field, None where every sync reads everything."""
+        if self.name in INDEX_STREAMS:
+            return None
         return self.declared.get("incremental_sync", {}).get("cursor_field")
 
     @property
@@ -61,6 +63,12 @@ class Stream:
         """The streams for whose records this one asks."""
         inner = self.router.get("underlying_partition_router", self.router)
         return [config["stream"]["name"] for config in inner.get("parent_stream_configs", [])]
+
+    @property
+    def follows_changes(self) -> bool:
+        """Whether it asks only for parents that changed since the last sync."""
+        configs = self.router.get("parent_stream_configs", [])
+        return any(config.get("incremental_dependency") for config in configs)
 
     @property
     def operations(self) -> list[Operation]:
