@@ -63,9 +63,7 @@ class Call:
         return self.one(name) == "true"
 
 
-def respond(
-    site: Site, contract: Contract, path: str, query: str, base: str, max_page: int = 0
-) -> Answer:
+def respond(site: Site, contract: Contract, path: str, query: str, base: str, max_page: int = 0) -> Answer:
     """Answer a GET request of someone who may read everything.
 
     Args:
@@ -163,14 +161,11 @@ def _check(parameter: Parameter, given: list[str] | None) -> None:
             wanted = ", ".join(parameter.values) or parameter.kind
             raise Refusal(
                 400,
-                f"Provided value for '{parameter.name}' is not the correct type. "
-                f"Expected type is {wanted}.",
+                f"Provided value for '{parameter.name}' is not the correct type. Expected type is {wanted}.",
                 f"'{text}' was given.",
             )
     if parameter.max_items and len(given) > parameter.max_items:
-        raise Refusal(
-            400, f"'{parameter.name}' takes {parameter.max_items} values, not {len(given)}"
-        )
+        raise Refusal(400, f"'{parameter.name}' takes {parameter.max_items} values, not {len(given)}")
 
 
 def _page_size(call: Call) -> int:
@@ -179,9 +174,7 @@ def _page_size(call: Call) -> int:
     if not text.isdigit() or int(text) < 1:
         raise Refusal(400, f"Provided value for 'limit' must be at least 1, not '{text}'")
     if int(text) > operation.limit_max and operation.limit_over == "refuse":
-        raise Refusal(
-            400, f"Provided value for 'limit' is above the maximum of {operation.limit_max}"
-        )
+        raise Refusal(400, f"Provided value for 'limit' is above the maximum of {operation.limit_max}")
     return min(int(text), operation.limit_max)
 
 
@@ -192,9 +185,7 @@ def _capped(call: Call, size: int) -> int:
 def _conditions(call: Call) -> list[Condition]:
     """Gather what a record must fulfil to be in the answer; the most telling come first."""
     operation = call.operation
-    found = [
-        Condition(name, (call.path_values[source],)) for name, source in operation.where.items()
-    ]
+    found = [Condition(name, (call.path_values[source],)) for name, source in operation.where.items()]
     for parameter in operation.parameters.values():
         if not parameter.field:
             continue
@@ -255,9 +246,7 @@ def _cursor_list(call: Call) -> Answer:
     ordering = call.site.ordering(operation.collections[0], _conditions(call), by)
     after = _read_cursor(call.one("cursor"), name) if "cursor" in call.values else None
     size = _page_size(call)
-    records, more = ordering.page(
-        _capped(call, size), after=after, descending=order.startswith("-")
-    )
+    records, more = ordering.page(_capped(call, size), after=after, descending=order.startswith("-"))
     links = {"base": f"{call.base}/wiki"}
     headers = {}
     if more:
@@ -277,7 +266,9 @@ def _v2_next(call: Call, last: Record, order: str, by: str, size: int) -> str:
     """
     value, own = sort_key(last, by)
     cursor = {"id": str(own), "contentOrder": order, "contentOrderValue": value}
-    packed = base64.b64encode(json.dumps(cursor, separators=(",", ":")).encode()).decode()
+    text = json.dumps(cursor, separators=(",", ":"))
+    # A space more, where there would be no padding for clients to stumble over.
+    packed = base64.b64encode((text if len(text) % 3 else text + " ").encode()).decode()
     dropped = ("cursor", "limit", "sort", "body-format")
     kept = [(name, text) for name, text in call.query if name not in dropped]
     rest = urlencode([*kept, ("limit", str(size))], safe=",")
@@ -403,9 +394,7 @@ def _searched(call: Call, record: Record, keys: list[str]) -> bool:
     return record["status"] == "current" and (not keys or _space_key(call, record) in keys)
 
 
-_CQL = re.compile(
-    r"type\s*=\s*\"?(\w+)\"?(?:\s+and\s+space\s+in\s*\(((?:\s*\"[^\"]*\"\s*,?)+)\))?", re.I
-)
+_CQL = re.compile(r"type\s*=\s*\"?(\w+)\"?(?:\s+and\s+space\s+in\s*\(((?:\s*\"[^\"]*\"\s*,?)+)\))?", re.I)
 
 
 def _read_cql(text: str, kinds: tuple[str, ...]) -> tuple[str, list[str]]:
@@ -432,9 +421,7 @@ def _principals(call: Call) -> Answer:
     size, start = _capped(call, _page_size(call)), _start(call)
     kept = {
         r["operation"]: r
-        for r in call.site.select(
-            call.operation.collections, [Condition("_contentId", (content_id,))]
-        )
+        for r in call.site.select(call.operation.collections, [Condition("_contentId", (content_id,))])
     }
     results, more = [], False
     for operation in ("read", "update"):
@@ -464,9 +451,7 @@ def _principals(call: Call) -> Answer:
     return Answer(200, orjson.dumps(body))
 
 
-def _principal_page(
-    call: Call, collection: str, key: str, ids: list[str], start: int, size: int
-) -> Record:
+def _principal_page(call: Call, collection: str, key: str, ids: list[str], start: int, size: int) -> Record:
     asked = ids[start : start + size]
     found = [call.site.find(collection, key, each) for each in asked]
     return {
@@ -534,9 +519,7 @@ _PAGING: dict[str, Callable[[Call], Answer]] = {
 def public(record: Record) -> Record:
     """Return a record without what is for the server alone."""
     return {
-        name: value
-        for name, value in record.items()
-        if name[0] != "_" or name in ("_links", "_expandable")
+        name: value for name, value in record.items() if name[0] != "_" or name in ("_links", "_expandable")
     }
 
 
@@ -628,9 +611,7 @@ def _put_included(call: Call, record: Record, shown: Record) -> None:
         }
 
 
-_OPERATIONS = [
-    {"operation": operation, "targetType": "page"} for operation in ("read", "update", "delete")
-]
+_OPERATIONS = [{"operation": operation, "targetType": "page"} for operation in ("read", "update", "delete")]
 
 
 def _space(call: Call, record: Record, shown: Record) -> Record:

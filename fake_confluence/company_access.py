@@ -213,9 +213,7 @@ def add_audit(making: Making) -> None:
         making.put("audit", _event(making, n, (category, summary, kind), user, moment))
 
 
-def _event(
-    making: Making, n: int, said: tuple[str, str, str], user: Record, moment: int
-) -> Record:
+def _event(making: Making, n: int, said: tuple[str, str, str], user: Record, moment: int) -> Record:
     category, summary, kind = said
     named = {
         "Group": [group["name"] for group in making.records("groups")],

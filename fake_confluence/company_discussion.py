@@ -45,9 +45,7 @@ def _thread(making: Making, collection: str, holder: Record, place: str, n: int)
         above = reply if n % 4 == 0 else first
 
 
-def _comment(
-    making: Making, collection: str, holder: Record, place: str, said: str, at: str
-) -> Record:
+def _comment(making: Making, collection: str, holder: Record, place: str, said: str, at: str) -> Record:
     comment_id = making.id()
     record: Record = {
         "id": comment_id,
@@ -182,4 +180,3 @@ def add_likes(making: Making) -> None:
                 count = len(making.people) - 1
             for account in sorted(making.random.sample(making.people[:-1], count)):
                 making.put(name, {"accountId": account, parent: record["id"]})
-

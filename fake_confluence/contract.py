@@ -103,9 +103,7 @@ def load_contract() -> Contract:
     """Load contract.yaml; the same object every time."""
     document = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     operations = {
-        path: _operation(api, path, block)
-        for api in ("v2", "v1")
-        for path, block in document[api].items()
+        path: _operation(api, path, block) for api in ("v2", "v1") for path, block in document[api].items()
     }
     routes: dict[str, Any] = {}
     ends: dict[str, Operation | str] = {path: path for path in document["gone"]}

@@ -261,9 +261,7 @@ def _comment(n: int, pages: int, people: list[str]) -> Record:
         },
         "_createdAt": format_time(_BEGIN + timedelta(minutes=n)),
         "_body": {"storage": "<p>Agreed.</p>", "atlas_doc_format": '{"type":"doc"}'},
-        "_links": {
-            "webui": f"/pages/viewpage.action?pageId={page_id}&focusedCommentId={comment_id}"
-        },
+        "_links": {"webui": f"/pages/viewpage.action?pageId={page_id}&focusedCommentId={comment_id}"},
     }
 
 

@@ -72,9 +72,7 @@ class Making:
             "contributorIds": [author],
         }
 
-    def history(
-        self, collection: str, entity: str, parent: str, record: Record, edits: int
-    ) -> None:
+    def history(self, collection: str, entity: str, parent: str, record: Record, edits: int) -> None:
         """Put all versions of a record into a collection; the last becomes its version.
 
         Args:
@@ -132,4 +130,3 @@ def body(paragraphs: list[str], heading: str = "") -> dict[str, str]:
 
 def _text(text: str) -> list[Record]:
     return [{"type": "text", "text": text}]
-

@@ -67,9 +67,7 @@ class Fault:
     def strikes(self) -> bool:
         """Count a matching request, and tell whether the fault strikes it."""
         self.seen += 1
-        return self.seen > self.after and (
-            self.times is None or self.seen <= self.after + self.times
-        )
+        return self.seen > self.after and (self.times is None or self.seen <= self.after + self.times)
 
 
 @dataclass
@@ -119,6 +117,7 @@ class Server:
         self._hooks: list[_Hook] = []
         self._denials: list[_Denial] = []
         self._connections: set[_Connection] = set()
+        self._listener: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -132,7 +131,8 @@ class Server:
         listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
         self.port = listener.getsockname()[1]
         loop = self._loop = asyncio.new_event_loop()
-        loop.run_until_complete(loop.create_server(lambda: _Connection(self), sock=listener))
+        serving = loop.create_server(lambda: _Connection(self), sock=listener)
+        self._listener = loop.run_until_complete(serving)
         self._thread = threading.Thread(target=loop.run_forever, name="confluence", daemon=True)
         self._thread.start()
         return self
@@ -147,6 +147,8 @@ class Server:
         loop.close()
 
     def _hang_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._listener is not None:
+            self._listener.close()
         for connection in list(self._connections):
             connection.transport.abort()
         loop.stop()

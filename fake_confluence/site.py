@@ -231,15 +231,11 @@ class Site:
             },
         )
 
-    def add_page(
-        self, title: str, *, space_id: str, at: str | None = None, **fields: Any
-    ) -> Record:
+    def add_page(self, title: str, *, space_id: str, at: str | None = None, **fields: Any) -> Record:
         """Add a page; it copies what is not said from the first page of the site."""
         return self._add_content("pages", title, space_id, at, fields)
 
-    def add_blog_post(
-        self, title: str, *, space_id: str, at: str | None = None, **fields: Any
-    ) -> Record:
+    def add_blog_post(self, title: str, *, space_id: str, at: str | None = None, **fields: Any) -> Record:
         """Add a blog post; it copies what is not said from the first post of the site."""
         return self._add_content("blog_posts", title, space_id, at, fields)
 

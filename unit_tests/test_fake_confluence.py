@@ -1,0 +1,765 @@
+"""The embedded site behaves as Confluence does, and declares what the official documents declare."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, quote, urlencode
+
+import jsonschema
+import pytest
+
+from fake_confluence import Operation, Server, Site, company, generate, load_contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ROOT.parent / "shared" / "openapi"
+PAGES, SPACES = "/wiki/api/v2/pages", "/wiki/api/v2/spaces"
+AUDIT, GROUP, SEARCH = "/wiki/rest/api/audit", "/wiki/rest/api/group", "/wiki/rest/api/search"
+OPERATIONS = load_contract().operations
+Pairs = list[tuple[str, str]]
+
+
+class Reply(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+class Client:
+    """Sends requests over one connection and reads JSON."""
+
+    def __init__(self, server: Server, token: str = "demo-token") -> None:
+        self._server = server
+        packed = base64.b64encode(f"demo@example.com:{token}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {packed}"}
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+
+    def raw(self, target: str) -> tuple[int, bytes, dict[str, str]]:
+        try:
+            self._connection.request("GET", target, headers=self._headers)
+            answer = self._connection.getresponse()
+            return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
+        except Exception:
+            self._connection.close()
+            raise
+
+    def get(self, path: str, query: Pairs | None = None) -> Reply:
+        status, body, headers = self.raw(f"{path}?{urlencode(query)}" if query else path)
+        return Reply(status, json.loads(body), headers)
+
+    def read(self, path: str, query: Pairs | None = None) -> list[dict[str, Any]]:
+        """Read a list to its end: take the place from each next link, send the rest again."""
+        found: list[dict[str, Any]] = []
+        place: Pairs = []
+        while True:
+            reply = self.get(path, [*(query or []), *place])
+            assert reply.status == 200, reply.body
+            if isinstance(reply.body, list) or "results" not in reply.body:
+                return reply.body if isinstance(reply.body, list) else [reply.body]
+            found += reply.body["results"]
+            link = reply.body["_links"].get("next")
+            if link is None:
+                return found
+            given = parse_qs(link.partition("?")[2])
+            place = [(name, given[name][0]) for name in ("cursor", "start") if name in given]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(company()) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Client:
+    return Client(server)
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return company()
+
+
+def paths_of(operation: Operation, site: Site) -> list[str]:
+    """Return the paths that an operation can be asked for, one for each thing it belongs to."""
+    if "{" not in operation.path:
+        return [operation.path]
+    names = operation.parents or operation.collections
+    parents = [record for name in names for record in site.records(name)]
+    for field, wanted in operation.only.items():
+        if not operation.parents:
+            parents = [record for record in parents if record[field] in wanted]
+    before, _, after = operation.path.partition("{")
+    return [before + record[operation.parent_field] + after.partition("}")[2] for record in parents]
+
+
+def queries_of(operation: Operation) -> list[Pairs]:
+    """Return what must be said for an operation to answer with all that it has."""
+    if operation.path == SEARCH:
+        kinds = ("folder", "whiteboard", "database", "embed")
+        return [[("cql", f"type={kind}"), ("includeArchivedSpaces", "true")] for kind in kinds]
+    if operation.path.endswith("/search/user"):
+        return [[("cql", "type=user")]]
+    if operation.path.endswith("/custom-content"):
+        return [[("type", f"ac:com.norrvik.{each}")] for each in ("survey:answer", "risks:risk")]
+    status = operation.parameters.get("status")
+    if status and status.field and status.many:
+        return [[("status", ",".join(status.values))]]
+    return [[("status", value)] for value in status.values] if status and status.field else [[]]
+
+
+# The contract against the official documents
+
+
+@lru_cache
+def document(api: str) -> dict[str, Any]:
+    file = DOCUMENTS / f"confluence-{api}.json"
+    if not file.exists():
+        pytest.skip("the official documents are not beside the repository")
+    return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def declared(operation: Operation) -> dict[str, Any]:
+    path = operation.path.removeprefix("/wiki/api/v2")
+    found = document(operation.api)["paths"][path]["get"]
+    assert isinstance(found, dict)
+    return found
+
+
+def resolved(api: str, schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        found = document(api)["components"]["schemas"][name]
+        return found  # type: ignore[no-any-return]
+    return schema
+
+
+def official_parameters(operation: Operation) -> dict[str, Any]:
+    components = document(operation.api)["components"].get("parameters", {})
+    found = declared(operation).get("parameters", [])
+    known = [components[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in found]
+    return {p["name"]: p["schema"] for p in known if p["in"] == "query"}
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_parameters_are_those_of_the_official_document(path: str) -> None:
+    operation = OPERATIONS[path]
+    official = official_parameters(operation)
+    assert set(operation.parameters) == set(official)
+    for name, parameter in operation.parameters.items():
+        schema = resolved(operation.api, official[name])
+        assert parameter.many == (schema["type"] == "array"), name
+        assert parameter.max_items == schema.get("maxItems", 0), name
+        item = resolved(operation.api, schema["items"]) if parameter.many else schema
+        assert parameter.kind == item["type"], name
+        if "enum" in item:
+            assert sorted(parameter.values) == sorted(item["enum"]), name
+
+
+@pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.limit_max])
+def test_limits_are_those_of_the_official_document(path: str) -> None:
+    operation = OPERATIONS[path]
+    official = next(p["schema"] for p in declared(operation).get("parameters", []) if p["name"] == "limit")
+    assert operation.limit_default == official.get("default", operation.limit_default)
+    assert operation.limit_max == official.get("maximum", operation.limit_max)
+    assert operation.limit_over == "refuse" or operation.api == "v1"
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_scopes_are_those_of_the_official_document(path: str) -> None:
+    operation = OPERATIONS[path]
+    official = [each["scopes"] for each in declared(operation)["x-atlassian-oauth2-scopes"]]
+    assert all(scopes in official for scopes in operation.scopes.values())
+    assert all(scopes in operation.scopes.values() for scopes in official)
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_link_header_is_where_the_official_document_has_one(path: str) -> None:
+    operation = OPERATIONS[path]
+    if operation.paging == "cursor":
+        official = declared(operation)["responses"]["200"].get("headers", {})
+        assert operation.link_header == ("Link" in official)
+
+
+# What real sites were seen to answer otherwise than the documents say: fields that may be null,
+# and fields that the documents do not know.
+NULL = {
+    *("parentId", "parentType", "pageId", "blogPostId", "customContentId", "description", "icon"),
+    *("assignedTo", "completedBy", "dueAt", "completedAt", "body", "operations", "displayName"),
+    *("position", "subtype", "ownerId", "lastOwnerId", "value", "timeZone", "homepageId"),
+}
+UNKNOWN = {
+    *("ncsStepVersion", "contributorIds", "sourceTemplateEntityId", "resolutionStatus", "pageId"),
+    *("blogPostId", "attachmentId", "customContentId", "properties", "operations", "likes", "versions"),
+    *("authorId", "resourceAri", "accountStatus", "locale", "ari", "base64EncodedAri", "subtype"),
+    *("resolutionLastModifierId", "resolutionLastModifiedAt"),
+}
+
+
+def _loosened(schema: Any, name: str = "") -> Any:
+    """Turn a schema of OpenAPI 3.0 into JSON Schema, open where real sites deviate."""
+    if isinstance(schema, list):
+        return [_loosened(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _loosened(value) for key, value in schema.items() if key != "properties"}
+    if "properties" in schema:
+        made["properties"] = {k: _loosened(v, k) for k, v in schema["properties"].items()}
+    if name == "key" and "enum" in made:
+        del made["enum"]  # operations of space permissions are open
+    if name == "type" and made.get("enum") == ["user", "group", "role"]:
+        made["enum"] = ["user", "group", "role", "access-class"]
+    if schema.get("nullable") or name in NULL:
+        return {"anyOf": [made, {"type": "null"}]}
+    return made
+
+
+@lru_cache
+def answer_validator(path: str) -> jsonschema.Draft7Validator:
+    operation = OPERATIONS[path]
+    content = declared(operation)["responses"]["200"]["content"]["application/json"]
+    components = {"schemas": _loosened(document(operation.api)["components"]["schemas"])}
+    return jsonschema.Draft7Validator({**_loosened(content["schema"]), "components": components})
+
+
+def item_fields(path: str) -> set[str]:
+    """Return the names of the fields that the official document gives a record."""
+    operation = OPERATIONS[path]
+    api = operation.api
+    content = declared(operation)["responses"]["200"]["content"]["application/json"]
+    schema = resolved(api, content["schema"])
+    parts = [resolved(api, part) for part in schema.get("allOf", [schema])]
+    names = {name for part in parts for name in part.get("properties", {})}
+    if "results" in names:
+        schema = next(part["properties"]["results"]["items"] for part in parts)
+    elif schema.get("type") == "array":
+        schema = schema["items"]
+    else:
+        return names
+    return set(resolved(api, schema)["properties"])
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_answers_fit_the_official_schemas(path: str, site: Site) -> None:
+    operation = OPERATIONS[path]
+    fields, validator, seen = item_fields(path), answer_validator(path), 0
+    with Server(site) as running:
+        client = Client(running)
+        for target in paths_of(operation, site)[:40]:
+            for query in queries_of(operation):
+                body = [("body-format", operation.body_formats[0])] if operation.body_formats else []
+                reply = client.get(target, [*query, *body])
+                assert reply.status == 200, reply.body
+                validator.validate(reply.body)
+                records = reply.body
+                if isinstance(records, dict):
+                    records = records.get("results", [records])
+                seen += len(records)
+                assert {name for each in records for name in each} <= fields | UNKNOWN
+    assert seen
+
+
+# Every operation
+
+
+@pytest.mark.parametrize("path", [p for p, o in OPERATIONS.items() if o.paging not in ("object", "array")])
+def test_small_pages_give_the_same_records(path: str, site: Site) -> None:
+    operation = OPERATIONS[path]
+    targets, pages = paths_of(operation, site)[:30], 0
+    with Server(site) as running:
+        client = Client(running)
+        for target in targets:
+            for query in queries_of(operation):
+                running.max_page = 0
+                most = [*query, ("limit", str(operation.limit_max))]
+                whole = client.read(target, most)
+                running.max_page = 1 if "{" in path else 2
+                running.log.clear()
+                parts = client.read(target, most)
+                pages = max(pages, len(running.log))
+                if operation.paging == "principals":
+                    whole, parts = principals(whole), principals(parts)
+                assert parts == whole
+    assert pages > 1
+
+
+def principals(results: list[dict[str, Any]]) -> Any:
+    """Return who is in the restrictions, whatever pages they came on."""
+    found: dict[str, list[str]] = {"read": [], "update": []}
+    for result in results:
+        parts = result["restrictions"]
+        found[result["operation"]] += [user["accountId"] for user in parts["user"]["results"]]
+        found[result["operation"]] += [group["id"] for group in parts["group"]["results"]]
+    return {operation: sorted(names) for operation, names in found.items()}
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_undeclared_parameter_is_refused_by_name(path: str, site: Site) -> None:
+    with Server(site) as running:
+        reply = Client(running).get(paths_of(OPERATIONS[path], site)[0], [("wrong", "1")])
+    assert reply.status == 400
+    assert "'wrong'" in json.dumps(reply.body)
+    assert ("errors" in reply.body) == (OPERATIONS[path].api == "v2")
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_wrong_token_is_404_on_v2_and_403_on_v1(path: str, site: Site) -> None:
+    with Server(site) as running:
+        reply = Client(running, token="old").get(paths_of(OPERATIONS[path], site)[0])
+    if OPERATIONS[path].api == "v2":
+        error = {"status": 404, "code": "NOT_FOUND", "title": "Not Found", "detail": None}
+        assert (reply.status, reply.body) == (404, {"errors": [error]})
+    else:
+        assert reply.status == 403
+        assert reply.body["message"] == "Current user not permitted to use Confluence"
+
+
+@pytest.mark.parametrize("path", [path for path in OPERATIONS if "{" in path])
+def test_missing_object_is_named(path: str, site: Site) -> None:
+    before, _, after = path.partition("{")
+    with Server(site) as running:
+        reply = Client(running).get(before + "999999999999" + after.partition("}")[2])
+    assert reply.status == 404
+    assert "999999999999" in json.dumps(reply.body)
+    assert ("errors" in reply.body) == (OPERATIONS[path].api == "v2")
+
+
+@pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.limit_max])
+def test_limit_above_the_greatest_is_refused_or_capped(path: str, site: Site) -> None:
+    operation = OPERATIONS[path]
+    query = [*queries_of(operation)[0], ("limit", str(operation.limit_max + 1))]
+    with Server(site) as running:
+        reply = Client(running).get(paths_of(operation, site)[0], query)
+    assert reply.status == (400 if operation.limit_over == "refuse" else 200)
+
+
+# v2 lists
+
+
+def test_v2_next_link_is_as_on_the_wire(client: Client, server: Server) -> None:
+    query = [("limit", "25"), ("sort", "-modified-date"), ("body-format", "storage")]
+    reply = client.get(PAGES, [*query, ("status", "current,archived")])
+    link, base = reply.body["_links"]["next"], f"{server.url}/wiki"
+    assert link.startswith(f"{PAGES}?cursor=eyJ")
+    assert link.endswith("&status=current,archived&limit=25")
+    assert "sort" not in link
+    assert "body-format" not in link
+    assert reply.body["_links"]["base"] == base
+    assert reply.headers["link"] == f'<{link}>; rel="next", <{base}>; rel="base"'
+    cursor = json.loads(base64.b64decode(link.partition("cursor=")[2].partition("&")[0]))
+    assert list(cursor) == ["id", "contentOrder", "contentOrderValue"]
+    assert "=&" in link, "its padding is not escaped"
+
+
+def test_v2_last_page_has_no_next(client: Client) -> None:
+    reply = client.get(SPACES, [("limit", "250")])
+    assert "next" not in reply.body["_links"]
+    assert 'rel="next"' not in reply.headers["link"]
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "", "e30=", quote("/wiki/api/v2/pages?cursor=x")])
+def test_v2_invalid_cursor_is_refused(client: Client, cursor: str) -> None:
+    reply = client.get(PAGES, [("cursor", cursor)])
+    assert reply.status == 400
+    assert reply.body["errors"][0]["code"] == "INVALID_REQUEST_PARAMETER"
+    assert "cursor" in reply.body["errors"][0]["title"]
+
+
+def test_v2_cursor_of_another_order_is_refused(client: Client) -> None:
+    link = client.get(PAGES, [("sort", "title")]).body["_links"]["next"]
+    assert client.raw(link)[0] == 400
+
+
+@pytest.mark.parametrize("given", ["status=current,trashed", "status=current&status=trashed"])
+def test_v2_arrays_are_taken_both_ways(client: Client, given: str) -> None:
+    _, body, _ = client.raw(f"{PAGES}?limit=250&{given}")
+    assert {page["status"] for page in json.loads(body)["results"]} == {"current", "trashed"}
+
+
+def test_v2_pages_are_current_and_archived_unless_asked_otherwise(client: Client) -> None:
+    assert {page["status"] for page in client.read(PAGES)} == {"current", "archived"}
+    assert {post["status"] for post in client.read("/wiki/api/v2/blogposts")} == {"current"}
+    assert {space["status"] for space in client.read(SPACES)} == {"current"}
+
+
+def test_v2_space_filter_takes_at_most_100(client: Client, server: Server) -> None:
+    space = server.site.records("spaces")[0]["id"]
+    pages = client.read(PAGES, [("space-id", space), ("limit", "5")])
+    assert pages
+    assert {page["spaceId"] for page in pages} == {space}
+    ids = ",".join(str(n) for n in range(101))
+    assert client.get(PAGES, [("space-id", ids)]).status == 400
+
+
+def test_v2_orders_go_by_time_with_and_without_milliseconds(client: Client) -> None:
+    pages = client.read(PAGES, [("sort", "created-date")])
+    times = [page["createdAt"] for page in pages]
+    assert {len(at) for at in times} == {20, 24}
+    exact = [at if len(at) == 24 else at[:19] + ".000Z" for at in times]
+    assert exact == sorted(exact)
+    newest = [page["version"]["createdAt"] for page in client.read(PAGES, [("sort", "-modified-date")])]
+    assert newest == sorted(newest, reverse=True)
+
+
+def test_v2_bodies_come_only_when_asked_for(client: Client) -> None:
+    assert client.get(PAGES).body["results"][0]["body"] == {}
+    for wanted in ("storage", "atlas_doc_format"):
+        body = client.get(PAGES, [("body-format", wanted)]).body["results"][0]["body"]
+        assert body[wanted]["representation"] == wanted
+        assert body[wanted]["value"]
+    page_id = client.get(PAGES).body["results"][0]["id"]
+    single = client.get(f"{PAGES}/{page_id}", [("body-format", "styled_view")]).body
+    assert single["body"]["styled_view"]["value"].startswith("<!DOCTYPE html>")
+    assert client.get(PAGES, [("body-format", "view")]).status == 400
+
+
+def test_v2_space_hides_icon_and_description_unless_asked(client: Client) -> None:
+    plain = client.get(SPACES).body["results"][1]
+    assert (plain["icon"], plain["description"]) == (None, None)
+    full = client.get(SPACES, [("include-icon", "true"), ("description-format", "plain")])
+    assert full.body["results"][1]["icon"]["path"]
+    assert full.body["results"][1]["description"]["plain"]["value"]
+
+
+def test_v2_single_page_includes_what_flags_ask_for(client: Client, server: Server) -> None:
+    page = next(page for page in server.site.records("pages") if page["_labels"])
+    reply = client.get(f"{PAGES}/{page['id']}", [("include-labels", "true")])
+    assert [label["id"] for label in reply.body["labels"]["results"]] == page["_labels"]
+    assert "versions" not in reply.body
+
+
+def test_v2_task_dates_filter_inclusively(client: Client, server: Server) -> None:
+    tasks = server.site.records("tasks")
+    at = sorted(task["completedAt"] for task in tasks if task["completedAt"])[3]
+    moment = str(round(time.mktime(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone))
+    moment += at[20:23]
+    found = client.read("/wiki/api/v2/tasks", [("completed-at-from", moment), ("completed-at-to", moment)])
+    assert [task["completedAt"] for task in found] == [at]
+
+
+# v1 lists
+
+
+def test_v1_next_link_is_relative_to_wiki(client: Client, server: Server) -> None:
+    reply = client.get(GROUP, [("limit", "3")])
+    links = reply.body["_links"]
+    assert links["next"] == "/rest/api/group?next=true&limit=3&start=3"
+    assert (links["base"], links["context"]) == (f"{server.url}/wiki", "/wiki")
+    assert (reply.body["start"], reply.body["limit"], reply.body["size"]) == (0, 3, 3)
+    assert "next" not in client.get(GROUP).body["_links"]
+    assert client.raw("/wiki" + links["next"])[0] == 200
+
+
+def test_v1_audit_is_newest_first_between_inclusive_dates(client: Client) -> None:
+    events = client.read(AUDIT)
+    dates = [event["creationDate"] for event in events]
+    assert dates == sorted(dates, reverse=True)
+    assert len(dates) > len(set(dates)), "some share a millisecond"
+    between = client.read(AUDIT, [("startDate", str(dates[50])), ("endDate", str(dates[10]))])
+    assert between == [event for event in events if dates[50] <= event["creationDate"] <= dates[10]]
+
+
+def test_v1_search_goes_by_cursor_over_short_pages(client: Client) -> None:
+    query = [("cql", "type=folder"), ("limit", "3"), ("includeArchivedSpaces", "true")]
+    sizes, place = [], ""
+    while True:
+        reply = client.raw(f"{SEARCH}?{urlencode([*query, ('start', '500')])}{place}")[1]
+        body = json.loads(reply)
+        sizes.append(body["size"])
+        link = body["_links"].get("next")
+        if link is None:
+            break
+        place = "&cursor=" + link.partition("cursor=")[2].partition("&")[0]
+        assert "=" not in place.removeprefix("&cursor=")
+    assert sum(sizes) == 7
+    assert min(sizes[:-1]) < 3, "a page before the last is short"
+
+
+def test_v1_search_may_end_with_an_empty_page(client: Client) -> None:
+    query = [("cql", "type=database"), ("limit", "2")]
+    first = client.get(SEARCH, query).body
+    assert first["size"] == 2
+    assert "next" in first["_links"]
+    assert len(client.read(SEARCH, query)) == 2
+
+
+def test_v1_search_keeps_to_spaces_and_leaves_out_archived_ones(client: Client) -> None:
+    some = client.read(SEARCH, [("cql", 'type=folder and space in ("ENG", "HW")')])
+    assert {result["resultGlobalContainer"]["displayUrl"] for result in some} == {"/spaces/ENG", "/spaces/HW"}
+    current = client.read(SEARCH, [("cql", "type=folder")])
+    everything = client.read(SEARCH, [("cql", "type=folder"), ("includeArchivedSpaces", "true")])
+    assert len(everything) == len(current) + 1
+
+
+def test_v1_search_refuses_other_cql(client: Client) -> None:
+    assert client.get(SEARCH, [("cql", "title ~ gauge")]).status == 400
+    assert client.get(SEARCH, [("cql", "type=user")]).status == 400
+    assert client.get(SEARCH).status == 400
+
+
+def test_v1_restrictions_page_through_their_principals(client: Client, server: Server) -> None:
+    most = max(server.site.records("content_restrictions"), key=lambda r: len(r["_users"]))
+    path = f"/wiki/rest/api/content/{most['_contentId']}/restriction"
+    first = client.get(path, [("limit", "500")]).body
+    assert [result["operation"] for result in first["results"]] == ["read", "update"]
+    assert first["limit"] == 200
+    assert first["results"][0]["restrictions"]["user"]["size"] == 200
+    assert first["_links"]["next"].endswith("start=200")
+    second = client.get(path, [("limit", "200"), ("start", "200")]).body
+    assert second["results"][0]["restrictions"]["user"]["size"] == 50
+    assert "next" not in second["_links"]
+
+
+@pytest.mark.parametrize("path", ["content", "content/1", "space", "space/ENG"])
+def test_v1_content_and_space_are_gone(client: Client, path: str) -> None:
+    reply = client.get(f"/wiki/rest/api/{path}")
+    assert (reply.status, reply.body["statusCode"]) == (410, 410)
+    assert "GoneException" in reply.body["message"]
+
+
+def test_unknown_path_is_404(client: Client) -> None:
+    assert client.get("/wiki/api/v2/nothing").status == 404
+    assert client.get("/elsewhere").status == 404
+
+
+# Changes during a read
+
+
+def test_page_edited_during_paging_moves_to_the_front(client: Client, server: Server) -> None:
+    query = [("sort", "-modified-date"), ("limit", "50")]
+    before = [page["id"] for page in client.read(PAGES, query)]
+    edited = before[120]
+    calls: list[str] = []
+
+    def edit_once(request: object) -> None:
+        calls.append(str(request))
+        if len(calls) == 2:
+            server.site.edit_page(edited, title="Changed")
+
+    server.before(PAGES, edit_once)
+    during = [page["id"] for page in client.read(PAGES, query)]
+    assert during == [page for page in before if page != edited]
+    after = client.read(PAGES, query)
+    assert (after[0]["id"], after[0]["title"]) == (edited, "Changed")
+    versions = client.read(f"{PAGES}/{edited}/versions")
+    assert versions[0]["number"] == after[0]["version"]["number"]
+
+
+def test_site_changes_show_in_the_next_answer(client: Client, server: Server) -> None:
+    site = server.site
+    space = site.add_space("New", key="NEW")
+    page = site.add_page("Fresh", space_id=space["id"])
+    inside = [("space-id", space["id"])]
+    assert [each["title"] for each in client.read(PAGES, inside)] == ["Fresh"]
+    site.archive_page(page["id"])
+    assert client.read(PAGES, inside)[0]["status"] == "archived"
+    site.trash_page(page["id"])
+    assert client.read(PAGES, inside) == []
+    assert client.get(f"{PAGES}/{page['id']}").body["status"] == "trashed"
+    site.restore_page(page["id"])
+    site.purge_page(page["id"])
+    assert client.get(f"{PAGES}/{page['id']}").status == 404
+    post = site.add_blog_post("Hello", space_id=space["id"])
+    site.edit_blog_post(post["id"])
+    assert client.read("/wiki/api/v2/blogposts", inside)[0]["version"]["number"] == 2
+    site.trash_blog_post(post["id"])
+    site.purge_blog_post(post["id"])
+    assert client.read("/wiki/api/v2/blogposts", inside) == []
+
+
+# Faults
+
+
+def test_failure_strikes_as_often_as_told_and_not_before(client: Client, server: Server) -> None:
+    server.fail(PAGES, status=429, headers={"Retry-After": "3"}, body=b"slow", after=1, times=2)
+    assert client.raw(SPACES)[0] == 200
+    answers = [client.raw(PAGES) for _ in range(4)]
+    assert [answer[0] for answer in answers] == [200, 429, 429, 200]
+    assert answers[1][1] == b"slow"
+    assert answers[1][2]["retry-after"] == "3"
+    assert [request.status for request in server.requests_to(PAGES)] == [200, 429, 429, 200]
+
+
+def test_failure_matches_an_operation_or_an_expression(client: Client, server: Server) -> None:
+    page = server.site.records("pages")[0]["id"]
+    server.fail(PAGES, status=503, times=None)
+    assert client.raw(f"{PAGES}/{page}")[0] == 200
+    assert client.raw(PAGES)[0] == 503
+    server.heal()
+    server.fail(rf"{PAGES}/\d+\?version", status=500)
+    assert client.raw(PAGES)[0] == 200
+    assert client.raw(f"{PAGES}/{page}?version=1")[0] == 500
+
+
+def test_failure_can_change_the_genuine_body(client: Client, server: Server) -> None:
+    server.fail(PAGES, body=lambda body: body.replace(b'"results"', b'"broken"'))
+    assert "broken" in client.get(PAGES).body
+    assert "results" in client.get(PAGES).body
+
+
+def test_redirect_is_sent(client: Client, server: Server) -> None:
+    server.fail(PAGES, how="redirect", headers={"Location": "https://example.org/"})
+    status, body, headers = client.raw(PAGES)
+    assert (status, body, headers["location"]) == (302, b"", "https://example.org/")
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("drop", http.client.RemoteDisconnected),
+        ("reset", ConnectionResetError),
+        ("cut", http.client.IncompleteRead),
+    ],
+)
+def test_connection_is_broken(client: Client, server: Server, how: str, error: type[Exception]) -> None:
+    server.fail(PAGES, how=how)
+    with pytest.raises(error):
+        client.raw(PAGES)
+    assert client.raw(PAGES)[0] == 200
+
+
+def test_silence_and_dripping(server: Server) -> None:
+    for how in ("hang", "drip"):
+        server.fail(GROUP, how=how, seconds=0.005)
+    client = Client(server)
+    client._connection.timeout = 0.2
+    with pytest.raises(TimeoutError):
+        client.raw(GROUP)
+    began = time.monotonic()
+    status, body, _ = client.raw(f"{GROUP}?limit=1")
+    assert status == 200
+    assert time.monotonic() - began > 0.005 * (len(body) - 1)
+
+
+def test_unknown_way_to_fail_is_refused(server: Server) -> None:
+    with pytest.raises(ValueError, match="must be one of"):
+        server.fail(PAGES, how="sulk")
+
+
+def test_denied_operation_answers_otherwise_than_a_wrong_token(client: Client, server: Server) -> None:
+    server.deny(AUDIT)
+    reply = client.get(AUDIT)
+    assert reply.status == 403
+    assert "PermissionException" in reply.body["message"]
+    assert client.get(GROUP).status == 200
+    server.deny("/wiki/api/v2/space-roles")
+    assert client.get("/wiki/api/v2/space-roles").body["errors"][0]["status"] == 403
+    server.allow(AUDIT)
+    assert client.get(AUDIT).status == 200
+
+
+# The server
+
+
+def test_log_tells_what_was_asked(client: Client, server: Server) -> None:
+    client.raw(f"{PAGES}?status=current&status=archived&title=a%20b")
+    (request,) = server.log
+    assert (request.method, request.path, request.operation) == ("GET", PAGES, PAGES)
+    assert request.query == [("status", "current"), ("status", "archived"), ("title", "a b")]
+    assert request.values("status") == ["current", "archived"]
+    assert request.status == 200
+    assert request.headers["authorization"].startswith("Basic ")
+    server.log.clear()
+    assert server.requests_to(PAGES) == []
+
+
+def test_latency_delays_each_answer_and_not_the_others() -> None:
+    with Server(generate(pages=1, spaces=1), latency=0.1) as running:
+        clients = [Client(running) for _ in range(4)]
+        began = time.monotonic()
+        for client in clients:
+            client._connection.request("GET", PAGES)
+        for client in clients:
+            client._connection.getresponse().read()
+        assert 0.1 <= time.monotonic() - began < 0.3
+
+
+def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
+        sock.sendall(f"GET {PAGES} HTTP/1.1\r\n\r\nGET {GROUP} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        answered = b""
+        while part := sock.recv(65536):
+            answered += part
+    assert answered.index(b"HTTP/1.1 404") < answered.index(b"HTTP/1.1 403")
+
+
+def test_closed_server_refuses_connections() -> None:
+    running = Server(generate(pages=1, spaces=1)).start()
+    client = Client(running)
+    assert client.raw(PAGES)[0] == 200
+    running.close()
+    with pytest.raises(OSError, match="refused|reset|closed"):
+        Client(running).raw(PAGES)
+
+
+def test_command_line_serves_a_generated_site() -> None:
+    command = [sys.executable, "-m", "fake_confluence", "--port", "0", "--pages", "12", "--spaces", "2"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
+        assert "demo@example.com" in line
+        assert "demo-token" in line
+        running = Server(Site({}), port=port)
+        assert len(Client(running).read(PAGES)) == 12
+        process.terminate()
+
+
+# The data
+
+
+def test_company_is_always_the_same(site: Site) -> None:
+    assert company().collections == site.collections
+
+
+def test_company_holds_together(site: Site) -> None:
+    people = {user["accountId"] for user in site.records("users")}
+    spaces = {space["id"] for space in site.records("spaces")}
+    places = {r["id"] for name in ("pages", "tree_items") for r in site.records(name)}
+    labels = {label["id"] for label in site.records("labels")}
+    for page in site.records("pages"):
+        assert {page["authorId"], page["ownerId"], page["version"]["authorId"]} <= people
+        assert page["spaceId"] in spaces
+        assert page["parentId"] is None or page["parentId"] in places
+        assert set(page["_labels"]) <= labels
+        versions = site.find("page_versions", "_pageId", page["id"])
+        assert [each["number"] for each in versions] == list(range(1, page["version"]["number"] + 1))
+        assert versions[-1]["createdAt"] == page["version"]["createdAt"] <= site.now
+    for records in site.collections.values():
+        ids = [record["id"] for record in records if "id" in record]
+        assert len(ids) == len(set(ids))
+
+
+def test_generated_site_has_the_size_that_was_asked_for() -> None:
+    made = generate(
+        pages=1000, spaces=20, blog_posts=30, groups=5, users=7, audit_events=50,
+        labels=4, comments=60, versions_per_page=3, body_bytes=4096, skew=0.4,
+    )  # fmt: skip
+    sizes = {name: len(records) for name, records in made.collections.items()}
+    assert sizes == {
+        **{"pages": 1000, "spaces": 20, "blog_posts": 30, "groups": 5, "users": 7, "audit": 50},
+        **{"labels": 4, "footer_comments": 60, "page_versions": 3000},
+    }
+    pages = made.records("pages")
+    assert sum(page["spaceId"] == made.records("spaces")[0]["id"] for page in pages) == 400 + 30
+    assert len(pages[0]["_body"]["storage"]) == 4096
+    assert pages[0]["_body"] is pages[-1]["_body"]
+
+
+def test_generated_site_is_quick() -> None:
+    began = time.monotonic()
+    generate(pages=50_000, spaces=500)
+    assert time.monotonic() - began < 5
