@@ -6,15 +6,18 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import orjson
 
-from fake_confluence.contract import Contract, Operation, Parameter
 from fake_confluence.site import Condition, Key, Record, Site, milliseconds, sort_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fake_confluence.contract import Contract, Operation, Parameter
 
 
 @dataclass
@@ -26,16 +29,17 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Refusal(Exception):
-    """A request that Confluence refuses.
-
-    Args:
-        status: The HTTP status.
-        title: What is wrong, the way v2 and v1 say it.
-        detail: More of it; v2 alone has a place for that.
-    """
+class RefusalError(Exception):
+    """A request that Confluence refuses."""
 
     def __init__(self, status: int, title: str, detail: str | None = None) -> None:
+        """Refuse a request.
+
+        Args:
+            status: The HTTP status.
+            title: What is wrong, the way v2 and v1 say it.
+            detail: More of it; v2 alone has a place for that.
+        """
         super().__init__(title)
         self.status, self.title, self.detail = status, title, detail
 
@@ -63,32 +67,40 @@ class Call:
         return self.one(name) == "true"
 
 
-def respond(site: Site, contract: Contract, path: str, query: str, base: str, max_page: int = 0) -> Answer:
+def respond(site: Site, contract: Contract, target: str, base: str, max_page: int = 0) -> Answer:
     """Answer a GET request of someone who may read everything.
 
     Args:
-        path: The path without the query, beginning with /wiki.
+        site: The data to answer from.
+        contract: What can be asked.
+        target: Path and query, beginning with /wiki.
         base: The address of the site, without /wiki.
         max_page: No page holds more than this, whatever was asked for; 0 for no such cap.
     """
+    path, _, query = target.partition("?")
     operation, path_values = contract.find(path)
-    v2 = path.startswith("/wiki/api/v2")
+    api = api_of(path)
+    if operation is None:
+        return refuse(api, 404, "Not Found")
+    if isinstance(operation, str):
+        return _gone()
     try:
-        if operation is None:
-            raise Refusal(404, "Not Found")
-        if isinstance(operation, str):
-            return _gone()
         pairs = parse_qsl(query, keep_blank_values=True)
         values = _understand(operation, pairs)
         call = Call(site, contract, operation, path, path_values, pairs, values, base, max_page)
         return _PAGING[operation.paging](call)
-    except Refusal as refusal:
-        return refuse(v2, refusal.status, refusal.title, refusal.detail)
+    except RefusalError as refusal:
+        return refuse(api, refusal.status, refusal.title, refusal.detail)
 
 
-def refuse(v2: bool, status: int, title: str, detail: str | None = None) -> Answer:
+def api_of(path: str) -> str:
+    """Tell to which API a path belongs, "v2" or "v1"."""
+    return "v2" if path.startswith("/wiki/api/v2") else "v1"
+
+
+def refuse(api: str, status: int, title: str, detail: str | None = None) -> Answer:
     """Shape an error as v2 or as v1 does."""
-    if v2:
+    if api == "v2":
         code = _CODES.get(status, "ERROR")
         error = {"status": status, "code": code, "title": title, "detail": detail}
         return Answer(status, orjson.dumps({"errors": [error]}))
@@ -136,10 +148,10 @@ def _understand(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str,
             # v1 says next=true in the links that it gives, without declaring it everywhere.
             if name == "next" and operation.api == "v1":
                 continue
-            raise Refusal(400, f"The parameter '{name}' is not declared for {operation.path}")
+            raise RefusalError(400, f"The parameter '{name}' is not declared for {operation.path}")
         found = [part for part in text.split(",") if part] if parameter.many else [text]
         if name in values and not parameter.many:
-            raise Refusal(400, f"The parameter '{name}' was given more than once")
+            raise RefusalError(400, f"The parameter '{name}' was given more than once")
         values.setdefault(name, []).extend(found)
     for parameter in operation.parameters.values():
         _check(parameter, values.get(parameter.name))
@@ -149,7 +161,7 @@ def _understand(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str,
 def _check(parameter: Parameter, given: list[str] | None) -> None:
     if given is None:
         if parameter.required:
-            raise Refusal(400, f"The parameter '{parameter.name}' is required")
+            raise RefusalError(400, f"The parameter '{parameter.name}' is required")
         return
     for text in given:
         right = text in parameter.values if parameter.values else True
@@ -159,22 +171,22 @@ def _check(parameter: Parameter, given: list[str] | None) -> None:
             right = text in ("true", "false")
         if not right:
             wanted = ", ".join(parameter.values) or parameter.kind
-            raise Refusal(
+            raise RefusalError(
                 400,
                 f"Provided value for '{parameter.name}' is not the correct type. Expected type is {wanted}.",
                 f"'{text}' was given.",
             )
     if parameter.max_items and len(given) > parameter.max_items:
-        raise Refusal(400, f"'{parameter.name}' takes {parameter.max_items} values, not {len(given)}")
+        raise RefusalError(400, f"'{parameter.name}' takes {parameter.max_items} values, not {len(given)}")
 
 
 def _page_size(call: Call) -> int:
     operation = call.operation
     text = call.one("limit", str(operation.limit_default))
     if not text.isdigit() or int(text) < 1:
-        raise Refusal(400, f"Provided value for 'limit' must be at least 1, not '{text}'")
+        raise RefusalError(400, f"Provided value for 'limit' must be at least 1, not '{text}'")
     if int(text) > operation.limit_max and operation.limit_over == "refuse":
-        raise Refusal(400, f"Provided value for 'limit' is above the maximum of {operation.limit_max}")
+        raise RefusalError(400, f"Provided value for 'limit' is above the maximum of {operation.limit_max}")
     return min(int(text), operation.limit_max)
 
 
@@ -211,7 +223,7 @@ def _moment(name: str, text: str) -> int:
     try:
         return milliseconds(text)
     except ValueError:
-        raise Refusal(400, f"Provided value for '{name}' is not a time: '{text}'") from None
+        raise RefusalError(400, f"Provided value for '{name}' is not a time: '{text}'") from None
 
 
 def _require_parent(call: Call) -> None:
@@ -224,13 +236,13 @@ def _require_parent(call: Call) -> None:
         raise _missing(call, parents[0], wanted)
 
 
-def _missing(call: Call, collection: str, wanted: str) -> Refusal:
+def _missing(call: Call, collection: str, wanted: str) -> RefusalError:
     noun = call.contract.collections.get(collection, {}).get("noun", "content")
     if call.operation.api == "v2":
-        return Refusal(404, f"Cannot find a {noun} with id [{wanted}]")
+        return RefusalError(404, f"Cannot find a {noun} with id [{wanted}]")
     if noun in ("page", "blog post", "content"):
-        return Refusal(404, f"No content with id <ContentId{{id={wanted}}}> can be found")
-    return Refusal(404, f"No {noun} with {call.operation.parent_field} {wanted} can be found")
+        return RefusalError(404, f"No content with id <ContentId{{id={wanted}}}> can be found")
+    return RefusalError(404, f"No {noun} with {call.operation.parent_field} {wanted} can be found")
 
 
 # Paging
@@ -278,12 +290,12 @@ def _v2_next(call: Call, last: Record, order: str, by: str, size: int) -> str:
 def _read_cursor(text: str, order: str) -> Key:
     try:
         cursor = json.loads(base64.b64decode(text.replace(" ", "+"), validate=True))
+        # Each order has its cursors: that of another holds nothing under the name of this one.
+        value = {cursor["contentOrder"]: cursor["contentOrderValue"]}[order]
         own = cursor["id"]
-        if cursor["contentOrder"] != order:
-            raise ValueError(order)
-        return cursor["contentOrderValue"], int(own) if own.isdigit() else own
+        return value, int(own) if own.isdigit() else own
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
-        raise Refusal(
+        raise RefusalError(
             400,
             "Provided value for 'cursor' is not the correct type. Expected type is Cursor.",
             "The provided cursor was not valid. You can get a new valid cursor by making the "
@@ -324,7 +336,7 @@ def _in_order(call: Call) -> list[Record]:
 def _start(call: Call) -> int:
     text = call.one("start", "0")
     if not text.isdigit():
-        raise Refusal(400, f"Provided value for 'start' must not be negative: '{text}'")
+        raise RefusalError(400, f"Provided value for 'start' must not be negative: '{text}'")
     return int(text)
 
 
@@ -394,14 +406,16 @@ def _searched(call: Call, record: Record, keys: list[str]) -> bool:
     return record["status"] == "current" and (not keys or _space_key(call, record) in keys)
 
 
-_CQL = re.compile(r"type\s*=\s*\"?(\w+)\"?(?:\s+and\s+space\s+in\s*\(((?:\s*\"[^\"]*\"\s*,?)+)\))?", re.I)
+_CQL = re.compile(
+    r"type\s*=\s*\"?(\w+)\"?(?:\s+and\s+space\s+in\s*\(((?:\s*\"[^\"]*\"\s*,?)+)\))?", re.IGNORECASE
+)
 
 
 def _read_cql(text: str, kinds: tuple[str, ...]) -> tuple[str, list[str]]:
     """Read the little CQL that we know: a type, and the keys of the spaces to look in."""
     found = _CQL.fullmatch(text.strip())
     if found is None or found[1].lower() not in kinds:
-        raise Refusal(400, f"Could not parse cql : {text}")
+        raise RefusalError(400, f"Could not parse cql : {text}")
     return found[1].lower(), re.findall(r'"([^"]*)"', found[2] or "")
 
 
@@ -411,7 +425,7 @@ def _read_search_cursor(text: str) -> tuple[int, int]:
         begin, number = packed.removeprefix(">?").split(",")
         return int(begin), int(number)
     except (ValueError, binascii.Error):
-        raise Refusal(400, f"Invalid cursor: {text}") from None
+        raise RefusalError(400, f"Invalid cursor: {text}") from None
 
 
 def _principals(call: Call) -> Answer:
@@ -419,61 +433,56 @@ def _principals(call: Call) -> Answer:
     _require_parent(call)
     content_id = call.path_values["id"]
     size, start = _capped(call, _page_size(call)), _start(call)
-    kept = {
-        r["operation"]: r
-        for r in call.site.select(call.operation.collections, [Condition("_contentId", (content_id,))])
-    }
-    results, more = [], False
+    found = call.site.select(call.operation.collections, [Condition("_contentId", (content_id,))])
+    kept = {restriction["operation"]: restriction for restriction in found}
+    results, longest = [], 0
     for operation in ("read", "update"):
         restriction = kept.get(operation, {})
         users, groups = restriction.get("_users", []), restriction.get("_groups", [])
-        more = more or max(len(users), len(groups)) > start + size
-        results.append(
-            {
-                "operation": operation,
-                "restrictions": {
-                    "user": _principal_page(call, "users", "accountId", users, start, size),
-                    "group": _principal_page(call, "groups", "id", groups, start, size),
-                    "_expandable": {},
-                },
-                **_restricted_content(call, content_id),
-                "_links": {"self": f"{call.base}{call.path}/byOperation/{operation}"},
-            }
-        )
+        longest = max(longest, len(users), len(groups))
+        restrictions = {
+            "user": _principal_page(call, users, [_user(call, each) for each in users[start : start + size]]),
+            "group": _principal_page(
+                call, groups, [_group(call, each) for each in groups[start : start + size]]
+            ),
+            "_expandable": {},
+        }
+        links = {"self": f"{call.base}{call.path}/byOperation/{operation}"}
+        content = _restricted_content(call, content_id)
+        results.append({"operation": operation, "restrictions": restrictions, **content, "_links": links})
     body = {
         "results": results,
         "start": start,
         "limit": size,
         "size": len(results),
         "restrictionsHash": f"{len(kept)}-{content_id}" if kept else "",
-        "_links": _v1_links(call, size, start + size if more else None),
+        "_links": _v1_links(call, size, start + size if start + size < longest else None),
     }
     return Answer(200, orjson.dumps(body))
 
 
-def _principal_page(call: Call, collection: str, key: str, ids: list[str], start: int, size: int) -> Record:
-    asked = ids[start : start + size]
-    found = [call.site.find(collection, key, each) for each in asked]
+def _principal_page(call: Call, ids: list[str], page: list[Record]) -> Record:
     return {
-        "results": [
-            public(records[0]) if records else _gone_user(each)
-            for each, records in zip(asked, found, strict=True)
-        ],
-        "start": start,
-        "limit": size,
-        "size": len(found),
+        "results": page,
+        "start": _start(call),
+        "limit": _capped(call, _page_size(call)),
+        "size": len(page),
         "totalSize": len(ids),
         "_links": {"self": f"{call.base}{call.path}"},
     }
 
 
-def _gone_user(account: str) -> Record:
-    """Return what is left of a user who is no longer there."""
-    return {"type": "unknown", "accountId": account, "accountType": "", "email": ""} | {
-        "publicName": "Former user",
-        "displayName": "Former user",
-        "_links": {},
-    }
+def _group(call: Call, group_id: str) -> Record:
+    return public(call.site.get("groups", group_id))
+
+
+def _user(call: Call, account: str) -> Record:
+    """Return a user, or what is left of one who is no longer there."""
+    found = call.site.find("users", "accountId", account)
+    if found:
+        return public(found[0])
+    names = {"publicName": "Former user", "displayName": "Former user"}
+    return {"type": "unknown", "accountId": account, "accountType": "", "email": "", **names, "_links": {}}
 
 
 def _restricted_content(call: Call, content_id: str) -> Record:
@@ -493,7 +502,7 @@ def _object(call: Call) -> Answer:
     asked = call.values.get("status")
     if asked and found[0]["status"] not in asked:
         states = ", ".join(asked)
-        raise Refusal(404, f"No content found with id : {wanted} and status [{states}]")
+        raise RefusalError(404, f"No content found with id : {wanted} and status [{states}]")
     return Answer(200, orjson.dumps(_render(call, found[0])))
 
 
@@ -625,7 +634,7 @@ def _space(call: Call, record: Record, shown: Record) -> Record:
     return shown
 
 
-def _search_content(call: Call, record: Record, shown: Record) -> Record:
+def _search_content(call: Call, record: Record, _shown: Record) -> Record:
     content = v1_content(call, record, record["type"])
     key = _space_key(call, record)
     spaces = call.site.find("spaces", "id", record["spaceId"])
@@ -677,7 +686,7 @@ def v1_content(call: Call, record: Record, kind: str) -> Record:
     }
 
 
-def _search_user(call: Call, record: Record, shown: Record) -> Record:
+def _search_user(_call: Call, record: Record, shown: Record) -> Record:
     return {
         "user": shown,
         "title": record.get("displayName") or "",
@@ -700,11 +709,11 @@ def _template(call: Call, record: Record, shown: Record) -> Record:
     return {**shown, "_expandable": {"body": ""}}
 
 
-def _views(call: Call, record: Record, shown: Record) -> Record:
+def _views(_call: Call, record: Record, _shown: Record) -> Record:
     return {"id": int(record["id"]), "count": record.get("_views", 0)}
 
 
-def _viewers(call: Call, record: Record, shown: Record) -> Record:
+def _viewers(_call: Call, record: Record, _shown: Record) -> Record:
     return {"id": int(record["id"]), "count": record.get("_viewers", 0)}
 
 

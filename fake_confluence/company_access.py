@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fake_confluence.making import Making
 from fake_confluence.site import Record, milliseconds
+
+if TYPE_CHECKING:
+    from fake_confluence.making import Making
 
 _ZONES = {"Bergen": "Europe/Oslo", "Yokohama": "Asia/Tokyo", "Singapore": "Asia/Singapore"}
 
@@ -96,7 +99,9 @@ def add_permissions(making: Making) -> None:
     roles = [_role(making, *said) for said in _ROLES]
     permission = 9_000
     for n, space in enumerate(making.records("spaces")):
-        kinds = [("group", groups["confluence-users"], _GRANTS[:5])]
+        kinds: list[tuple[str, str, tuple[tuple[str, str], ...]]] = [
+            ("group", groups["confluence-users"], _GRANTS[:5])
+        ]
         kinds.append(("user", space["spaceOwnerId"], (*_GRANTS, ("manage_users", "space"))))
         kinds.append(("access-class", "all-licensed-users", _GRANTS[:1]))
         kinds.append(("role", roles[0]["id"], (*_GRANTS[-1:], ("archive_space", "space"))))
@@ -176,11 +181,11 @@ def add_watchers(making: Making) -> None:
     """Add who watches which page and which space."""
     for n, page in enumerate(making.records("pages")):
         for k in range(n % 4):
-            watch = _watch(making, making.records("users")[(n + 5 * k) % 39])
+            watch = _watch(making.records("users")[(n + 5 * k) % 39])
             making.put("page_watchers", {"type": "content", **watch, "_contentId": page["id"]})
     for n, space in enumerate(making.records("spaces")):
         for k in range(2 + n % 4):
-            watch = _watch(making, making.records("users")[(3 * n + k) % 39])
+            watch = _watch(making.records("users")[(3 * n + k) % 39])
             record = {"type": "space", **watch, "spaceKey": space["key"]}
             making.put("space_watchers", record)
     for name in ("page_watchers", "space_watchers"):
@@ -190,7 +195,7 @@ def add_watchers(making: Making) -> None:
         first.setdefault("spaceKey", making.records("spaces")[0]["key"])
 
 
-def _watch(making: Making, user: Record) -> Record:
+def _watch(user: Record) -> Record:
     hidden = ("accountStatus", "locale", "_groups", "_expandable", "_links")
     watcher = {name: value for name, value in user.items() if name not in hidden}
     watcher.setdefault("operations", [])

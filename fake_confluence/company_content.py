@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 from fake_confluence.making import BEGIN, Making, body, later, loosely
-from fake_confluence.site import Record
+
+if TYPE_CHECKING:
+    from fake_confluence.site import Record
 
 # Pages by (space, place in its list) that are not simply current.
 _STATUSES = {
@@ -60,14 +63,14 @@ def add_labels(making: Making) -> None:
 def add_pages(making: Making) -> None:
     """Add the pages of each space: a homepage, and a tree of three levels under it."""
     for space, said in zip(making.records("spaces"), making.text["spaces"], strict=True):
-        home = _page(making, space, f"{said['name']} Home", None, 0, [said["about"]])
+        home = _page(making, space, None, 0, [f"{said['name']} Home", said["about"]])
         space["homepageId"] = home["id"]
         making.put("pages", home)
         above = [home]
         for n, title in enumerate(said["pages"]):
             says = [said["says"][(n + k) % len(said["says"])] for k in range(2 + n % 3)]
             parent = home if n < 5 else above[1 + n % 4]
-            page = _page(making, space, title, parent, n + 1, says)
+            page = _page(making, space, parent, n + 1, [title, *says])
             page["status"] = _STATUSES.get((said["key"], n), "current")
             if page["status"] in ("trashed", "deleted"):
                 page.update(parentId=None, parentType=None, position=None)
@@ -75,9 +78,9 @@ def add_pages(making: Making) -> None:
             above.append(page)
 
 
-def _page(
-    making: Making, space: Record, title: str, parent: Record | None, n: int, says: list[str]
-) -> Record:
+def _page(making: Making, space: Record, parent: Record | None, n: int, says: list[str]) -> Record:
+    """Make a page; the first that it says is its title."""
+    title, *says = says
     begin = parent["createdAt"] if parent else space["createdAt"]
     end = "2022-12-01T00:00:00Z" if parent is None else "2026-05-01T00:00:00Z"
     if space["status"] == "archived":

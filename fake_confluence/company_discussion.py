@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fake_confluence.making import END, Making, body, exact, later, loosely
-from fake_confluence.site import Record
+
+if TYPE_CHECKING:
+    from fake_confluence.site import Record
 
 _RESOLUTIONS = ("open", "resolved", "open", "reopened", "dangling")
 
@@ -20,32 +24,33 @@ def add_comments(making: Making) -> None:
             holder, place = making.records("attachments")[n], "attachmentId"
         if n % 15 == 11:
             holder, place = making.records("custom_content")[n % 10], "customContentId"
-        _thread(making, "footer_comments", holder, place, n)
+        _thread(making, "footer_comments", (holder, place), n)
     for n in range(24):
         holder, place = pages[(11 * n + 3) % len(pages)], "pageId"
         if n % 5 == 4:
             holder, place = posts[n % len(posts)], "blogPostId"
-        _thread(making, "inline_comments", holder, place, n)
+        _thread(making, "inline_comments", (holder, place), n)
     _complete_one(making)
 
 
-def _thread(making: Making, collection: str, holder: Record, place: str, n: int) -> None:
+def _thread(making: Making, collection: str, on: tuple[Record, str], n: int) -> None:
     says, answers = making.text["comments"], making.text["replies"]
-    at = making.between(max(exact(holder["createdAt"]), "2022-06-01T00:00:00.000Z"))
-    first = _comment(making, collection, holder, place, says[n % len(says)], at)
-    _put(making, collection, first, n % 3 == 0)
+    at = making.between(max(exact(on[0]["createdAt"]), "2022-06-01T00:00:00.000Z"))
+    first = _comment(making, collection, on, says[n % len(says)], at)
+    _put(making, collection, first, 1 if n % 3 == 0 else 0)
     above = first
     for depth in range(n % 3 if n % 2 == 0 else 0):
         at = making.between(at, min(later(at, days=9), END))
         said = answers[(n + depth) % len(answers)]
-        reply = _comment(making, collection, holder, place, said, at)
+        reply = _comment(making, collection, on, said, at)
         reply["parentCommentId"] = above["id"]
-        _put(making, collection, reply, False)
+        _put(making, collection, reply, 0)
         # The second answers the first reply in some threads, the comment itself in others.
         above = reply if n % 4 == 0 else first
 
 
-def _comment(making: Making, collection: str, holder: Record, place: str, said: str, at: str) -> Record:
+def _comment(making: Making, collection: str, on: tuple[Record, str], said: str, at: str) -> Record:
+    holder, place = on
     comment_id = making.id()
     record: Record = {
         "id": comment_id,
@@ -72,9 +77,9 @@ def _comment(making: Making, collection: str, holder: Record, place: str, said: 
     return record
 
 
-def _put(making: Making, collection: str, record: Record, edited: bool) -> None:
+def _put(making: Making, collection: str, record: Record, edits: int) -> None:
     versions = collection.replace("comments", "comment_versions")
-    making.history(versions, "comment", "_commentId", record, int(edited))
+    making.history(versions, "comment", "_commentId", record, edits)
     making.put(collection, record)
 
 
@@ -82,18 +87,17 @@ def _complete_one(making: Making) -> None:
     """Give one comment of each kind all that the document lets a comment have."""
     for collection in ("footer_comments", "inline_comments"):
         record = making.records(collection)[0]
-        meta = {"hasMore": False, "cursor": ""}
-
-        def part(name: str, results: list[Record], own: str = record["id"]) -> Record:
-            links = {"self": f"/api/v2/{collection.replace('_', '-')}/{own}/{name}"}
-            return {"results": results, "meta": meta, "_links": links}
-
         kept = {"id": making.id(), "key": "seen", "value": True, "version": record["version"]}
-        record["properties"] = {**record.get("properties", {}), **part("properties", [kept])}
-        allowed = [{"operation": "read", "targetType": "comment"}]
-        record["operations"] = part("operations", allowed)
-        record["likes"] = part("likes", [{"accountId": making.people[0]}])
-        record["versions"] = part("versions", [record["version"]])
+        parts: dict[str, list[Record]] = {
+            "properties": [kept],
+            "operations": [{"operation": "read", "targetType": "comment"}],
+            "likes": [{"accountId": making.people[0]}],
+            "versions": [record["version"]],
+        }
+        own = f"/api/v2/{collection.replace('_', '-')}/{record['id']}"
+        for name, results in parts.items():
+            meta, links = {"hasMore": False, "cursor": ""}, {"self": f"{own}/{name}"}
+            record[name] = {**record.get(name, {}), "results": results, "meta": meta, "_links": links}
 
 
 def add_tasks(making: Making) -> None:

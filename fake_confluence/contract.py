@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 
@@ -87,7 +88,7 @@ class Contract:
                 node = node[segment]
             elif "{}" in node and segment:
                 node = node["{}"]
-                values.append(segment)
+                values.append(unquote(segment))
             else:
                 return None, {}
         end = node.get("")
@@ -166,7 +167,7 @@ def _parameter(name: str, said: dict[str, Any]) -> Parameter:
     return Parameter(
         name=name,
         kind=kind if isinstance(kind, str) else "string",
-        values=() if isinstance(kind, str) else tuple(kind),
+        values=() if isinstance(kind, str) else tuple(kind or ()),
         many="each" in said,
         max_items=said.get("max", 0),
         required=said.get("required", False),

@@ -13,7 +13,7 @@ _SPACE, _PAGE, _POST = 1_000, 1_000_000, 50_000_000
 _COMMENT, _LABEL = 70_000_000, 90_000_000
 
 
-def generate(
+def generate(  # noqa: PLR0913 - a call names the few that it needs
     *,
     pages: int = 1_000,
     spaces: int = 10,
@@ -33,6 +33,12 @@ def generate(
     with the order of making: page n (from 0) has the id 1000000 + n.
 
     Args:
+        pages: Pages, one in fifty of them archived.
+        spaces: Spaces, all of them current.
+        blog_posts: Posts, spread evenly over spaces and time.
+        groups: Groups; user n is in the group n modulo this.
+        users: People who write.
+        audit_events: Events, one in five of them in the same millisecond as another.
         labels: Labels; page n has the label n modulo this.
         comments: Footer comments, one a page in turn.
         versions_per_page: Versions that each page has; 0 for a history of nothing.
@@ -106,7 +112,7 @@ def _space(n: int, people: list[str]) -> Record:
     }
 
 
-def _pages(
+def _pages(  # noqa: PLR0913, PLR0917 - the numbers of `generate`
     count: int,
     spaces: int,
     people: list[str],
@@ -124,7 +130,7 @@ def _pages(
         # A stride coprime to most counts: the order of edits is not the order of ids.
         edited = times[max(n, (n * 7919) % count)]
         author = people[n % len(people)]
-        record = {
+        record: Record = {
             "id": str(_PAGE + n),
             "status": "archived" if n % 50 == 49 else "current",
             "title": f"Page {n}",

@@ -15,13 +15,10 @@ END = "2026-06-26T16:00:00.000Z"
 
 
 class Making:
-    """A company that is being made.
-
-    Args:
-        text: The content of company.yaml.
-    """
+    """A company that is being made."""
 
     def __init__(self, text: dict[str, Any]) -> None:
+        """Begin a company with the content of company.yaml."""
         self.text = text
         self.random = random.Random(20260630)
         self.collections: dict[str, list[Record]] = {}
@@ -76,6 +73,8 @@ class Making:
         """Put all versions of a record into a collection; the last becomes its version.
 
         Args:
+            collection: Where versions of this kind are.
+            record: What has the versions.
             entity: The name under which a version holds what it is a version of.
             parent: The private field for the id of the record.
             edits: How many versions follow the first.

@@ -13,13 +13,18 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
-from fake_confluence.answers import Answer, refuse, respond
+from fake_confluence.answers import Answer, api_of, refuse, respond
 from fake_confluence.contract import Contract, load_contract
-from fake_confluence.site import Site
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from fake_confluence.site import Site
 
 Bytes = bytes | Callable[[bytes], bytes] | None
 
@@ -88,23 +93,27 @@ class Server:
 
     Requests are answered one after the other, so that what a hook changes is whole before the
     next answer. Use it as a context manager, or call `start` and `close`.
-
-    Args:
-        site: The data; see `company` and `generate`.
-        port: 0 for any free one.
-        latency: Seconds that every answer waits.
-        max_page: No page holds more records than this, whatever limit is asked for; 0 for no cap.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - a call names the few that it needs
         self,
         site: Site,
         port: int = 0,
         latency: float = 0.0,
         email: str = "demo@example.com",
-        token: str = "demo-token",
+        token: str = "demo-token",  # noqa: S107 - it opens nothing but this
         max_page: int = 0,
     ) -> None:
+        """Prepare a server; nothing listens yet.
+
+        Args:
+            site: The data; see `company` and `generate`.
+            email: Who may sign in.
+            token: With which API token.
+            port: 0 for any free one.
+            latency: Seconds that every answer waits.
+            max_page: No page holds more records than this, whatever limit is asked for; 0 for no cap.
+        """
         self.site = site
         self.port = port
         self.latency = latency
@@ -116,7 +125,7 @@ class Server:
         self._faults: list[Fault] = []
         self._hooks: list[_Hook] = []
         self._denials: list[_Denial] = []
-        self._connections: set[_Connection] = set()
+        self.connections: set[_Connection] = set()
         self._listener: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -149,12 +158,15 @@ class Server:
     def _hang_up(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._listener is not None:
             self._listener.close()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.transport.abort()
         loop.stop()
 
-    def __enter__(self) -> Server:
-        return self if self._loop else self.start()
+    def __enter__(self) -> Self:
+        """Start, unless it is started."""
+        if self._loop is None:
+            self.start()
+        return self
 
     def __exit__(
         self,
@@ -162,6 +174,7 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Close."""
         self.close()
 
     def requests_to(self, match: str) -> list[Request]:
@@ -181,7 +194,7 @@ class Server:
         """Take a denial back."""
         self._denials = [denial for denial in self._denials if denial.match != match]
 
-    def fail(
+    def fail(  # noqa: PLR0913 - a call names the few that it needs
         self,
         match: str,
         *,
@@ -252,9 +265,8 @@ class Server:
         if refused is not None:
             return refused
         if request.method != "GET":
-            return refuse(_is_v2(request), 405, "Method Not Allowed")
-        query = request.target.partition("?")[2]
-        return respond(self.site, self.contract, request.path, query, self.url, self.max_page)
+            return refuse(api_of(request.path), 405, "Method Not Allowed")
+        return respond(self.site, self.contract, request.target, self.url, self.max_page)
 
     def _authorise(self, request: Request) -> Answer | None:
         """Refuse who is not known: Confluence says 404 on v2 and 403 on v1, never 401."""
@@ -266,23 +278,19 @@ class Server:
                 given = ""
             if given == f"{self.email}:{self.token}":
                 return None
-        if _is_v2(request):
-            return refuse(True, 404, "Not Found")
+        if api_of(request.path) == "v2":
+            return refuse("v2", 404, "Not Found")
         body = b'{"message":"Current user not permitted to use Confluence","statusCode":403}'
         return Answer(403, body)
 
     def _denied(self, request: Request) -> Answer | None:
         for denial in self._denials:
             if self._matches(denial.match, request):
-                return refuse(_is_v2(request), denial.status, denial.message)
+                return refuse(api_of(request.path), denial.status, denial.message)
         return None
 
 
 _HOW = ("answer", "redirect", "drop", "reset", "cut", "hang", "drip")
-
-
-def _is_v2(request: Request) -> bool:
-    return request.path.startswith("/wiki/api/v2")
 
 
 def _spoil(answer: Answer, fault: Fault) -> Answer:
@@ -307,12 +315,12 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the way back."""
-        self.transport = cast(asyncio.Transport, transport)
-        self._server._connections.add(self)
+        self.transport = cast("asyncio.Transport", transport)
+        self._server.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the connection."""
-        self._server._connections.discard(self)
+        self._server.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Gather a request, and have it answered when it is whole."""
@@ -333,7 +341,7 @@ class _Connection(asyncio.Protocol):
         self._last = request.headers.get("connection", "").lower() == "close"
         try:
             self._server.receive(self, request)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it was, the client must get an answer
             # A fault of ours must not look like one that a test ordered.
             self.send(Answer(500, traceback.format_exc().encode()), None)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Record: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[Any, Any]
@@ -39,6 +41,7 @@ class Ordering:
     """Records in one order, with the keys to find a place between them again."""
 
     def __init__(self, records: Iterable[Record], field: str) -> None:
+        """Order records by a field, and by id where that is the same."""
         places = [(sort_key(record, field), n, record) for n, record in enumerate(records)]
         places.sort(key=lambda place: place[:2])
         self.keys = [place[0] for place in places]
@@ -60,11 +63,6 @@ class Site:
     Keys that begin with an underscore are for the server alone (`_body`, `_labels`), except
     `_links` and `_expandable`. After changing a record by hand, call `changed` with the name of
     its collection; the methods below do so themselves.
-
-    Args:
-        collections: Records by collection, as contract.yaml names them.
-        now: What the time is on this site; edits without a time of their own take the next second.
-        cloud_id: The id of the site at the gateway.
     """
 
     def __init__(
@@ -74,6 +72,13 @@ class Site:
         now: str = "2026-06-30T12:00:00.000Z",
         cloud_id: str = "3f6f2c1e-5d0b-4c55-9a3e-7c1f0a2b9d41",
     ) -> None:
+        """Take the records of a site.
+
+        Args:
+            collections: Records by collection, as contract.yaml names them.
+            now: What the time is on this site; edits without a time of their own take the next second.
+            cloud_id: The id of the site at the gateway.
+        """
         self.collections = collections
         self.now = now
         self.cloud_id = cloud_id
@@ -166,8 +171,8 @@ class Site:
     def new_id(self) -> str:
         """Return an id that no record with a numeric id has."""
         if not self._next_id:
-            ids = (r.get("id") for records in self.collections.values() for r in records)
-            self._next_id = max((int(i) for i in ids if str(i).isdigit()), default=0)
+            ids = (str(r.get("id")) for records in self.collections.values() for r in records)
+            self._next_id = max((int(i) for i in ids if i.isdigit()), default=0)
         self._next_id += 1
         return str(self._next_id)
 
@@ -188,6 +193,9 @@ class Site:
         """Save a new version of a record, with other values for some of its fields.
 
         Args:
+            collection: Where the record is.
+            record_id: Its id.
+            **fields: Other values for some of its fields.
             at: When, as Confluence writes times; the next second of the site when absent.
         """
         with self.lock:
@@ -214,29 +222,34 @@ class Site:
         return record
 
     def add_space(self, name: str, *, key: str, at: str | None = None, **fields: Any) -> Record:
-        """Add a space; it copies what is not said from the first space of the site."""
-        pattern = self.records("spaces")[0]
-        created = at or self.tick()
+        """Add a space that is global and current, unless fields say otherwise."""
         return self.add(
             "spaces",
             {
-                **pattern,
                 "id": self.new_id(),
                 "key": key,
                 "name": name,
+                "type": "global",
+                "status": "current",
+                "authorId": self._somebody(),
+                "spaceOwnerId": self._somebody(),
                 "currentActiveAlias": key,
-                "createdAt": created,
+                "createdAt": at or self.tick(),
+                "homepageId": None,
+                "_description": name,
                 "_links": {"webui": f"/spaces/{key}"},
                 **fields,
             },
         )
 
     def add_page(self, title: str, *, space_id: str, at: str | None = None, **fields: Any) -> Record:
-        """Add a page; it copies what is not said from the first page of the site."""
-        return self._add_content("pages", title, space_id, at, fields)
+        """Add a page at the root of a space, unless fields say otherwise."""
+        blank = {"parentId": None, "parentType": None, "position": None, "subtype": None}
+        owners = {"ownerId": self._somebody(), "lastOwnerId": None}
+        return self._add_content("pages", title, space_id, at, {**blank, **owners, **fields})
 
     def add_blog_post(self, title: str, *, space_id: str, at: str | None = None, **fields: Any) -> Record:
-        """Add a blog post; it copies what is not said from the first post of the site."""
+        """Add a blog post."""
         return self._add_content("blog_posts", title, space_id, at, fields)
 
     def edit_page(self, page_id: Any, at: str | None = None, **fields: Any) -> Record:
@@ -275,24 +288,26 @@ class Site:
         self, collection: str, title: str, space_id: str, at: str | None, fields: Record
     ) -> Record:
         with self.lock:
-            pattern = self.records(collection)[0]
             created = at or self.tick()
-            version = {**pattern["version"], "number": 1, "createdAt": created, "message": ""}
+            version = {"number": 1, "createdAt": created, "message": "", "minorEdit": False}
             record = {
-                **pattern,
                 "id": self.new_id(),
                 "status": "current",
                 "title": title,
                 "spaceId": str(space_id),
+                "authorId": self._somebody(),
                 "createdAt": created,
-                "version": version,
+                "version": {**version, "authorId": self._somebody()},
+                "_body": {"storage": f"<p>{title}</p>", "atlas_doc_format": _EMPTY},
                 "_labels": [],
-                **{k: None for k in _PLACE if k in pattern},
                 **fields,
             }
             self.add(collection, record)
             self._keep_version(collection, record)
         return record
+
+    def _somebody(self) -> str:
+        return next((user["accountId"] for user in self.records("users")), "712020:nobody")
 
     def _keep_version(self, collection: str, record: Record) -> None:
         kept = _VERSIONED.get(collection)
@@ -307,6 +322,7 @@ class Site:
         self.changed(versions)
 
 
+_EMPTY = '{"type":"doc","version":1,"content":[]}'
 _PLACE = ("parentId", "parentType", "position")
 _VERSIONED = {
     "pages": ("page_versions", "_pageId", "page"),
