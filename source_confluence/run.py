@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.exception_handler import assemble_uncaught_exception
@@ -83,15 +83,16 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
     config = _json_file("configuration", given["config"]) if given.get("config") else None
     if config is not None and not isinstance(config, dict):
         raise _config_error(f"The configuration in {given['config']} must be a JSON object: {{…}}.")
+    paths = {what: given.get(what) for what in ("catalog", "state")}
+    for what, path in paths.items():
+        _json_file(what, path)
     try:
-        catalog = SourceConfluence.read_catalog(given["catalog"]) if _json_file("catalog", given.get("catalog")) is not None else None
-        state = SourceConfluence.read_state(given["state"]) if _json_file("state", given.get("state")) is not None else []
-    except AirbyteTracedException:
-        raise
+        catalog = SourceConfluence.read_catalog(paths["catalog"]) if paths["catalog"] else None
+        state = SourceConfluence.read_state(paths["state"]) if paths["state"] else []
     except Exception as error:
         raise _config_error(
-            f"The catalog or the state is not what Airbyte's protocol asks for ({type(error).__name__}: {error}). "
-            "`discover` prints the streams that a configured catalog can name."
+            "The catalog or the state is not what Airbyte's protocol asks for "
+            f"({type(error).__name__}: {error}). `discover` prints the streams that a catalog can name."
         ) from error
     try:
         return SourceConfluence(catalog, config, state, given.get("config"))
@@ -116,27 +117,30 @@ def _json_file(what: str, path: str | None) -> Any:
 def _sentence(error: ValidationError) -> str:
     """Say what a value in the configuration must be, without quoting it."""
     name = ".".join(str(part) for part in error.absolute_path) or "The configuration"
-    match error.validator:
+    rule, bound = error.validator, cast("Any", error.validator_value)
+    schema, value = cast("Any", error.schema), cast("Any", error.instance)
+    match rule:
         case "required":
-            missing = next(key for key in error.validator_value if key not in error.instance)
-            about = error.schema.get("properties", {}).get(missing, {}).get("description", "")
-            return f"{name} lacks {missing}. {about}".strip()
+            missing = next(key for key in bound if key not in value)
+            return f"{name} lacks {missing}. {schema['properties'][missing]['description']}"
         case "pattern":
-            return f"{name} must be {error.schema['pattern_descriptor']}."
+            return f"{name} must be {schema['pattern_descriptor']}."
         case "type":
-            return f"{name} must be of type {error.validator_value}."
+            return f"{name} must be of type {bound}."
         case "enum":
-            return f"{name} must be one of: {', '.join(map(str, error.validator_value))}."
+            return f"{name} must be one of: {', '.join(map(str, bound))}."
         case "minimum" | "maximum":
-            return f"{name} must be between {error.schema.get('minimum')} and {error.schema.get('maximum')}."
+            return f"{name} must be between {schema['minimum']} and {schema['maximum']}."
         case "minLength":
             return f"{name} must not be empty."
-        case limit:
-            return f"{name} does not fit the specification ({limit}: {error.validator_value})."
+        case _:
+            return f"{name} does not fit the specification ({rule}: {bound})."
 
 
 def _config_error(message: str) -> AirbyteTracedException:
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
+    return AirbyteTracedException(
+        message=message, internal_message=message, failure_type=FailureType.config_error
+    )
 
 
 def _report(error: AirbyteTracedException, command: str) -> None:

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Mapping
 
-    from airbyte_cdk.models import AirbyteCatalog, AirbyteMessage, AirbyteStateMessage, ConfiguredAirbyteCatalog
+    from airbyte_cdk.models import (
+        AirbyteCatalog,
+        AirbyteMessage,
+        AirbyteStateMessage,
+        ConfiguredAirbyteCatalog,
+    )
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
 space_groups.install()
@@ -58,9 +63,9 @@ class SourceConfluence(YamlDeclarativeSource):
         missing = self._unknown_space_keys() if status.status == Status.SUCCEEDED else []
         if missing:
             message = (
-                f"No space that this account can see has the key {', '.join(missing)}. Correct space_keys and "
-                "exclude_space_keys (a key stands in the address of its space: /wiki/spaces/KEY), or give the "
-                "account access to the space."
+                f"No space that this account can see has the key {', '.join(missing)}. Correct space_keys "
+                "and exclude_space_keys (a key stands in the address of its space: /wiki/spaces/KEY), or "
+                "give the account access to the space."
             )
             return AirbyteConnectionStatus(status=Status.FAILED, message=message)
         return status

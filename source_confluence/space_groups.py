@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airbyte_cdk.sources.declarative.incremental import concurrent_partition_cursor
 from airbyte_cdk.sources.declarative.parsers import model_to_component_factory
-from airbyte_cdk.sources.declarative.partition_routers.grouping_partition_router import GroupingPartitionRouter
+from airbyte_cdk.sources.declarative.partition_routers.grouping_partition_router import (
+    GroupingPartitionRouter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

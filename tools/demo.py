@@ -38,8 +38,12 @@ GROUP BY ALL ORDER BY pages DESC LIMIT 8
 
 def main() -> None:
     """Run the demo."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--directory", type=Path, default=Path("demo"), help="where to leave what the demo makes")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--directory", type=Path, default=Path("demo"), help="where to leave what the demo makes"
+    )
     directory = parser.parse_args().directory
     directory.mkdir(exist_ok=True)
     with Server(company()) as site:
@@ -58,7 +62,9 @@ def main() -> None:
 
 def discover(config: Path, catalog: Path) -> Path:
     """Write a catalog that reads every stream that the connector has."""
-    found = next(message["catalog"] for message in run("discover", "--config", config) if "catalog" in message)
+    found = next(
+        message["catalog"] for message in run("discover", "--config", config) if "catalog" in message
+    )
     configured = [
         {"stream": stream, "sync_mode": stream["supported_sync_modes"][-1], "destination_sync_mode": "append"}
         for stream in found["streams"]
@@ -69,7 +75,9 @@ def discover(config: Path, catalog: Path) -> Path:
 
 def sync(config: Path, catalog: Path, directory: Path, site: Server) -> dict[str, int]:
     """Read all streams into JSON lines, then into tables; return the number of records by stream."""
-    schemas = {s["stream"]["name"]: s["stream"]["json_schema"] for s in json.loads(catalog.read_text())["streams"]}
+    schemas = {
+        s["stream"]["name"]: s["stream"]["json_schema"] for s in json.loads(catalog.read_text())["streams"]
+    }
     lines = {name: directory / f"{name}.jsonl" for name in schemas}
     counts = dict.fromkeys(schemas, 0)
     with ExitStack() as open_files:
@@ -88,7 +96,10 @@ def sync(config: Path, catalog: Path, directory: Path, site: Server) -> dict[str
 def progress(counts: dict[str, int], site: Server) -> None:
     """Tell on one line how far the read has come."""
     begun = sum(count > 0 for count in counts.values())
-    print(f"\r{sum(counts.values()):>7} records, {begun} of {len(counts)} streams, {len(site.log)} requests", end="")
+    print(
+        f"\r{sum(counts.values()):>7} records, {begun} of {len(counts)} streams, {len(site.log)} requests",
+        end="",
+    )
 
 
 def run(command: str, *arguments: str | Path) -> Iterator[dict[str, Any]]:
@@ -124,13 +135,20 @@ def column_type(schema: dict[str, Any]) -> str:
     types = {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"]) - {"null"}
     if types == {"string"}:
         return "TIMESTAMPTZ" if schema.get("format") == "date-time" else "VARCHAR"
-    return {"integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}.get(types.pop(), "JSON") if len(types) == 1 else "JSON"
+    return (
+        {"integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}.get(types.pop(), "JSON")
+        if len(types) == 1
+        else "JSON"
+    )
 
 
 def show(database: Path) -> None:
     """Print the tables with their counts, and one query with its result."""
     with duckdb.connect(str(database), read_only=True) as connection:
-        names = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()]
+        names = [
+            name
+            for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
+        ]
         width = max(map(len, names))
         for name in names:
             ((count,),) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchall()  # noqa: S608 - our own tables

@@ -78,7 +78,16 @@ def between_marks(text: str, mark: str, content: str) -> str:
 
 def stream_table() -> str:
     """Return the table of all streams in Markdown."""
-    head = ("Stream", "One record is", "Primary key", "Sync", "Requests", "Scopes: classic", "Scopes: granular", "Needs")
+    head = (
+        "Stream",
+        "One record is",
+        "Primary key",
+        "Sync",
+        "Requests",
+        "Scopes: classic",
+        "Scopes: granular",
+        "Needs",
+    )
     rows = [head, ("---",) * len(head), *(table_row(stream) for stream in streams())]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -87,7 +96,9 @@ def table_row(stream: Stream) -> tuple[str, ...]:
     """Return the cells of one stream."""
     operation = stream.operations[0]
     scopes = {
-        kind: "<br>".join(sorted({f"`{scope}`" for op in stream.operations for scope in op.scopes.get(kind, [])}))
+        kind: "<br>".join(
+            sorted({f"`{scope}`" for op in stream.operations for scope in op.scopes.get(kind, [])})
+        )
         for kind in ("classic", "granular")
     }
     (address,) = stream_address(stream.name)
@@ -97,9 +108,9 @@ def table_row(stream: Stream) -> tuple[str, ...]:
         ", ".join(f"`{field}`" for field in stream.key),
         f"incremental (`{stream.cursor}`)" if stream.cursor else "full",
         requests(stream),
-        scopes["classic"] or "–",
-        scopes["granular"] or "–",
-        operation.needs or "–",
+        scopes["classic"] or "none",
+        scopes["granular"] or "none",
+        operation.needs or "none",
     )
 
 
@@ -118,7 +129,11 @@ def requests(stream: Stream) -> str:
     kind = stream.router.get("type")
     if kind == "ListPartitionRouter":
         values = stream.router["values"]
-        each = f"each of {', '.join(values)}" if isinstance(values, list) else "each type in `custom_content_types`"
+        each = (
+            f"each of {', '.join(values)}"
+            if isinstance(values, list)
+            else "each type in `custom_content_types`"
+        )
         return f"1 for {each}{more}"
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
         return f"1 for the site (with space filters: 1 for each 100 spaces){more}"
@@ -151,7 +166,9 @@ def configured_catalog() -> str:
             "stream": {
                 "name": stream.name,
                 "json_schema": {},
-                "supported_sync_modes": ["full_refresh", "incremental"] if stream.cursor else ["full_refresh"],
+                "supported_sync_modes": ["full_refresh", "incremental"]
+                if stream.cursor
+                else ["full_refresh"],
             },
             "sync_mode": "full_refresh",
             "destination_sync_mode": "overwrite",

@@ -51,7 +51,8 @@ class Stream:
         """The cursor field, None where every sync reads everything."""
         if self.name in INDEX_STREAMS:
             return None
-        return self.declared.get("incremental_sync", {}).get("cursor_field")
+        cursor: str | None = self.declared.get("incremental_sync", {}).get("cursor_field")
+        return cursor
 
     @property
     def router(self) -> dict[str, Any]:
@@ -74,7 +75,9 @@ class Stream:
     def operations(self) -> list[Operation]:
         """The operations of the API that the stream calls."""
         url = self.declared["retriever"]["requester"]["url"]
-        url = url.replace("{{ config['_v2'] }}", "/wiki/api/v2").replace("{{ config['_v1'] }}", "/wiki/rest/api")
+        url = url.replace("{{ config['_v2'] }}", "/wiki/api/v2").replace(
+            "{{ config['_v1'] }}", "/wiki/rest/api"
+        )
         kinds = [""]
         if "extra_fields['type']" in url:
             (config,) = self.router["parent_stream_configs"]
@@ -83,8 +86,10 @@ class Stream:
         for kind in kinds:
             path = re.sub(r"\{\{[^}]*\}\}", "1", url.replace("{{ stream_slice.extra_fields['type'] }}", kind))
             operation, _ = load_contract().find(path)
-            if not isinstance(operation, Operation):
-                raise LookupError(f"{self.name} calls {path}, which contract.yaml does not declare")
+            if not isinstance(operation, Operation):  # the path is unknown, or one that Confluence removed
+                raise LookupError(  # noqa: TRY004 - nothing is wrong with its type
+                    f"{self.name} calls {path}, which contract.yaml does not declare"
+                )
             found.append(operation)
         return found
 
