@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 Record: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[Any, Any]
@@ -83,8 +83,7 @@ class Site:
         self.now = now
         self.cloud_id = cloud_id
         self.lock = threading.RLock()
-        self._versions: dict[str, int] = {}
-        self._indexes: dict[tuple[str, str], tuple[int, dict[str, list[Record]]]] = {}
+        self._indexes: dict[tuple[str, str], dict[str, list[Record]]] = {}
         self._orderings: OrderedDict[Any, Ordering] = OrderedDict()
         self._next_id = 0
 
@@ -115,7 +114,7 @@ class Site:
 
     def ordering(self, collection: str, conditions: Sequence[Condition], field: str) -> Ordering:
         """Return the records that fulfil all conditions, ordered by a field and then by id."""
-        key = (collection, tuple(conditions), field, self._versions.get(collection, 0))
+        key = (collection, tuple(conditions), field)
         kept = self._orderings.get(key)
         if kept is not None:
             self._orderings.move_to_end(key)
@@ -139,28 +138,31 @@ class Site:
         return [r for r in records if all(fulfils(r, c) for c in conditions)]
 
     def _index(self, collection: str, field: str) -> dict[str, list[Record]]:
-        version = self._versions.get(collection, 0)
         kept = self._indexes.get((collection, field))
-        if kept is not None and kept[0] == version:
-            return kept[1]
+        if kept is not None:
+            return kept
         index: dict[str, list[Record]] = {}
         for record in self.records(collection):
             value = field_of(record, field)
             for each in value if isinstance(value, list) else (value,):
                 index.setdefault(str(each), []).append(record)
-        self._indexes[collection, field] = (version, index)
+        self._indexes[collection, field] = index
         return index
 
     # Changing
 
     def changed(self, *collections: str) -> None:
         """Forget what was derived from collections that were changed."""
-        for name in collections:
-            self._versions[name] = self._versions.get(name, 0) + 1
-        if self._orderings:
-            stale = [key for key in self._orderings if key[0] in collections]
-            for key in stale:
-                del self._orderings[key]
+        self._forget(lambda key: key[0] in collections)
+
+    def _altered(self, collection: str) -> None:
+        """Forget what was derived, but for who has which id: ids do not change."""
+        self._forget(lambda key: key[0] == collection and key[1] != "id")
+
+    def _forget(self, stale: Callable[[Any], bool]) -> None:
+        for kept in (self._indexes, self._orderings):
+            for key in [key for key in kept if stale(key)]:
+                del kept[key]
 
     def tick(self, seconds: float = 1.0) -> str:
         """Move the clock of the site on, and tell the time."""
@@ -180,14 +182,20 @@ class Site:
         """Add a record as it is."""
         with self.lock:
             self.collections.setdefault(collection, []).append(record)
-            self.changed(collection)
+            self._altered(collection)
+            by_id = self._indexes.get((collection, "id"))
+            if by_id is not None:
+                by_id.setdefault(str(record.get("id")), []).append(record)
         return record
 
     def remove(self, collection: str, record_id: Any) -> None:
         """Remove the record with the id."""
         with self.lock:
-            self.collections[collection].remove(self.get(collection, record_id))
-            self.changed(collection)
+            gone = self.get(collection, record_id)
+            records = self.collections[collection]
+            del records[next(n for n, record in enumerate(records) if record is gone)]
+            self._altered(collection)
+            del self._indexes[collection, "id"][str(record_id)]
 
     def edit(self, collection: str, record_id: Any, at: str | None = None, **fields: Any) -> Record:
         """Save a new version of a record, with other values for some of its fields.
@@ -208,7 +216,7 @@ class Site:
                 "createdAt": at or self.tick(),
             }
             self._keep_version(collection, record)
-            self.changed(collection)
+            self._altered(collection)
         return record
 
     def set_status(self, collection: str, record_id: Any, status: str) -> Record:
@@ -218,7 +226,7 @@ class Site:
             record["status"] = status
             if status in ("trashed", "deleted"):
                 record.update({k: None for k in _PLACE if k in record})
-            self.changed(collection)
+            self._altered(collection)
         return record
 
     def add_space(self, name: str, *, key: str, at: str | None = None, **fields: Any) -> Record:
