@@ -40,7 +40,20 @@ class Entrypoint(AirbyteEntrypoint):
             AirbyteTracedException: It does not fit. The CDK's own message would quote the value, which
                 may be a secret, and show a regular expression.
         """
-        error = best_match(Draft7Validator(source_spec.connectionSpecification).iter_errors(config))
+        spec = source_spec.connectionSpecification
+        ways = spec["properties"]["credentials"]["oneOf"]
+        ways_by_type = {way["properties"]["auth_type"]["const"]: way for way in ways}
+        match config.get("credentials"):
+            case None if not (config.get("email") and config.get("api_token")):
+                raise _config_error("The configuration lacks credentials, or else email and api_token.")
+            case {"auth_type": auth_type} if auth_type not in ways_by_type:
+                raise _config_error(f"credentials.auth_type must be one of: {', '.join(ways_by_type)}.")
+            case {"auth_type": auth_type}:
+                # Held against the way that was meant, so that the sentence is about that one.
+                spec = {**spec, "properties": {**spec["properties"], "credentials": ways_by_type[auth_type]}}
+            case {}:
+                raise _config_error("credentials lacks auth_type, which says the way to sign in.")
+        error = best_match(Draft7Validator(spec).iter_errors(config))
         if error is not None:
             raise _config_error(_sentence(error))
 

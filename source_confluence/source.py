@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
         AirbyteStateMessage,
         ConfiguredAirbyteCatalog,
     )
+    from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
+SCOPES = Path(__file__).with_name("scopes.json")
 space_groups.install()
 INDEX_STREAMS = {"page_index", "blog_post_index"}
 
@@ -58,16 +63,27 @@ class SourceConfluence(YamlDeclarativeSource):
         return super().configure(config, temp_dir)
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        """Check the connection, and that every space named in the configuration is there."""
+        """Check that spaces can be read and those named are there, and say which streams cannot be read.
+
+        Streams that this credential cannot read do not fail the connection: they can be deselected.
+        """
+        # A person waits: what a sync would repeat for minutes is reported at once. Not by the manifest's
+        # `config_overrides`, which the CDK refuses beside a refresh token that is kept.
+        self._constructor._disable_retries = True  # noqa: SLF001
         status = super().check(logger, config)
-        missing = self._unknown_space_keys() if status.status == Status.SUCCEEDED else []
-        if missing:
-            message = (
+        if status.status != Status.SUCCEEDED:
+            status.message = with_scopes("space", str(status.message).strip("'\""))
+        elif missing := self._unknown_space_keys():
+            status.status = Status.FAILED
+            status.message = (
                 f"No space that this account can see has the key {', '.join(missing)}. Correct space_keys "
                 "and exclude_space_keys (a key stands in the address of its space: /wiki/spaces/KEY), or "
                 "give the account access to the space."
             )
-            return AirbyteConnectionStatus(status=Status.FAILED, message=message)
+        elif unreadable := self._unreadable_streams():
+            status.message = "The connection works, but not for these streams: " + " ".join(
+                f"{', '.join(names)}: {reason}" for reason, names in unreadable.items()
+            )
         return status
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
@@ -98,7 +114,11 @@ class SourceConfluence(YamlDeclarativeSource):
         """
         if self._given_catalog is not catalog:
             SourceConfluence.__init__(self, catalog, config, state)
-        yield from super().read(logger, config, catalog, state)
+        for message in super().read(logger, config, catalog, state):
+            if message.trace and message.trace.error and message.trace.error.stream_descriptor:
+                error = message.trace.error
+                error.message = with_scopes(error.stream_descriptor.name, error.message)
+            yield message
         known = {stream["name"] for stream in self._stream_configs(self._source_config)}
         unknown = [s.stream.name for s in catalog.streams if s.stream.name not in known]
         if unknown:
@@ -110,12 +130,50 @@ class SourceConfluence(YamlDeclarativeSource):
                 failure_type=FailureType.config_error,
             )
 
+    def _probe(self, **changes: Any) -> SourceConfluence:
+        """Return a source with some values of the configuration changed, which does not repeat requests."""
+        source = SourceConfluence(config={**self._config, **changes})
+        source._constructor._disable_retries = True  # noqa: SLF001 - as in check
+        return source
+
     def _unknown_space_keys(self) -> list[str]:
         """Return those of the configured space keys that Confluence does not list."""
         wanted = [*self._config.get("space_keys", []), *self._config.get("exclude_space_keys", [])]
         if not wanted:
             return []
-        named = {**self._config, "space_keys": wanted, "exclude_space_keys": []}
-        (space,) = (s for s in SourceConfluence(config=named).streams(named) if s.name == "space")
+        probe = self._probe(space_keys=wanted, exclude_space_keys=[])
+        (space,) = (stream for stream in probe.streams(probe._config) if stream.name == "space")  # noqa: SLF001 - our own
         found = {record.data["key"] for part in space.generate_partitions() for record in part.read()}
         return [key for key in wanted if key not in found]
+
+    def _unreadable_streams(self) -> dict[str, list[str]]:
+        """Ask for the first record of every stream; return the names of those refused by reason."""
+        probe = self._probe(page_size=1)
+        streams = probe.streams(probe._config)  # noqa: SLF001 - our own
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            reasons = list(pool.map(refusal, streams))
+        unreadable: dict[str, list[str]] = {}
+        for stream, reason in zip(streams, reasons, strict=True):
+            if reason:
+                unreadable.setdefault(reason, []).append(stream.name)
+        return unreadable
+
+
+def refusal(stream: AbstractStream) -> str | None:
+    """Return why Confluence refuses a stream, None when it does not."""
+    try:
+        for partition in itertools.islice(stream.generate_partitions(), 1):
+            for _ in itertools.islice(partition.read(), 1):
+                pass
+    except AirbyteTracedException as error:
+        if error.failure_type == FailureType.config_error:
+            return with_scopes(stream.name, str(error))
+    return None
+
+
+def with_scopes(stream: str, message: str) -> str:
+    """Add to a message about a missing scope which ones the stream needs."""
+    if "scope does not match" not in message:
+        return message
+    needed = " or ".join(" + ".join(scopes) for scopes in json.loads(SCOPES.read_text("utf-8"))[stream])
+    return f"{message} {stream} needs {needed}."

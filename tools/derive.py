@@ -10,7 +10,9 @@ and the entity diagram in docs/ (from the manifest and the contract), and the ca
 from __future__ import annotations
 
 import json
+import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,7 @@ def derived() -> Iterator[tuple[Path, str]]:
     The manifest comes first: the others are derived from it.
     """
     yield MANIFEST, manifest_with_schemas()
+    yield ROOT / "source_confluence" / "scopes.json", scopes_by_stream()
     index = ROOT / "docs" / "index.md"
     text = between_marks(index.read_text(encoding="utf-8"), "streams", stream_table())
     yield index, between_marks(text, "entities", entity_diagram())
@@ -63,7 +66,20 @@ def manifest_with_schemas() -> str:
         f"  {path.stem}: {json.dumps(json.loads(path.read_text(encoding='utf-8')), ensure_ascii=False)}\n"
         for path in sorted(SCHEMAS.glob("*.json"))
     ]
-    return f"{handwritten()}\n{FOOT}schemas:\n{''.join(lines)}"
+    return f"{with_oauth_scopes(handwritten())}\n{FOOT}schemas:\n{''.join(lines)}"
+
+
+def with_oauth_scopes(manifest: str) -> str:
+    """Put into the OAuth consent what all streams need: granular scopes where Confluence has them."""
+    needed = {
+        scope
+        for stream in streams()
+        for operation in stream.operations
+        for scope in operation.scopes.get("granular") or operation.scopes["classic"]
+    }
+    text = textwrap.fill(f"offline_access {' '.join(sorted(needed))}", 110, break_on_hyphens=False)
+    block = textwrap.indent(text, " " * 10)
+    return re.sub(r"(?<=        scope: >-\n)(?: {10}.*\n)+", f"{block}\n", manifest)
 
 
 def between_marks(text: str, mark: str, content: str) -> str:
@@ -157,6 +173,16 @@ def entity_diagram() -> str:
     for stream in streams():
         lines += [f"  {target} ||--o{{ {stream.name} : {field}" for field, target in stream.references]
     return "\n".join([*lines, "```", ""])
+
+
+def scopes_by_stream() -> str:
+    """Return for each stream the scopes that it needs, one list for each kind of scopes that will do."""
+    needed = {}
+    for stream in streams():
+        kinds = ("granular", "classic")
+        ways = [sorted({s for op in stream.operations for s in op.scopes.get(kind, [])}) for kind in kinds]
+        needed[stream.name] = [way for way in ways if way]
+    return json.dumps(needed, indent=2) + "\n"
 
 
 def configured_catalog() -> str:
