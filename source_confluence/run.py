@@ -46,7 +46,7 @@ class Entrypoint(AirbyteEntrypoint):
         match config.get("credentials"):
             case None if not (config.get("email") and config.get("api_token")):
                 raise _config_error("The configuration lacks credentials, or else email and api_token.")
-            case {"auth_type": auth_type} if auth_type not in ways_by_type:
+            case {"auth_type": auth_type} if auth_type not in list(ways_by_type):
                 raise _config_error(f"credentials.auth_type must be one of: {', '.join(ways_by_type)}.")
             case {"auth_type": auth_type}:
                 # Held against the way that was meant, so that the sentence is about that one.
