@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import re
 import socket
 import struct
@@ -16,10 +14,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
+from fake_confluence.access import TENANT_INFO, TOKEN_ENDPOINT, Access, OAuthApp, new_refresh_token
 from fake_confluence.answers import Answer, api_of, refuse, respond
 from fake_confluence.contract import Contract, load_contract
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -35,10 +35,12 @@ class Request:
 
     Attributes:
         target: Path and query as they were sent.
+        path: The path, without the gateway's prefix.
         query: Names and values, decoded, in the order in which they were sent.
         operation: The path template in contract.yaml; empty when it names none.
         headers: By name in lower case.
         status: What was answered; 0 while it is not, or when the connection was broken instead.
+        cloud_id: Which site the gateway was asked for; empty at the site itself.
     """
 
     method: str
@@ -49,6 +51,7 @@ class Request:
     headers: dict[str, str]
     body: bytes = b""
     status: int = 0
+    cloud_id: str = ""
 
     def values(self, name: str) -> list[str]:
         """Return all values that were sent for a parameter."""
@@ -117,8 +120,7 @@ class Server:
         self.site = site
         self.port = port
         self.latency = latency
-        self.email = email
-        self.token = token
+        self.access = Access(email, token, str(site.records("site_info")[0]["cloudId"]))
         self.max_page = max_page
         self.log: list[Request] = []
         self.contract: Contract = load_contract()
@@ -134,6 +136,55 @@ class Server:
     def url(self) -> str:
         """The address of the site, without /wiki."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def email(self) -> str:
+        """Who may sign in with the API token."""
+        return self.access.email
+
+    @property
+    def token(self) -> str:
+        """The API token without scopes."""
+        return self.access.token
+
+    @token.setter
+    def token(self, token: str) -> None:
+        self.access.token = token
+
+    @property
+    def cloud_id(self) -> str:
+        """The id by which the gateway knows the site."""
+        return self.access.cloud_id
+
+    def scoped_token(self, scopes: Iterable[str], email: str = "") -> str:
+        """Make an API token with scopes, which opens the gateway only, for `email` or the usual account."""
+        return self.access.scoped_token(scopes, email or self.email)
+
+    def oauth_app(
+        self,
+        scopes: Iterable[str],
+        client_id: str = "demo-app",
+        client_secret: str = "demo-app-secret",  # noqa: S107 - it opens nothing but this
+        sites: Iterable[str] = (),
+    ) -> OAuthApp:
+        """Make an OAuth app to which someone consented, for this site or for those with these cloud ids."""
+        granted = frozenset(sites) or frozenset({self.cloud_id})
+        app = OAuthApp(client_id, client_secret, new_refresh_token(), frozenset(scopes), granted)
+        return self.access.register(app)
+
+    def service_account(
+        self,
+        scopes: Iterable[str],
+        client_id: str = "demo-service",
+        client_secret: str = "demo-service-secret",  # noqa: S107 - it opens nothing but this
+    ) -> OAuthApp:
+        """Make the OAuth credential of a service account."""
+        sites = frozenset({self.cloud_id})
+        return self.access.register(OAuthApp(client_id, client_secret, "", frozenset(scopes), sites))
+
+    def expire_tokens(self) -> None:
+        """Let all access tokens expire now; see `OAuthApp.uses` for a moment amid a read."""
+        self.access.expire()
 
     def start(self) -> Server:
         """Begin to listen; returns when requests can be sent."""
@@ -261,27 +312,30 @@ class Server:
             connection.send(answer, fault)
 
     def _answer(self, request: Request) -> Answer:
-        refused = self._authorise(request) or self._denied(request)
+        if not request.path.startswith("/wiki"):
+            beside = self._beside_the_wiki(request)
+            if beside is not None:
+                return beside
+        operation = self.contract.operations.get(request.operation)
+        authorization = request.headers.get("authorization", "")
+        refused = self.access.refusal(authorization, request.path, request.cloud_id, operation)
+        refused = refused or self._denied(request)
         if refused is not None:
             return refused
         if request.method != "GET":
             return refuse(api_of(request.path), 405, "Method Not Allowed")
-        return respond(self.site, self.contract, request.target, self.url, self.max_page)
+        target = (
+            request.target[len(_GATEWAY) + len(request.cloud_id) :] if request.cloud_id else request.target
+        )
+        return respond(self.site, self.contract, target, self.url, self.max_page)
 
-    def _authorise(self, request: Request) -> Answer | None:
-        """Refuse who is not known: Confluence says 404 on v2 and 403 on v1, never 401."""
-        kind, _, packed = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "basic":
-            try:
-                given = base64.b64decode(packed, validate=True).decode()
-            except (ValueError, binascii.Error):
-                given = ""
-            if given == f"{self.email}:{self.token}":
-                return None
-        if api_of(request.path) == "v2":
-            return refuse("v2", 404, "Not Found")
-        body = b'{"message":"Current user not permitted to use Confluence","statusCode":403}'
-        return Answer(403, body)
+    def _beside_the_wiki(self, request: Request) -> Answer | None:
+        """Answer what Atlassian keeps on the site, or on hosts of its own, for anyone who asks."""
+        if (request.method, request.path) == ("GET", TENANT_INFO):
+            return Answer(200, f'{{"cloudId":"{self.cloud_id}"}}'.encode())
+        if (request.method, request.path) == ("POST", TOKEN_ENDPOINT):
+            return self.access.token_answer(request.headers.get("content-type", ""), request.body)
+        return None
 
     def _denied(self, request: Request) -> Answer | None:
         for denial in self._denials:
@@ -290,6 +344,7 @@ class Server:
         return None
 
 
+_GATEWAY = "/ex/confluence/"
 _HOW = ("answer", "redirect", "drop", "reset", "cut", "hang", "drip")
 
 
@@ -399,7 +454,11 @@ def _parse(head: str) -> Request:
         headers[name.lower()] = value.strip()
     path, _, query = target.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True) if query else []
-    return Request(method, target, path, pairs, "", headers)
+    cloud_id = ""
+    if path.startswith(_GATEWAY):
+        cloud_id, slash, path = path[len(_GATEWAY) :].partition("/")
+        path = slash + path
+    return Request(method, target, path, pairs, "", headers, cloud_id=cloud_id)
 
 
 def _head(answer: Answer) -> bytes:

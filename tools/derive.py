@@ -165,7 +165,7 @@ def requests(stream: Stream) -> str:
 
 def entity_diagram() -> str:
     """Return the streams, their keys and how they refer to each other as a Mermaid diagram."""
-    lines = ["```mermaid", "erDiagram"]
+    lines = ["```mermaid", "erDiagram", "  direction LR"]
     for stream in streams():
         fields = [(field, "PK") for field in stream.key]
         fields += [(field, "FK") for field, _ in stream.references if field not in stream.key]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Fields that hold the key of another stream's record. Those of comments depend on the stream's own name.
+# authorId refers to users nearly everywhere and would hide the rest.
 REFERENCES = {
     "spaceId": "space",
     "pageId": "pages",
@@ -25,7 +26,6 @@ REFERENCES = {
     "groupId": "group",
     "roleId": "space_roles",
     "accountId": "users",
-    "authorId": "users",
 }
 
 
@@ -100,7 +100,7 @@ class Stream:
             target = REFERENCES.get(field)
             if field in ("commentId", "parentCommentId"):
                 target = "footer_comments" if self.name.startswith("footer") else "inline_comments"
-            if target and target != self.name and [field] != self.key:
+            if target and target != self.name:
                 yield field, target
 
 
