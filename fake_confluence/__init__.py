@@ -13,8 +13,13 @@ read is under way (`Server.before`, the methods of `Site`); and failures to orde
     with Server(company()) as server:
         ...  # read from server.url as demo@example.com with demo-token
         assert server.requests_to("/wiki/api/v2/pages")
+
+Atlassian's other hosts are played at the same address: the gateway at /ex/confluence/{cloudId}, for
+`Server.scoped_token` and access tokens, and the token endpoint at /oauth/token, for `Server.oauth_app`
+and `Server.service_account`. Not played: the consent page, and days going by (`Server.expire_tokens`).
 """
 
+from fake_confluence.access import OAuthApp
 from fake_confluence.company import company
 from fake_confluence.contract import Contract, Operation, Parameter, load_contract
 from fake_confluence.generate import generate
@@ -24,6 +29,7 @@ from fake_confluence.site import Site
 __all__ = [
     "Contract",
     "Fault",
+    "OAuthApp",
     "Operation",
     "Parameter",
     "Request",

@@ -120,7 +120,8 @@ class Server:
         self.site = site
         self.port = port
         self.latency = latency
-        self.access = Access(email, token, str(site.records("site_info")[0]["cloudId"]))
+        said = next(iter(site.records("site_info")), {})
+        self.access = Access(email, token, said.get("cloudId", _CLOUD_ID))
         self.max_page = max_page
         self.log: list[Request] = []
         self.contract: Contract = load_contract()
@@ -344,6 +345,8 @@ class Server:
         return None
 
 
+# Of a site that holds nothing, its own description included.
+_CLOUD_ID = "00000000-0000-4000-8000-000000000000"
 _GATEWAY = "/ex/confluence/"
 _HOW = ("answer", "redirect", "drop", "reset", "cut", "hang", "drip")
 
