@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarat
 from airbyte_cdk.utils import AirbyteTracedException
 
 from source_confluence import space_groups
+from source_confluence.messages import explain
 
 if TYPE_CHECKING:
     import logging
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
-SCOPES = Path(__file__).with_name("scopes.json")
 space_groups.install()
 INDEX_STREAMS = {"page_index", "blog_post_index"}
 
@@ -72,7 +71,7 @@ class SourceConfluence(YamlDeclarativeSource):
         self._constructor._disable_retries = True  # noqa: SLF001
         status = super().check(logger, config)
         if status.status != Status.SUCCEEDED:
-            status.message = with_scopes("space", str(status.message).strip("'\""))
+            status.message = explain("space", str(status.message).strip("'\"").replace("\\'", "'"))
         elif missing := self._unknown_space_keys():
             status.status = Status.FAILED
             status.message = (
@@ -114,19 +113,28 @@ class SourceConfluence(YamlDeclarativeSource):
         """
         if self._given_catalog is not catalog:
             SourceConfluence.__init__(self, catalog, config, state)
-        for message in super().read(logger, config, catalog, state):
-            if message.trace and message.trace.error and message.trace.error.stream_descriptor:
-                error = message.trace.error
-                error.message = with_scopes(error.stream_descriptor.name, error.message)
-            yield message
+        failures, cause = {}, None
+        try:
+            for message in super().read(logger, config, catalog, state):
+                if message.trace and message.trace.error and message.trace.error.stream_descriptor:
+                    error, name = message.trace.error, message.trace.error.stream_descriptor.name
+                    failures[name] = error.message = explain(name, error.message)
+                yield message
+        except AirbyteTracedException as combined:
+            if not failures:
+                raise
+            cause = combined.internal_message  # its message lists exceptions as Python writes them
         known = {stream["name"] for stream in self._stream_configs(self._source_config)}
-        unknown = [s.stream.name for s in catalog.streams if s.stream.name not in known]
-        if unknown:
-            # The CDK passes over them in silence.
+        for stream in catalog.streams:
+            if stream.stream.name not in known:  # the CDK passes over it in silence
+                failures[stream.stream.name] = (
+                    "The connector has no such stream. Refresh the schema of the connection."
+                )
+        if failures:
+            listed = " ".join(f"{name}: {reason}" for name, reason in failures.items())
             raise AirbyteTracedException(
-                message=f"The catalog names streams that this connector does not have: {', '.join(unknown)}. "
-                "Refresh the schema of the connection, or take them out of the catalog. "
-                "All other streams were read.",
+                message=f"Not every stream could be read; the others are complete. {listed}",
+                internal_message=cause,
                 failure_type=FailureType.config_error,
             )
 
@@ -167,13 +175,5 @@ def refusal(stream: AbstractStream) -> str | None:
                 pass
     except AirbyteTracedException as error:
         if error.failure_type == FailureType.config_error:
-            return with_scopes(stream.name, str(error))
+            return explain(stream.name, str(error))
     return None
-
-
-def with_scopes(stream: str, message: str) -> str:
-    """Add to a message about a missing scope which ones the stream needs."""
-    if "scope does not match" not in message:
-        return message
-    needed = " or ".join(" + ".join(scopes) for scopes in json.loads(SCOPES.read_text("utf-8"))[stream])
-    return f"{message} {stream} needs {needed}."

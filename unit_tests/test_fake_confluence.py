@@ -655,6 +655,7 @@ def test_silence_and_dripping(server: Server) -> None:
     client.connection.timeout = 0.2
     with pytest.raises(TimeoutError):
         client.raw(GROUP)
+    client.connection.timeout = 5
     began = time.monotonic()
     status, body, _ = client.raw(f"{GROUP}?limit=1")
     assert status == 200
@@ -676,6 +677,155 @@ def test_denied_operation_answers_otherwise_than_a_wrong_token(client: Client, s
     assert client.get("/wiki/api/v2/space-roles").body["errors"][0]["status"] == 403
     server.allow(AUDIT)
     assert client.get(AUDIT).status == 200
+
+
+# The gateway, and who may come in
+
+
+def basic(email: str, token: str) -> str:
+    return "Basic " + base64.b64encode(f"{email}:{token}".encode()).decode()
+
+
+def call(server: Server, target: str, authorization: str = "", form: str = "", kind: str = "") -> Reply:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    headers = {"Authorization": authorization, "Content-Type": kind}
+    connection.request("POST" if form else "GET", target, form or None, headers)
+    answer = connection.getresponse()
+    body, found = answer.read(), {name.lower(): value for name, value in answer.getheaders()}
+    connection.close()
+    return Reply(answer.status, json.loads(body) if "json" in found["content-type"] else body, found)
+
+
+def at_gateway(server: Server, path: str) -> str:
+    return f"/ex/confluence/{server.cloud_id}{path}"
+
+
+def tokens(server: Server, **form: str) -> Reply:
+    return call(server, "/oauth/token", form=urlencode(form), kind="application/x-www-form-urlencoded")
+
+
+@pytest.mark.parametrize("path", [f"{PAGES}?limit=2", f"{GROUP}?limit=2"])
+def test_gateway_gives_the_links_of_the_site(server: Server, client: Client, path: str) -> None:
+    reply = call(server, at_gateway(server, path), basic(server.email, server.token))
+    assert reply.body == client.get(path).body
+    assert "/ex/confluence" not in reply.body["_links"]["next"]
+    assert reply.body["_links"]["base"] == f"{server.url}/wiki"
+    (through, _) = server.log
+    assert (through.path, through.cloud_id) == (path.partition("?")[0], server.cloud_id)
+
+
+def test_token_with_scopes_opens_the_gateway_and_not_the_site(server: Server) -> None:
+    token = basic(server.email, server.scoped_token(["read:page:confluence"]))
+    assert call(server, at_gateway(server, PAGES), token).status == 200
+    refused = call(server, PAGES, token)
+    assert (refused.status, refused.headers["content-type"]) == (401, "text/html;charset=utf-8")
+    assert refused.body.startswith(b"<!doctype html>")
+    other = basic("other@example.com", server.scoped_token(["read:page:confluence"]))
+    assert call(server, at_gateway(server, PAGES), other).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "scopes", "status"),
+    [
+        (PAGES, ["read:page:confluence"], 200),
+        (PAGES, ["read:space:confluence", "read:confluence-content.all"], 401),
+        (GROUP, ["read:confluence-groups"], 200),
+        (GROUP, ["read:group:confluence"], 200),
+        (f"{GROUP}/1/membersByGroupId", ["read:group:confluence"], 401),
+        (f"{GROUP}/1/membersByGroupId", ["read:group:confluence", "read:user:confluence"], 404),
+        (f"{PAGES}?wrong=1", ["read:space:confluence"], 401),
+        (f"{PAGES}?wrong=1", ["read:page:confluence"], 400),
+    ],
+)
+def test_scopes_are_checked_before_anything_else(
+    server: Server, path: str, scopes: list[str], status: int
+) -> None:
+    token = basic(server.email, server.scoped_token(scopes))
+    reply = call(server, at_gateway(server, path), token)
+    assert reply.status == status
+    if status == 401:
+        assert reply.body == {"code": 401, "message": "Unauthorized; scope does not match"}
+        assert reply.headers["x-failure-category"] == "FAILURE_CLIENT_SCOPE_CHECK"
+
+
+def test_access_tokens_expire_after_so_many_requests_and_on_demand(server: Server) -> None:
+    app = server.service_account(["read:page:confluence"])
+    app.uses = 2
+    ask = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.client_secret}
+    for expected in ([200, 200, 401], [200, 401]):
+        reply = tokens(server, **ask)
+        assert reply.body["expires_in"] == 3600
+        assert "refresh_token" not in reply.body
+        bearer, found = f"Bearer {reply.body['access_token']}", []
+        for number in range(len(expected)):
+            if len(expected) == 2 and number == 1:
+                server.expire_tokens()
+            found.append(call(server, at_gateway(server, PAGES), bearer))
+        assert [reply.status for reply in found] == expected
+        assert found[-1].body == {"code": 401, "message": "Unauthorized"}
+
+
+@pytest.mark.parametrize("written", ["json", "form"])
+def test_refresh_token_works_once(server: Server, written: str) -> None:
+    app = server.oauth_app(["read:page:confluence"])
+    first = app.refresh_token
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": app.client_id,
+        "client_secret": app.client_secret,
+        "refresh_token": first,
+    }
+    if written == "json":
+        reply = call(server, "/oauth/token", form=json.dumps(form), kind="application/json")
+    else:
+        reply = tokens(server, **form)
+    assert reply.status == 200
+    assert reply.body["refresh_token"] == app.refresh_token != first
+    assert call(server, at_gateway(server, PAGES), f"Bearer {reply.body['access_token']}").status == 200
+    again = tokens(server, **form)
+    invalid = {"error": "unauthorized_client", "error_description": "refresh_token is invalid"}
+    assert (again.status, again.body) == (403, invalid)
+    assert [(r.refresh_token, r.status) for r in server.access.requests] == [(first, 200), (first, 403)]
+    assert tokens(server, **{**form, "refresh_token": app.refresh_token}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "error"),
+    [
+        ({"client_secret": "old"}, 401, "access_denied"),
+        ({"client_id": "nobody"}, 401, "access_denied"),
+        ({"grant_type": "client_credentials"}, 403, "unauthorized_client"),
+    ],
+)
+def test_token_endpoint_refuses_other_clients(
+    server: Server, wrong: dict[str, str], status: int, error: str
+) -> None:
+    app = server.oauth_app(["read:page:confluence"])
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": app.client_id,
+        "client_secret": app.client_secret,
+        "refresh_token": app.refresh_token,
+    }
+    reply = tokens(server, **{**form, **wrong})
+    assert (reply.status, reply.body["error"]) == (status, error)
+    assert tokens(server, **form).status == 200
+
+
+def test_gateway_knows_one_site_and_grants_are_for_theirs(server: Server) -> None:
+    elsewhere = call(server, f"/ex/confluence/nowhere{PAGES}", basic(server.email, server.token))
+    assert (elsewhere.status, elsewhere.body) == (404, {"code": 404, "message": "Not Found"})
+    app = server.oauth_app(["read:page:confluence"], sites=["another"])
+    bearer = f"Bearer {server.access.issue(app)}"
+    assert call(server, at_gateway(server, PAGES), bearer).status == 403
+    assert call(server, PAGES, bearer).status == 401
+    assert call(server, at_gateway(server, PAGES), "Bearer made-up").status == 401
+
+
+def test_anyone_is_told_the_cloud_id(server: Server) -> None:
+    assert call(server, "/_edge/tenant_info").body == {"cloudId": server.cloud_id}
+    (said,) = Client(server).read("/wiki/rest/api/settings/systemInfo")
+    assert said["cloudId"] == server.cloud_id
 
 
 # The server
