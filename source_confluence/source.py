@@ -11,7 +11,7 @@ from airbyte_cdk.models import AirbyteConnectionStatus, FailureType, Status, Syn
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.utils import AirbyteTracedException
 
-from source_confluence import space_groups
+from source_confluence import loop_guard, space_groups
 from source_confluence.messages import explain
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
+loop_guard.install()
 space_groups.install()
 INDEX_STREAMS = {"page_index", "blog_post_index"}
 
@@ -113,12 +114,13 @@ class SourceConfluence(YamlDeclarativeSource):
         """
         if self._given_catalog is not catalog:
             SourceConfluence.__init__(self, catalog, config, state)
-        failures, cause = {}, None
+        failures, types, cause = {}, set(), None
         try:
             for message in super().read(logger, config, catalog, state):
                 if message.trace and message.trace.error and message.trace.error.stream_descriptor:
                     error, name = message.trace.error, message.trace.error.stream_descriptor.name
                     failures[name] = error.message = explain(name, error.message)
+                    types.add(error.failure_type)
                 yield message
         except AirbyteTracedException as combined:
             if not failures:
@@ -127,6 +129,7 @@ class SourceConfluence(YamlDeclarativeSource):
         known = {stream["name"] for stream in self._stream_configs(self._source_config)}
         for stream in catalog.streams:
             if stream.stream.name not in known:  # the CDK passes over it in silence
+                types.add(FailureType.config_error)
                 failures[stream.stream.name] = (
                     "The connector has no such stream. Refresh the schema of the connection."
                 )
@@ -135,7 +138,8 @@ class SourceConfluence(YamlDeclarativeSource):
             raise AirbyteTracedException(
                 message=f"Not every stream could be read; the others are complete. {listed}",
                 internal_message=cause,
-                failure_type=FailureType.config_error,
+                # The platform tries again what may pass by itself, and asks a person about the rest.
+                failure_type=types.pop() if len(types) == 1 else FailureType.config_error,
             )
 
     def _probe(self, **changes: Any) -> SourceConfluence:
