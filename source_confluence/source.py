@@ -96,7 +96,7 @@ class SourceConfluence(YamlDeclarativeSource):
             AirbyteTracedException: Some streams failed, or the catalog names one that does not exist; the
                 others have been read all the same.
         """
-        if self._given_catalog is not catalog:
+        if self._given_catalog != catalog:
             SourceConfluence.__init__(self, catalog, config, state)
         yield from super().read(logger, config, catalog, state)
         known = {stream["name"] for stream in self._stream_configs(self._source_config)}
