@@ -7,7 +7,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import orjson
@@ -363,8 +363,8 @@ def _search(call: Call) -> Answer:
     A page may hold fewer results than its limit long before the end, and `start` is not looked
     at, as on the wire.
     """
-    kind, keys = _read_cql(call.one("cql"), ("folder", "whiteboard", "database", "embed"))
-    found = [r for r in call.site.find("tree_items", "type", kind) if _searched(call, r, keys)]
+    cql = _read_cql(call.one("cql"), ("folder", "whiteboard", "database", "embed"))
+    found = [r for r in call.site.find("tree_items", "type", cql.kind) if _searched(call, r, cql)]
     found.sort(key=lambda record: sort_key(record, "id"))
     limit = _page_size(call)
     begin, number = _read_search_cursor(call.one("cursor")) if "cursor" in call.values else (0, 0)
@@ -395,7 +395,7 @@ def _search_totals(call: Call, total: int) -> Record:
     }
 
 
-def _searched(call: Call, record: Record, keys: list[str]) -> bool:
+def _searched(call: Call, record: Record, cql: Cql) -> bool:
     """Tell whether a search for content looks into the space of a record."""
     spaces = call.site.find("spaces", "id", record["spaceId"])
     archived = any(space["status"] == "archived" for space in spaces)
@@ -403,20 +403,31 @@ def _searched(call: Call, record: Record, keys: list[str]) -> bool:
         return False
     if not archived and call.flag("excludeCurrentSpaces"):
         return False
-    return record["status"] == "current" and (not keys or _space_key(call, record) in keys)
+    key = _space_key(call, record)
+    return record["status"] == "current" and (not cql.keys or key in cql.keys) and key not in cql.not_keys
 
 
+class Cql(NamedTuple):
+    """A type, the keys of the spaces to look in (empty for all), and of those to pass over."""
+
+    kind: str
+    keys: list[str]
+    not_keys: list[str]
+
+
+_KEYS = r"\s*\(((?:\s*\"[^\"]*\"\s*,?)+)\))?"
 _CQL = re.compile(
-    r"type\s*=\s*\"?(\w+)\"?(?:\s+and\s+space\s+in\s*\(((?:\s*\"[^\"]*\"\s*,?)+)\))?", re.IGNORECASE
+    rf"type\s*=\s*\"?(\w+)\"?(?:\s+and\s+space\s+in{_KEYS}(?:\s+and\s+space\s+not\s+in{_KEYS}", re.IGNORECASE
 )
 
 
-def _read_cql(text: str, kinds: tuple[str, ...]) -> tuple[str, list[str]]:
-    """Read the little CQL that we know: a type, and the keys of the spaces to look in."""
+def _read_cql(text: str, kinds: tuple[str, ...]) -> Cql:
+    """Read the little CQL that we know: a type, and the spaces to look in or to pass over."""
     found = _CQL.fullmatch(text.strip())
     if found is None or found[1].lower() not in kinds:
         raise RefusalError(400, f"Could not parse cql : {text}")
-    return found[1].lower(), re.findall(r'"([^"]*)"', found[2] or "")
+    keys, not_keys = (re.findall(r'"([^"]*)"', found[n] or "") for n in (2, 3))
+    return Cql(found[1].lower(), keys, not_keys)
 
 
 def _read_search_cursor(text: str) -> tuple[int, int]:

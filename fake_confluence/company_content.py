@@ -284,7 +284,7 @@ def add_attachments(making: Making) -> None:
             "fileSize": making.random.randint(2_000, 9_000_000),
             "webuiLink": f"/pages/viewpageattachments.action?pageId={content}&preview={title}",
             "downloadLink": f"/download/attachments/{content}/{title}?version=1&api=v2",
-            "_labels": _some_labels(making, 1.0 if "customContentId" in holder else 0.4),
+            "_labels": _some_labels(making, 0.4 if "pageId" in holder else 1.0),
         }
         record["_links"] = {"webui": record["webuiLink"], "download": record["downloadLink"]}
         making.history("attachment_versions", "attachment", "_attachmentId", record, n % 3)

@@ -112,7 +112,7 @@ class SourceConfluence(YamlDeclarativeSource):
             AirbyteTracedException: Some streams failed, or the catalog names one that does not exist; the
                 others have been read all the same.
         """
-        if self._given_catalog is not catalog:
+        if self._given_catalog != catalog:
             SourceConfluence.__init__(self, catalog, config, state)
         failures, types, cause = {}, set(), None
         try:

@@ -1,0 +1,63 @@
+"""The CDK's own standard tests, run by its own command over the embedded site."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from fake_confluence import Server, company
+from unit_tests.conftest import ROOT, config_for
+
+FILES = ("acceptance-test-config.yml", "integration_tests", "metadata.yaml", "source_confluence")
+# They build and run the connector's image, which needs a container registry.
+NOT_HERE = "not image_tests"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Run `airbyte-cdk connector test` where secrets/config.json names the embedded site."""
+    root = tmp_path_factory.mktemp("standard") / "source-confluence"
+    (root / "secrets").mkdir(parents=True)
+    for name in FILES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, root / name)
+    with Server(company()) as site:
+        types = sorted({record["type"] for record in site.site.records("custom_content")})
+        config = config_for(site, custom_content_types=types)
+        (root / "secrets" / "config.json").write_text(json.dumps(config))
+        command = str(Path(sys.executable).with_name("airbyte-cdk"))
+        ran = subprocess.run(
+            [command, "connector", "test", str(root), "--pytest-arg=-m", f"--pytest-arg={NOT_HERE}"],
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+    assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:]
+    assert "will fail this test in a future CDK release" not in ran.stdout, ran.stdout[-8000:]
+    report = ET.parse(root / "build" / "test-results" / "standard-tests-junit.xml")  # noqa: S314 - our own
+    return {
+        case.attrib["name"]: next((outcome.tag for outcome in case if outcome.tag != "system-out"), "passed")
+        for case in report.iter("testcase")
+    }
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "test_spec",
+        "test_config_matches_spec['config' Test Scenario]",
+        "test_check['config' Test Scenario]",
+        "test_check['invalid_config' Test Scenario]",
+        "test_discover['config' Test Scenario]",
+        "test_basic_read['config' Test Scenario]",
+        "test_fail_read_with_bad_catalog['config' Test Scenario]",
+    ],
+)
+def test_a_standard_test_passes(results: dict[str, str], test: str) -> None:
+    assert results[test] == "passed"

@@ -1,0 +1,597 @@
+"""The one suite for all streams: a small company read whole, limited, and while it changes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator, FormatChecker
+
+from fake_confluence import Server, Site, company
+from source_confluence.source import MANIFEST
+from unit_tests.conftest import SHARED, STREAMS, Output, config_for, connector, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fake_confluence import Request
+
+V1, V2 = "/wiki/rest/api", "/wiki/api/v2"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+FORMATS = FormatChecker(())
+FORMATS.checks("date-time")(lambda value: not isinstance(value, str) or TIME.fullmatch(value) is not None)
+
+KEPT = ("ENG", "OPS")
+VERSIONS = [name for name in STREAMS if name.endswith("_versions")]
+BODIES = ["pages", "blog_posts", "tasks", "footer_comments", "inline_comments"]
+BODIES += ["footer_comment_replies", "inline_comment_replies"]
+# A version names what it is a version of as the document does, with a body; files have none.
+NEVER = {"attachment_versions": {"attachment.body"}}
+CHILDREN = [name for name, stream in STREAMS.items() if "{" in stream.operations[0].path]
+
+
+@dataclass
+class Reading:
+    site: Site
+    log: list[Request]
+    output: Output
+    warnings: list[str]
+
+    def asked(self, stream: str) -> list[Request]:
+        """Return the requests to the operations of a stream."""
+        paths = {operation.path for operation in STREAMS[stream].operations}
+        return [request for request in self.log if request.operation in paths]
+
+
+def read(server: Server, select: list[str], **config: Any) -> Reading:
+    warnings: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        output = connector("read", config_for(server, **config), select=select)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    return Reading(server.site, list(server.log), output, warnings)
+
+
+def few_a_page(server: Server) -> Callable[[Request], None]:
+    """Make pages so small that every list has more than one."""
+
+    def cap(request: Request) -> None:
+        long = {"users": 3, "restriction": 40}.get(request.operation.rpartition("/")[2], 1)
+        nested = "{" in request.operation or request.operation.endswith("/template/page")
+        server.max_page = long if nested else 4
+
+    return cap
+
+
+@pytest.fixture(scope="module")
+def whole() -> Reading:
+    """Read every stream, with pages of a few records."""
+    with Server(company()) as server:
+        server.before("", few_a_page(server))
+        types = {record["type"] for record in server.site.records("custom_content")}
+        return read(server, list(STREAMS), custom_content_types=sorted(types), version_bodies=True)
+
+
+@pytest.fixture(scope="module")
+def chosen() -> Reading:
+    """Read two spaces, by their keys, in the other formats."""
+    formats = {"body_format": "atlas_doc_format", "rendered_format": "styled_view"}
+    with Server(company()) as server:
+        return read(server, list(STREAMS), space_keys=list(KEPT), version_bodies=True, **formats)
+
+
+@pytest.fixture(scope="module")
+def left() -> Reading:
+    """Read the same two spaces by leaving out all others, without bodies, when people have other names."""
+    with Server(company()) as server:
+        for event in server.site.records("audit"):
+            event["author"] |= {"displayName": "Renamed", "publicName": "Renamed"}
+        others = [s["key"] for s in server.site.records("spaces") if s["key"] not in KEPT]
+        formats = {"body_format": "none", "rendered_format": "export_view"}
+        return read(server, list(STREAMS), exclude_space_keys=others, **formats)
+
+
+@pytest.fixture(params=["whole", "chosen", "left"])
+def reading(request: pytest.FixtureRequest) -> Reading:
+    found: Reading = request.getfixturevalue(request.param)
+    return found
+
+
+every_stream = pytest.mark.parametrize("name", STREAMS)
+
+
+# ---------------------------------------------------------------- Every stream
+
+
+@every_stream
+def test_a_stream_is_read_to_the_end(whole: Reading, name: str) -> None:
+    assert whole.output.statuses[name] == "COMPLETE"
+
+
+@every_stream
+def test_a_stream_asks_for_more_than_one_page(whole: Reading, name: str) -> None:
+    asked, paging = whole.asked(name), {operation.paging for operation in STREAMS[name].operations}
+    if paging == {"array"} or name == "site_info":
+        assert len(asked) == 1
+    elif paging == {"object"}:
+        assert len(asked) > 1
+    else:
+        assert any(request.values("cursor") or request.values("start") for request in asked)
+
+
+@every_stream
+def test_a_key_is_there_and_never_null_and_never_twice(whole: Reading, name: str) -> None:
+    keys = [key_of(name, record) for record in whole.output.records[name]]
+    assert keys
+    assert not [key for key in keys if None in key or "None" in key or "" in key]
+    assert not [key for key, times in Counter(keys).items() if times > 1]
+
+
+@every_stream
+def test_every_record_fits_its_schema(whole: Reading, name: str) -> None:
+    validator = Draft7Validator(STREAMS[name].schema, format_checker=FORMATS)
+    for record in whole.output.records[name]:
+        assert not [f"{error.json_path}: {error.message}" for error in validator.iter_errors(record)]
+
+
+@every_stream
+def test_every_declared_field_is_seen(whole: Reading, name: str) -> None:
+    asked_format = "view" if "rendered" in name else "storage"
+    declared = set(declared_fields(STREAMS[name].schema, asked_format, NEVER.get(name, set())))
+    seen = {path for record in whole.output.records[name] for path in filled_fields(record)}
+    assert declared - seen == set()
+
+
+@every_stream
+def test_the_records_are_those_of_the_site(whole: Reading, name: str) -> None:
+    records = whole.output.records[name]
+    if name == "audit":
+        assert len(records) == len(whole.site.records("audit"))
+    elif name.endswith("_restrictions"):
+        assert principals_read(records) == principals_held(whole.site, name)
+    else:
+        assert {key_of(name, record) for record in records} == set(HELD[name](whole.site))
+
+
+def declared_fields(
+    schema: dict[str, Any], asked_format: str, never: set[str], path: str = ""
+) -> Iterator[str]:
+    """Name the fields of a schema that the connector can get.
+
+    Not those that it would have to ask for besides, which their descriptions say, nor the formats
+    of bodies that were not asked for.
+    """
+    for name, said in schema.get("properties", {}).items():
+        here, about = f"{path}.{name}" if path else name, said.get("description", "")
+        other_format = path.endswith(("body", "description")) and name not in (asked_format, "plain")
+        if other_format or here in never or "only when a request" in about or "no longer given" in about:
+            continue
+        yield here
+        for inner in (said, said.get("items", {})):
+            yield from declared_fields(inner, asked_format, never, here)
+
+
+def filled_fields(value: Any, path: str = "") -> Iterator[str]:
+    """Name the fields that are not null."""
+    for each in value if isinstance(value, list) else (value,):
+        for name, inner in each.items() if isinstance(each, dict) else ():
+            if inner is not None:
+                here = f"{path}.{name}" if path else name
+                yield here
+                yield from filled_fields(inner, here)
+
+
+def held(collection: str, *fields: str, **only: Any) -> Callable[[Site], list[tuple[Any, ...]]]:
+    """Take the fields of those records of a collection that have the values."""
+
+    def keys(site: Site) -> list[tuple[Any, ...]]:
+        found = [r for r in site.records(collection) if all(r.get(k) in v for k, v in only.items())]
+        return [tuple(record[field] for field in fields or ["id"]) for record in found]
+
+    return keys
+
+
+def labelled(collection: str, *statuses: str) -> Callable[[Site], list[tuple[Any, ...]]]:
+    return lambda site: [
+        (label, record["id"])
+        for record in site.records(collection)
+        if record["status"] in statuses
+        for label in record["_labels"]
+    ]
+
+
+def label_spaces(field: str) -> Callable[[Site], list[tuple[Any, ...]]]:
+    return lambda site: [(space, label["id"]) for label in site.records("labels") for space in label[field]]
+
+
+def watched(collection: str, field: str) -> Callable[[Site], list[tuple[Any, ...]]]:
+    def keys(site: Site) -> list[tuple[Any, ...]]:
+        ids = {space["key"]: space["id"] for space in site.records("spaces")}
+        found = site.records(collection)
+        return [(ids.get(r[field], r[field]), r["watcher"]["accountId"]) for r in found]
+
+    return keys
+
+
+def replies(collection: str) -> Callable[[Site], list[tuple[Any, ...]]]:
+    return lambda site: [(r["id"],) for r in site.records(collection) if r.get("parentCommentId")]
+
+
+def role_assignments(site: Site) -> list[tuple[Any, ...]]:
+    found = [(r["_spaceId"], r["roleId"], r["principal"]) for r in site.records("space_role_assignments")]
+    return [(space, role, who["principalType"], who["principalId"]) for space, role, who in found]
+
+
+def members(site: Site) -> list[tuple[Any, ...]]:
+    return [(group, user["accountId"]) for user in site.records("users") for group in user["_groups"]]
+
+
+HELD: dict[str, Callable[[Site], list[tuple[Any, ...]]]] = {
+    "space": held("spaces"),
+    "space_labels": label_spaces("_spaces"),
+    "space_content_labels": label_spaces("_contentSpaces"),
+    "space_permissions": held("space_permissions", "_spaceId", "id"),
+    "space_role_assignments": role_assignments,
+    "space_watchers": watched("space_watchers", "spaceKey"),
+    "content_templates": held("content_templates", "templateId"),
+    "pages": held("pages", status=("current", "archived")),
+    "blog_posts": held("blog_posts", status=("current",)),
+    "page_watchers": watched("page_watchers", "_contentId"),
+    "tree_item_index": held("tree_items", status=("current",)),
+    "tree_items": held("tree_items", status=("current",)),
+    "footer_comment_replies": replies("footer_comments"),
+    "inline_comment_replies": replies("inline_comments"),
+    "page_labels": labelled("pages", "current", "archived"),
+    "blog_post_labels": labelled("blog_posts", "current"),
+    "attachment_labels": labelled("attachments", "current", "archived"),
+    "users": held("users", "accountId"),
+    "group": held("groups"),
+    "group_members": members,
+    "site_info": held("site_info", "cloudId"),
+}
+HELD |= {name: held(name, f"_{STREAMS[name].key[0]}", "number") for name in VERSIONS}
+HELD |= {name: held(name, f"_{STREAMS[name].key[0]}", "accountId") for name in STREAMS if "likes" in name}
+HELD |= {name: held("pages") for name in ("page_index", "rendered_pages", "page_views", "page_viewers")}
+HELD |= {name: held("blog_posts") for name in ("blog_post_index", "rendered_blog_posts")}
+HELD |= {name: held("blog_posts") for name in ("blog_post_views", "blog_post_viewers")}
+HELD |= {name: held(name) for name in STREAMS if name not in HELD}
+
+
+def principals_read(records: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    found = set()
+    for record in records:
+        content = record.get("pageId") or record.get("blogPostId")
+        for kind, field in (("user", "accountId"), ("group", "id")):
+            for each in record["restrictions"][kind]["results"]:
+                found.add((content, record["operation"], kind, each[field]))
+    return found
+
+
+def principals_held(site: Site, name: str) -> set[tuple[Any, ...]]:
+    contents = {record["id"] for record in site.records(name.replace("_restrictions", "s"))}
+    return {
+        (record["_contentId"], record["operation"], kind, each)
+        for record in site.records("content_restrictions")
+        if record["_contentId"] in contents
+        for kind in ("user", "group")
+        for each in record[f"_{kind}s"]
+    }
+
+
+# ---------------------------------------------------------------- All streams together
+
+
+def test_a_stream_has_one_name_everywhere() -> None:
+    manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    index = [entry["$ref"].rpartition("/")[2] for entry in manifest["streams"]]
+    blocks = manifest["definitions"]["streams"]
+    assert {name: block["name"] for name, block in blocks.items()} == {name: name for name in index}
+    loaders = {name: block["schema_loader"]["schema"]["$ref"] for name, block in blocks.items()}
+    assert loaders == {name: f"#/schemas/{name}" for name in index}
+    assert sorted(path.stem for path in MANIFEST.parent.glob("schemas/*")) == sorted(index)
+    with Server(company()) as server:
+        found = connector("discover", config_for(server))
+    (catalog,) = [message["catalog"] for message in found.messages if message["type"] == "CATALOG"]
+    assert [stream["name"] for stream in catalog["streams"]] == index
+
+
+def test_a_read_ends_well_and_in_silence(reading: Reading) -> None:
+    assert reading.output.exit_code == 0
+    assert set(reading.output.statuses.values()) == {"COMPLETE"}
+    assert reading.output.other == []
+    assert reading.warnings == []
+    assert reading.output.errors == []
+
+
+def test_confluence_refuses_no_request(reading: Reading) -> None:
+    assert {request.target for request in reading.log if request.status != 200} == set()
+
+
+@pytest.mark.parametrize(("name", "path"), [("page_index", "pages"), ("blog_post_index", "blogposts")])
+def test_a_parent_is_not_read_anew_for_each_of_its_children(left: Reading, name: str, path: str) -> None:
+    """Children that start at the same moment may each ask, before the first answer is kept."""
+    children = [child for child, stream in STREAMS.items() if name in stream.parents]
+    asked = [
+        r for r in left.log if r.operation == f"{V2}/{path}" and "deleted" in "".join(r.values("status"))
+    ]
+    assert 0 < len(asked) <= len(children) / 2
+
+
+def test_pages_are_as_large_as_confluence_allows(reading: Reading) -> None:
+    operations = {o.path: o for stream in STREAMS.values() for o in stream.operations if o.limit_max}
+    wrong = set()
+    for request in reading.log:
+        operation, limits = operations.get(request.operation), request.values("limit")
+        if operation is None or (request.operation == f"{V2}/spaces" and limits == ["1"]):
+            continue  # one space stands for all where the list of them is not needed
+        most = operation.limit_max
+        if request.operation.endswith("/versions") and request.values("body-format"):
+            most = 50
+        large = limits and (
+            limits == [str(most)] or (operation.limit_over == "cap" and int(limits[0]) > most)
+        )
+        if not large:
+            wrong.add((request.operation, *limits))
+    assert wrong == set()
+
+
+@lru_cache(maxsize=1)
+def official() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the query parameters of every GET that the official documents declare."""
+    found = {}
+    for version, prefix in (("v1", ""), ("v2", V2)):
+        text = (SHARED / "openapi" / f"confluence-{version}.json").read_text(encoding="utf-8")
+        document = json.loads(text)
+        known = document["components"].get("parameters", {})
+        for path, block in document["paths"].items():
+            if "get" in block:
+                said = [*block.get("parameters", []), *block["get"].get("parameters", [])]
+                said = [known[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in said]
+                found[prefix + path] = {p["name"]: p for p in said if p["in"] == "query"}
+    return found
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the official documents are not part of the repository")
+def test_the_official_documents_declare_every_request(reading: Reading) -> None:
+    undeclared: set[tuple[str, ...]] = set()
+    wrong: set[tuple[str, ...]] = set()
+    for request in reading.log:
+        declared = official().get(request.operation)
+        if declared is None:
+            undeclared.add((request.operation,))
+            continue
+        for name, value in request.query:
+            if name not in declared:
+                undeclared.add((request.operation, name))
+            elif not allowed(declared[name].get("schema", {}), value):
+                wrong.add((request.operation, name, value))
+        needed = [name for name, said in declared.items() if said.get("required")]
+        wrong |= {(request.operation, name) for name in needed if not request.values(name)}
+    assert (undeclared, wrong) == (set(), set())
+
+
+def allowed(schema: dict[str, Any], value: str) -> bool:
+    """Tell whether a parameter of the official documents takes a value."""
+    if schema.get("type") == "array":
+        items = value.split(",")
+        return len(items) <= schema.get("maxItems", len(items)) and all(
+            allowed(schema["items"], item) for item in items
+        )
+    if schema.get("type") == "integer":
+        return value.isdigit() and int(value) <= schema.get("maximum", int(value))
+    return value in schema.get("enum", [value])
+
+
+# ---------------------------------------------------------------- What the configuration changes
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_bodies_come_in_the_configured_format(
+    whole: Reading, chosen: Reading, left: Reading, name: str
+) -> None:
+    for found, wanted in ((whole, "storage"), (chosen, "atlas_doc_format"), (left, None)):
+        with_body = [r for r in found.asked(name) if r.values("body-format")]
+        assert {r.values("body-format")[0] for r in with_body} == ({wanted} if wanted else set())
+        bodies = [record.get("body") or {} for record in found.output.records[name]]
+        assert {key for body in bodies for key in body} == ({wanted} if wanted else set())
+
+
+@pytest.mark.parametrize("name", ["rendered_pages", "rendered_blog_posts"])
+def test_rendered_bodies_come_in_the_configured_format(
+    whole: Reading, chosen: Reading, left: Reading, name: str
+) -> None:
+    for found, wanted in ((whole, "view"), (chosen, "styled_view"), (left, "export_view")):
+        assert {key for record in found.output.records[name] for key in record["body"]} == {wanted}
+
+
+@pytest.mark.parametrize("name", [name for name in VERSIONS if name != "attachment_versions"])
+def test_bodies_of_versions_come_when_configured(whole: Reading, left: Reading, name: str) -> None:
+    entity = {"page": "page", "blog": "blogpost"}.get(name.partition("_")[0], "comment")
+    asked = {(*r.values("limit"), *r.values("body-format")) for r in whole.asked(name)}
+    assert asked == {("50", "storage")}
+    assert any(record[entity]["body"]["storage"]["value"] for record in whole.output.records[name])
+    assert {(*r.values("limit"), *r.values("body-format")) for r in left.asked(name)} == {("250",)}
+    assert not any(record[entity].get("body") for record in left.output.records[name])
+
+
+def test_custom_content_is_asked_for_by_its_configured_types(whole: Reading, left: Reading) -> None:
+    types = {record["type"] for record in whole.site.records("custom_content")}
+    assert {request.values("type")[0] for request in whole.asked("custom_content")} == types
+    assert left.asked("custom_content") == []
+
+
+@pytest.mark.parametrize("name", ["page_labels", "blog_post_labels", "attachment_labels"])
+def test_labels_of_content_carry_nothing_of_the_content(whole: Reading, name: str) -> None:
+    fields = {field for record in whole.output.records[name] for field in record}
+    assert fields - set(STREAMS[name].schema["properties"]) == set()
+
+
+def test_an_audit_event_keeps_its_id_when_its_author_is_renamed(whole: Reading, left: Reading) -> None:
+    before, after = whole.output.records["audit"], left.output.records["audit"]
+    assert {event["author"]["displayName"] for event in after} == {"Renamed"}
+    assert {event["eventId"] for event in after} == {event["eventId"] for event in before}
+
+
+def test_audit_events_of_the_same_millisecond_are_all_kept(whole: Reading) -> None:
+    events = whole.output.records["audit"]
+    moments = {event["creationDate"] for event in events}
+    assert len(moments) < len({event["eventId"] for event in events}) == len(whole.site.records("audit"))
+
+
+# ---------------------------------------------------------------- Some spaces only
+
+
+def within_spaces(name: str) -> bool:
+    """Tell whether a stream can be limited to spaces: itself, or through its parents."""
+    return name in ("space", "tree_item_index") or any(map(within_spaces, STREAMS[name].parents))
+
+
+LIMITED = [name for name in STREAMS if within_spaces(name)]
+
+
+def ids_in(site: Site, spaces: set[str]) -> set[str]:
+    """Return the ids of all that is in some spaces, and theirs and their keys."""
+    found = set(spaces) | {s["key"] for s in site.records("spaces") if s["id"] in spaces}
+    for collection in ("pages", "blog_posts", "tree_items", "tasks"):
+        found |= {record["id"] for record in site.records(collection) if record["spaceId"] in spaces}
+    return found
+
+
+@pytest.fixture(params=["chosen", "left"])
+def two_spaces(request: pytest.FixtureRequest) -> tuple[Reading, set[str]]:
+    found: Reading = request.getfixturevalue(request.param)
+    return found, {space["id"] for space in found.site.records("spaces") if space["key"] in KEPT}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_records_are_those_of_the_chosen_spaces(
+    whole: Reading, two_spaces: tuple[Reading, set[str]], name: str
+) -> None:
+    found, spaces = two_spaces
+    inside = ids_in(found.site, spaces)
+    records = [record for record in found.output.records[name] if not record.get("start")]
+    of = {"tree_item_index": "id", "space": "id", "tasks": "spaceId"}.get(name) or STREAMS[name].key[0]
+    if name == "content_templates":
+        assert {(r.get("space") or {}).get("key") for r in records} <= {*KEPT, None}
+        return
+    if name.endswith("_properties"):
+        of = {"space": "spaceId", "page": "pageId"}.get(name.partition("_")[0], "blogPostId")
+    expected = {key_of(name, r) for r in whole.output.records[name] if r[of] in inside and not r.get("start")}
+    assert expected
+    assert {key_of(name, record) for record in records} == expected
+
+
+def test_only_the_chosen_spaces_are_asked_for(two_spaces: tuple[Reading, set[str]]) -> None:
+    found, spaces = two_spaces
+    inside = ids_in(found.site, spaces)
+    outside = ids_in(found.site, {s["id"] for s in found.site.records("spaces")} - spaces)
+    lists = [r for r in found.log if r.operation in (f"{V2}/pages", f"{V2}/blogposts", f"{V2}/tasks")]
+    assert {tuple(sorted(r.values("space-id")[0].split(","))) for r in lists} == {tuple(sorted(spaces))}
+    searches = [request.values("cql")[0] for request in found.asked("tree_item_index")]
+    assert all("and space" in cql for cql in searches)
+    assert len(searches) >= 4
+    named = {part for request in found.log for part in request.path.split("/")}
+    assert named & inside
+    assert named & outside == set()
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        ({"space_keys": ["ENG", "NOPE"], "exclude_space_keys": ["GONE", "HW"]}, "NOPE, GONE"),
+        ({"exclude_space_keys": ["NOPE"]}, "NOPE"),
+    ],
+)
+def test_check_names_the_spaces_that_are_not_there(
+    server: Server, config: dict[str, Any], missing: str
+) -> None:
+    answer = connector("check", config_for(server, **config)).connection
+    assert answer["status"] == "FAILED"
+    assert f"has the key {missing}." in answer["message"]
+
+
+# ---------------------------------------------------------------- While the site changes
+
+
+@pytest.fixture(scope="module")
+def vanishing() -> tuple[Reading, set[str]]:
+    """Read all children, while of each kind of parent the first that is asked about is deleted."""
+    gone: set[str] = set()
+    done: set[str] = set()
+
+    def vanish(request: Request) -> None:
+        operation, values = server.contract.find(request.path)
+        if not values or request.operation in done or isinstance(operation, str) or operation is None:
+            return
+        done.add(request.operation)
+        (wanted,) = values.values()
+        for collection in operation.parents or operation.collections:
+            for record in list(server.site.find(collection, operation.parent_field, wanted)):
+                server.site.remove(collection, record["id"])
+                gone.add(record["id"])
+
+    with Server(company()) as server:
+        server.before("", vanish)
+        found = read(server, CHILDREN, version_bodies=True)
+    for collection in ("pages", "blog_posts"):
+        gone |= {r["id"] for r in found.site.records(collection) if r["spaceId"] in gone}
+    return found, gone
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+def test_a_parent_that_vanished_is_skipped_and_the_rest_is_read(
+    whole: Reading, vanishing: tuple[Reading, set[str]], name: str
+) -> None:
+    found, gone = vanishing
+
+    def remaining(reading: Reading) -> set[tuple[Any, ...]]:
+        records = reading.output.records[name]
+        kept = [r for r in records if gone.isdisjoint(v for v in r.values() if isinstance(v, str))]
+        return {key_of(name, record) for record in kept if not record.get("start")}
+
+    assert found.output.statuses[name] == "COMPLETE"
+    assert 404 in {request.status for request in found.asked(name)}
+    assert remaining(found)
+    assert remaining(found) == remaining(whole)
+
+
+@pytest.fixture(scope="module")
+def revoked() -> Output:
+    """Read all children with a credential that is not known any more once they are under way."""
+    v2 = b'{"errors":[{"status":404,"code":"NOT_FOUND","title":"Not Found","detail":null}]}'
+    v1 = b'{"message":"Current user not permitted to use Confluence","statusCode":403}'
+    with Server(company()) as server:
+        for operation in {o.path for name in CHILDREN for o in STREAMS[name].operations}:
+            status, body = (404, v2) if operation.startswith(V2) else (403, v1)
+            server.fail(operation, times=None, after=1, status=status, body=body)
+        return read(server, CHILDREN, space_keys=list(KEPT)).output
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+def test_a_credential_that_is_revoked_does_not_read_as_no_more_children(revoked: Output, name: str) -> None:
+    assert revoked.statuses[name] == "INCOMPLETE"
+
+
+def test_a_revoked_credential_is_told_in_a_sentence(server: Server) -> None:
+    asked: list[Request] = []
+
+    def revoke(request: Request) -> None:
+        asked.append(request)
+        if len(asked) == 5:
+            server.token = "another"
+
+    server.before(f"{V2}/pages/{{id}}/likes/users", revoke)
+    found = read(server, ["page_likes"]).output
+    assert found.exit_code == 1
+    assert found.statuses["page_likes"] == "INCOMPLETE"
+    assert any("Check email and api_token" in error for error in found.errors)
