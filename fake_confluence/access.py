@@ -53,17 +53,17 @@ class OAuthApp:
     """An OAuth app that someone consented to, or the credential of a service account.
 
     Attributes:
-        refresh_token: The one that works; empty for a service account. It changes with each use.
         scopes: What its access tokens may do, from the next one on.
         sites: The cloud ids that were consented to.
+        refresh_token: The one that works; empty for a service account. It changes with each use.
         uses: After how many requests its access tokens expire, from the next one on; None for never.
     """
 
     client_id: str
     client_secret: str
-    refresh_token: str
     scopes: frozenset[str]
     sites: frozenset[str]
+    refresh_token: str = ""
     uses: int | None = None
 
 
@@ -83,32 +83,39 @@ class Access:
 
     Attributes:
         requests: What the token endpoint was asked.
+        given_out: Every token that was ever made.
     """
 
     email: str
     token: str
     cloud_id: str
     requests: list[TokenRequest] = field(default_factory=list)
+    given_out: list[str] = field(default_factory=list)
     _scoped: dict[str, Grant] = field(default_factory=dict)
     _bearers: dict[str, Grant] = field(default_factory=dict)
     _apps: dict[str, OAuthApp] = field(default_factory=dict)
 
     def scoped_token(self, scopes: Iterable[str], email: str) -> str:
         """Make an API token with scopes."""
-        token = f"scoped-{secrets.token_hex(12)}"
+        token = self._new("scoped")
         self._scoped[f"{email}:{token}"] = Grant(frozenset(scopes), frozenset({self.cloud_id}))
         return token
 
-    def register(self, app: OAuthApp) -> OAuthApp:
-        """Let an app ask for tokens."""
+    def register(self, app: OAuthApp, *, consented: bool) -> OAuthApp:
+        """Let an app ask for tokens, with a refresh token where someone consented to it."""
         self._apps[app.client_id] = app
+        app.refresh_token = self._new("refresh") if consented else ""
         return app
 
     def issue(self, app: OAuthApp) -> str:
         """Make an access token for an app."""
-        token = f"access-{secrets.token_hex(12)}"
+        token = self._new("access")
         self._bearers[token] = Grant(app.scopes, app.sites, app.uses)
         return token
+
+    def _new(self, kind: str) -> str:
+        self.given_out.append(f"{kind}-{secrets.token_hex(12)}")
+        return self.given_out[-1]
 
     def expire(self) -> None:
         """Let all access tokens expire now."""
@@ -174,14 +181,9 @@ class Access:
         if app.refresh_token:
             if given.get("refresh_token") != app.refresh_token:
                 return _denied(403, "unauthorized_client", "refresh_token is invalid")
-            app.refresh_token = tokens["refresh_token"] = new_refresh_token()
+            app.refresh_token = tokens["refresh_token"] = self._new("refresh")
         tokens["access_token"] = self.issue(app)
         return Answer(200, orjson.dumps(tokens))
-
-
-def new_refresh_token() -> str:
-    """Return a refresh token that was never given out."""
-    return f"refresh-{secrets.token_hex(12)}"
 
 
 def _unpacked(packed: str) -> str:

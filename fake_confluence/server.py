@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
-from fake_confluence.access import TENANT_INFO, TOKEN_ENDPOINT, Access, OAuthApp, new_refresh_token
+from fake_confluence.access import TENANT_INFO, TOKEN_ENDPOINT, Access, OAuthApp
 from fake_confluence.answers import Answer, api_of, refuse, respond
 from fake_confluence.contract import Contract, load_contract
 
@@ -170,8 +170,8 @@ class Server:
     ) -> OAuthApp:
         """Make an OAuth app to which someone consented, for this site or for those with these cloud ids."""
         granted = frozenset(sites) or frozenset({self.cloud_id})
-        app = OAuthApp(client_id, client_secret, new_refresh_token(), frozenset(scopes), granted)
-        return self.access.register(app)
+        app = OAuthApp(client_id, client_secret, frozenset(scopes), granted)
+        return self.access.register(app, consented=True)
 
     def service_account(
         self,
@@ -181,7 +181,8 @@ class Server:
     ) -> OAuthApp:
         """Make the OAuth credential of a service account."""
         sites = frozenset({self.cloud_id})
-        return self.access.register(OAuthApp(client_id, client_secret, "", frozenset(scopes), sites))
+        app = OAuthApp(client_id, client_secret, frozenset(scopes), sites)
+        return self.access.register(app, consented=False)
 
     def expire_tokens(self) -> None:
         """Let all access tokens expire now; see `OAuthApp.uses` for a moment amid a read."""

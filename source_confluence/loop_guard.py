@@ -27,7 +27,7 @@ def install() -> None:
     _Strategy.next_page_token = _guarded  # type: ignore[method-assign]
 
 
-def _guarded(
+def _guarded(  # noqa: PLR0913, PLR0917 - the signature that it replaces
     self: _Strategy,
     response: Response,
     last_page_size: int,
