@@ -49,6 +49,10 @@ class SourceConfluence(YamlDeclarativeSource):
         state: list[AirbyteStateMessage] | None = None,
         config_path: str | None = None,
     ) -> None:
+        # The index streams are read whole, also by who hands back their state: see discover.
+        state = [
+            s for s in state or [] if not s.stream or s.stream.stream_descriptor.name not in INDEX_STREAMS
+        ]
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         self._given_config, self._given_catalog = config, catalog
 

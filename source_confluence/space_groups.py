@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airbyte_cdk.sources.declarative.incremental import concurrent_partition_cursor
 from airbyte_cdk.sources.declarative.parsers import model_to_component_factory
-from airbyte_cdk.sources.declarative.partition_routers.grouping_partition_router import (
+from airbyte_cdk.sources.declarative.partition_routers import (
+    CartesianProductStreamSlicer,
     GroupingPartitionRouter,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from airbyte_cdk.sources.types import StreamSlice
 
@@ -33,8 +34,10 @@ class SpaceGroupCursor(concurrent_partition_cursor.ConcurrentPerPartitionCursor)
 
     def _set_initial_state(self, stream_state: Mapping[str, Any]) -> None:
         super()._set_initial_state(stream_state)
-        self._is_grouped = isinstance(self._partition_router, GroupingPartitionRouter)
-        self._cursor_of_space: dict[tuple[str, str], str] = {}
+        self._is_grouped = isinstance(
+            self._partition_router, (GroupingPartitionRouter, CartesianProductStreamSlicer)
+        )
+        self._cursor_of_space: dict[Hashable, str] = {}
         self._seen_groups: set[str] = set()
         if not self._is_grouped:
             return
@@ -77,8 +80,10 @@ def install() -> None:
     model_to_component_factory.ConcurrentPerPartitionCursor = SpaceGroupCursor  # type: ignore[misc]
 
 
-def _spaces(partition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the members of a group, each with the name of its field."""
-    for field, members in partition.items():
-        if field != "parent_slice":
-            yield from ((field, member) for member in members)
+def _spaces(partition: Mapping[str, Any]) -> Iterator[Hashable]:
+    """Yield the members of a group, each with its field and what the partition names besides (a type)."""
+    fields = {field: value for field, value in partition.items() if field != "parent_slice"}
+    besides = tuple(sorted((field, value) for field, value in fields.items() if isinstance(value, str)))
+    for field, members in fields.items():
+        if not isinstance(members, str):
+            yield from ((besides, field, member) for member in members)

@@ -56,8 +56,9 @@ class Stream:
 
     @property
     def router(self) -> dict[str, Any]:
-        """The partition router, empty where one chain of requests reads the site."""
-        return dict(self.declared["retriever"].get("partition_router", {}))
+        """The partition router, the first of several; empty where one chain of requests reads the site."""
+        routers = self.declared["retriever"].get("partition_router", {})
+        return dict(routers[0] if isinstance(routers, list) else routers)
 
     @property
     def parents(self) -> list[str]:
