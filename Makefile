@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types derived check-derived site
+.PHONY: help demo test lint types derived check-derived golden site
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ derived: $(READY) ## Write every derived file: schemas in the manifest, tables i
 
 check-derived: $(READY)
 	$(BIN)/python -m tools.derive --check
+
+golden: $(READY) ## Write the records that the tests expect; look at the difference before you commit it
+	$(BIN)/python -m tools.golden
 
 site: $(READY) ## Serve the embedded Confluence site on http://127.0.0.1:8090
 	$(BIN)/python -m fake_confluence --port 8090

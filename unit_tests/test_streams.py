@@ -16,6 +16,7 @@ from jsonschema import Draft7Validator, FormatChecker
 
 from fake_confluence import Server, Site, company
 from source_confluence.source import MANIFEST
+from tools.golden import FILE, first_records
 from unit_tests.conftest import SHARED, STREAMS, Output, config_for, connector, key_of
 
 if TYPE_CHECKING:
@@ -289,6 +290,13 @@ def principals_held(site: Site, name: str) -> set[tuple[Any, ...]]:
 
 
 # ---------------------------------------------------------------- All streams together
+
+
+def test_one_record_of_each_stream_is_as_expected(whole: Reading) -> None:
+    read_now = first_records(
+        {"stream": name, "data": data} for name, records in whole.output.records.items() for data in records
+    )
+    assert read_now == FILE.read_text(encoding="utf-8"), "If this is meant, run `make golden`."
 
 
 def test_a_stream_has_one_name_everywhere() -> None:
