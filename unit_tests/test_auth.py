@@ -1,0 +1,596 @@
+"""Every way to sign in reads everything, says in a sentence why it does not, and shows no secret."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from airbyte_cdk.sources.streams.http import rate_limiting
+from airbyte_cdk.utils import AirbyteTracedException
+
+from fake_confluence import OAuthApp, Request, Server, company
+from fake_confluence.access import TokenRequest
+from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.source import SourceConfluence
+from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airbyte_cdk.models import ConnectorSpecification
+
+PAGES, SPACES, LABEL_PAGES = "/wiki/api/v2/pages", "/wiki/api/v2/spaces", "/wiki/api/v2/labels/{id}/pages"
+GROUP = "/wiki/rest/api/group"
+# One of each family: v2 lists, a v1 list, both searches, a child, a single object, a bare list.
+FAMILIES = (
+    *("space", "pages", "group", "users", "tree_item_index", "page_labels", "site_info"),
+    "classification_levels",
+)
+OPERATIONS = [operation for stream in STREAMS.values() for operation in stream.operations]
+EVERY_SCOPE = sorted({scope for op in OPERATIONS for kind in op.scopes.values() for scope in kind})
+NUMBERS = itertools.count()
+SITE_WAYS = ("flat", "api_token")
+Config = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Server]:
+    with Server(company(), max_page=7) as running:
+        yield running
+
+
+@pytest.fixture
+def server(site: Server) -> Iterator[Server]:
+    site.log.clear()
+    site.access.requests.clear()
+    yield site
+    site.heal()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limiting, "time", SimpleNamespace(sleep=lambda _: None))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def log() -> Iterator[io.StringIO]:
+    """Gather the log, which is part of stdout."""
+    written = io.StringIO()
+    handlers = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
+    assert handlers, "the CDK has no handler on the root logger any more"
+    before = [handler.setStream(written) for handler in handlers]
+    yield written
+    for handler, stream in zip(handlers, before, strict=True):
+        handler.setStream(stream or handler.stream)
+
+
+@pytest.fixture(scope="module")
+def bare() -> SourceConfluence:
+    return SourceConfluence()
+
+
+@pytest.fixture(scope="module")
+def specification() -> ConnectorSpecification:
+    return SourceConfluence().spec(LOGGER)
+
+
+def config(server: Server, auth_type: str, **credentials: Any) -> Config:
+    credentials = {"auth_type": auth_type, "cloud_id": server.cloud_id, **credentials}
+    return {"domain_name": server.url, "credentials": credentials}
+
+
+def scoped(server: Server, scopes: list[str] | None = None, **other: Any) -> Config:
+    token = server.scoped_token(EVERY_SCOPE if scopes is None else scopes)
+    return config(server, "scoped_api_token", **{"email": server.email, "api_token": token, **other})
+
+
+def oauth(server: Server, app: OAuthApp | None = None, **other: Any) -> Config:
+    app = app or server.oauth_app(EVERY_SCOPE, client_id=f"app-{next(NUMBERS)}")
+    known = {"client_id": app.client_id, "client_secret": app.client_secret}
+    return config(server, "oauth2.0", **{**known, "refresh_token": app.refresh_token, **other})
+
+
+def service(server: Server, **other: Any) -> Config:
+    app = server.service_account(EVERY_SCOPE, client_id=f"account-{next(NUMBERS)}")
+    known = {"client_id": app.client_id, "client_secret": app.client_secret}
+    return config(server, "service_account", **{**known, **other})
+
+
+def classic(server: Server, **other: Any) -> Config:
+    return config(server, "api_token", **{"email": server.email, "api_token": server.token, **other})
+
+
+WAYS = {"api_token": classic, "scoped_api_token": scoped, "oauth2.0": oauth, "service_account": service}
+
+
+def secrets_of(server: Server, config: Config) -> list[str]:
+    """Return what must never be seen: what was configured, made up from it or given out."""
+    given = {**config, **(config.get("credentials") or {})}
+    found = [given[name] for name in ("api_token", "client_secret", "refresh_token") if name in given]
+    pairs = [f"{given['email']}:{given['api_token']}"] if "api_token" in given else []
+    packed = [base64.b64encode(pair.encode()).decode() for pair in pairs]
+    return [*found, *packed, *server.access.given_out]
+
+
+def hold_secrets(server: Server, config: Config, told: str) -> None:
+    shown = [secret for secret in secrets_of(server, config) if secret in told]
+    assert shown == [], told[max(0, told.find(shown[0]) - 300) : told.find(shown[0]) + 100]
+
+
+def run(command: str, server: Server, config: Config, *names: str, **more: Any) -> Output:
+    """Run the connector, and hold what is true of every run: no secret is seen but in the CONTROL message."""
+    log = next(h.stream for h in logging.getLogger().handlers if type(h) is logging.StreamHandler)
+    log.seek(0)
+    log.truncate()
+    output = connector(command, config, select=names, **more)
+    seen = [message for message in output.messages if message["type"] != "CONTROL"]
+    hold_secrets(server, config, json.dumps(seen) + output.stderr + log.getvalue())
+    assert '"LOG"' in log.getvalue()
+    assert "Traceback" not in output.stderr
+    assert output.other == []
+    return output
+
+
+def failure(server: Server, config: Config) -> str:
+    """Return the sentence of a check that fails."""
+    connection = run("check", server, config).connection
+    assert connection["status"] == "FAILED"
+    sentence: str = connection["message"]
+    assert "<" not in sentence
+    assert "Exception" not in sentence
+    return sentence
+
+
+def said_of(output: Output, stream: str) -> str:
+    """Return what the error trace of a stream says."""
+    traces = [m["trace"]["error"] for m in output.messages if m.get("trace", {}).get("type") == "ERROR"]
+    named = [e["message"] for e in traces if (e.get("stream_descriptor") or {}).get("name") == stream]
+    assert named, f"{stream} did not fail"
+    return str(named[0])
+
+
+def controls(output: Output) -> list[Config]:
+    """Return the configurations that the platform is told to keep."""
+    return [m["control"]["connectorConfig"]["config"] for m in output.messages if m["type"] == "CONTROL"]
+
+
+def records_of(output: Output) -> dict[str, dict[Any, Any]]:
+    return {name: {key_of(name, r): r for r in output.records[name]} for name in output.records}
+
+
+# Every way reads everything
+
+
+@dataclass
+class Read:
+    """What one read of all families gave, and what it asked for."""
+
+    config: Config
+    output: Output
+    asked: list[Request]
+    tokens: list[TokenRequest]
+
+
+@pytest.fixture(scope="module")
+def reads(site: Server) -> dict[str, Read]:
+    found = {}
+    for way, given in {"flat": config_for(site), **{way: WAYS[way](site) for way in WAYS}}.items():
+        site.log.clear()
+        site.access.requests.clear()
+        output = run("read", site, given, *FAMILIES)
+        found[way] = Read(given, output, list(site.log), list(site.access.requests))
+    return found
+
+
+@pytest.mark.parametrize("way", ["flat", *WAYS])
+def test_every_way_reads_every_record_of_every_family(
+    server: Server, reads: dict[str, Read], way: str
+) -> None:
+    read = reads[way]
+    assert read.output.exit_code == 0
+    assert set(read.output.records) == set(FAMILIES)
+    assert records_of(read.output) == records_of(reads["flat"].output)
+    for name in FAMILIES:
+        assert len(read.output.records[name]) == len(records_of(read.output)[name]), name
+    asked = [request for request in read.asked if request.path.startswith("/wiki")]
+    assert {request.cloud_id for request in asked} == {"" if way in SITE_WAYS else server.cloud_id}
+    # A page holds seven records: the place in the list was asked for at the same address.
+    for path, place in ((PAGES, "cursor"), (GROUP, "start"), (SPACES, "cursor")):
+        assert [request for request in asked if request.operation == path and request.values(place)], path
+
+
+def test_flat_and_nested_configurations_discover_the_same(server: Server) -> None:
+    catalogs = [run("discover", server, each).messages for each in (config_for(server), oauth(server))]
+    listed = [
+        [s["name"] for m in c if m["type"] == "CATALOG" for s in m["catalog"]["streams"]] for c in catalogs
+    ]
+    assert listed[0] == listed[1]
+    assert set(listed[0]) == set(STREAMS)
+    assert server.log == []
+
+
+# OAuth: tokens that expire and rotate
+
+
+@pytest.mark.parametrize(
+    ("way", "grant"), [("oauth2.0", "refresh_token"), ("service_account", "client_credentials")]
+)
+def test_streams_that_start_together_ask_for_one_token(reads: dict[str, Read], way: str, grant: str) -> None:
+    read = reads[way]
+    sent = read.config["credentials"].get("refresh_token", "")
+    client = read.config["credentials"]["client_id"]
+    assert read.tokens == [TokenRequest(grant, client, sent, 200)]
+    (request,) = [request for request in read.asked if request.path == "/oauth/token"]
+    assert (request.method, request.query) == ("POST", [])
+    assert "authorization" not in request.headers
+
+
+def test_the_platform_keeps_the_refresh_token_that_works(server: Server, reads: dict[str, Read]) -> None:
+    old = reads["oauth2.0"].config
+    (kept,) = controls(reads["oauth2.0"].output)
+    assert kept["credentials"].keys() >= old["credentials"].keys()
+    assert kept["credentials"]["refresh_token"] != old["credentials"]["refresh_token"]
+
+    # The access token that was kept is good for an hour.
+    output = run("read", server, kept, "labels")
+    assert (output.exit_code, controls(output), server.access.requests) == (0, [], [])
+
+    # Then the refresh token that was kept works, and the one before it is dead.
+    kept["credentials"]["token_expiry_date"] = "2020-01-01T00:00:00Z"
+    output = run("read", server, kept, "labels")
+    assert output.exit_code == 0
+    assert [request.status for request in server.access.requests] == [200]
+    assert len(controls(output)) == 1
+    output = run("read", server, old, "labels")
+    assert output.exit_code == 1
+    assert "refresh token" in said_of(output, "labels")
+
+
+@pytest.mark.parametrize("way", ["oauth2.0", "service_account"])
+def test_a_token_that_expires_amid_a_read_is_renewed(
+    server: Server, reads: dict[str, Read], way: str
+) -> None:
+    def expire_at_the_third(_request: Request) -> None:
+        if len(server.requests_to(LABEL_PAGES)) == 3:
+            server.expire_tokens()
+
+    server.before(LABEL_PAGES, expire_at_the_third)
+    output = run("read", server, WAYS[way](server), "page_labels", "group")
+    assert output.exit_code == 0, output.errors
+    wanted = records_of(reads["flat"].output)
+    assert records_of(output) == {name: wanted[name] for name in ("page_labels", "group")}
+    assert 401 in {request.status for request in server.log}
+    assert [request.status for request in server.access.requests] == [200, 200]
+    assert len(controls(output)) == (2 if way == "oauth2.0" else 0)
+
+
+def test_an_access_token_that_died_early_does_not_fail_the_check(server: Server) -> None:
+    kept = oauth(server, access_token="gone", token_expiry_date="2999-01-01T00:00:00Z")
+    output = run("check", server, kept)
+    assert output.connection == {"status": "SUCCEEDED"}
+    assert len(controls(output)) == len(server.access.requests) == 1
+
+
+def test_what_the_check_changes_for_itself_is_never_kept(server: Server) -> None:
+    def expire_once(_request: Request) -> None:
+        if len(server.requests_to(GROUP)) == 1:
+            server.expire_tokens()
+
+    server.before(GROUP, expire_once)
+    given = {**oauth(server), "space_keys": [str(server.site.records("spaces")[0]["key"])]}
+    output = run("check", server, given)
+    assert output.connection["status"] == "SUCCEEDED"
+    assert 401 in {request.status for request in server.log}
+    for kept in controls(output):
+        assert kept["credentials"].pop("refresh_token")
+        mine = {name: value for name, value in kept.items() if not name.startswith("_")}
+        assert {**mine, "credentials": given["credentials"]} == given
+    renewed = [request for request in server.access.requests if request.status == 200]
+    assert len(renewed) == len(controls(output)) > 0
+
+
+# What is wrong, in a sentence
+
+
+@pytest.mark.parametrize("way", ["api_token", "scoped_api_token"])
+def test_a_wrong_token_fails_the_check(server: Server, way: str) -> None:
+    sentence = failure(server, WAYS[way](server, api_token="a-wrong-one"))
+    assert "wrong, expired or revoked credential" in sentence
+    assert ("cloud_id" if way == "scoped_api_token" else "domain_name") in sentence
+
+
+def test_a_token_with_scopes_at_the_site_is_told_the_way(server: Server) -> None:
+    sentence = failure(server, {**config_for(server), "api_token": server.scoped_token(EVERY_SCOPE)})
+    assert "401" in sentence
+    assert "scoped_api_token" in sentence
+    assert "cloud_id" in sentence
+
+
+def test_a_wrong_cloud_id_is_named(server: Server) -> None:
+    sentence = failure(server, scoped(server, cloud_id="3f6f2c1e-0000-0000-0000-000000000000"))
+    assert "404" in sentence
+    assert "cloud_id" in sentence
+    assert "/_edge/tenant_info" in sentence
+
+
+def test_a_site_that_was_not_granted_is_told_so(server: Server) -> None:
+    app = server.oauth_app(EVERY_SCOPE, client_id="another-app", sites=["another-site"])
+    sentence = failure(server, oauth(server, app))
+    assert "cloud_id" in sentence
+    assert "deselect" not in sentence
+    assert "The app is not installed on this instance" in sentence
+
+
+def test_a_dead_refresh_token_fails_the_check(server: Server) -> None:
+    output = run("check", server, oauth(server, refresh_token="used-before"))
+    assert output.connection["status"] == "FAILED"
+    assert "refresh token" in output.connection["message"]
+    assert "again" in output.connection["message"]
+    assert controls(output) == []
+
+
+@pytest.mark.parametrize(("way", "field"), [("oauth2.0", "client_secret"), ("service_account", "client_id")])
+def test_a_wrong_client_is_told_from_a_dead_refresh_token(server: Server, way: str, field: str) -> None:
+    sentence = failure(server, WAYS[way](server, **{field: "a-wrong-one"}))
+    assert "client_id" in sentence
+    assert "client_secret" in sentence
+    assert "refresh token" not in sentence.lower()
+
+
+def test_a_missing_scope_fails_its_streams_alone_and_is_named(server: Server) -> None:
+    names = ("space", "pages", "page_labels", "group", "tree_items")
+    given = scoped(server, ["read:space:confluence", "search:confluence"])
+    output = run("read", server, given, *names)
+    assert output.exit_code == 1
+    assert output.statuses == {**dict.fromkeys(names, "INCOMPLETE"), "space": "COMPLETE"}
+    assert list(output.records) == ["space"]
+    needed = {
+        "pages": ["read:page:confluence"],
+        "page_labels": ["read:page:confluence", "read:label:confluence"],  # the parent's too
+        "group": ["read:confluence-groups", "read:group:confluence"],
+        "tree_items": [f"read:{kind}:confluence" for kind in ("folder", "whiteboard", "database", "embed")],
+    }
+    for name, scopes in needed.items():
+        sentence = said_of(output, name)
+        assert name in sentence
+        assert all(scope in sentence for scope in scopes), sentence
+        assert "scope does not match" in sentence
+        assert f"{name}: " in output.stderr
+
+
+def test_the_check_names_what_cannot_be_read_once_and_succeeds(server: Server) -> None:
+    lacking = {"read:comment:confluence", "read:audit-log:confluence", "read:task:confluence"}
+    output = run("check", server, scoped(server, [scope for scope in EVERY_SCOPE if scope not in lacking]))
+    assert output.connection["status"] == "SUCCEEDED"
+    message = output.connection["message"]
+    prose = re.sub(r"\w+(:[\w.-]+)+", "", message)  # without scopes, which hold names of streams
+    refused = {name for name in STREAMS if re.search(rf"\b{name}\b", prose)}
+    assert refused == {
+        *("audit", "tasks", "footer_comments", "footer_comment_replies", "footer_comment_versions"),
+        *("footer_comment_likes", "inline_comments", "inline_comment_replies"),
+        *("inline_comment_versions", "inline_comment_likes"),
+    }
+    assert all(scope in message for scope in lacking)
+    assert message.count("lacks a scope") == 1
+
+
+def test_the_check_fails_where_not_even_spaces_can_be_read(server: Server) -> None:
+    assert "read:space:confluence" in failure(server, scoped(server, ["read:page:confluence"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"domain_name": "acme"}, ["credentials", "email", "api_token"]),
+        ({"domain_name": "acme", "email": "a@b.c"}, ["credentials", "api_token"]),
+        ({"domain_name": "acme", "credentials": {}}, ["auth_type"]),
+        ({"domain_name": "acme", "credentials": {"auth_type": "basic"}}, ["auth_type", "scoped_api_token"]),
+        (
+            {
+                "domain_name": "acme",
+                "credentials": {"auth_type": "scoped_api_token", "email": "a@b.c", "api_token": "hidden"},
+            },
+            ["cloud_id", "/_edge/tenant_info"],
+        ),
+        (
+            {"domain_name": "acme", "credentials": {"auth_type": "service_account", "client_id": "x"}},
+            ["client_secret"],
+        ),
+        (
+            {
+                "domain_name": "acme",
+                "credentials": {"auth_type": "oauth2.0", "client_id": "x", "client_secret": "hidden"},
+            },
+            ["refresh_token"],
+        ),
+        (
+            {
+                "domain_name": "acme",
+                "credentials": {
+                    "auth_type": "service_account",
+                    "client_id": "x",
+                    "client_secret": "hidden",
+                    "cloud_id": "../../evil",
+                },
+            },
+            ["cloud_id"],
+        ),
+        (
+            {"domain_name": "https://me:hidden@acme.atlassian.net", "email": "a@b.c", "api_token": "hidden"},
+            ["domain_name", "example.atlassian.net"],
+        ),
+    ],
+)
+def test_an_incomplete_configuration_is_told_what_it_lacks(
+    specification: ConnectorSpecification, given: Config, told: list[str]
+) -> None:
+    with pytest.raises(AirbyteTracedException) as raised:
+        Entrypoint.validate_connection(specification, given)
+    sentence = raised.value.message or ""
+    assert all(word in sentence for word in told), sentence
+    assert "hidden" not in sentence
+
+
+# Addresses
+
+
+def normalised(source: SourceConfluence, given: Config) -> Config:
+    """Return what the requests are made from."""
+    assert source._spec_component  # noqa: SLF001 - where the CDK keeps the manifest's rules
+    source._spec_component.transform_config(given)  # noqa: SLF001
+    return given
+
+
+@pytest.mark.parametrize(
+    "domain_name",
+    [
+        *("acme", "https://acme.atlassian.net/wiki", "https://wiki.example.com"),
+        *("http://127.0.0.1.example.com", "http://localhost@example.com", "127.0.0.1:80"),
+    ],
+)
+@pytest.mark.parametrize("way", ["scoped_api_token", "oauth2.0", "service_account"])
+def test_gateway_and_token_hosts_are_atlassians(bare: SourceConfluence, domain_name: str, way: str) -> None:
+    # What a configuration may not decide.
+    forged = dict.fromkeys(("_atlassian", "_token_url", "_wiki", "_v1", "_v2"), "https://evil.example")
+    given = {"domain_name": domain_name, "credentials": {"auth_type": way, "cloud_id": "11-22"}}
+    made = normalised(bare, {**given, **forged, "_scheme": "http", "_auth_type": "api_token"})
+    assert made["_token_url"] == "https://auth.atlassian.com/oauth/token"
+    assert made["_wiki"] == "https://api.atlassian.com/ex/confluence/11-22/wiki"
+    assert (made["_v1"], made["_v2"]) == (f"{made['_wiki']}/rest/api", f"{made['_wiki']}/api/v2")
+
+
+@pytest.mark.parametrize(
+    "domain_name", ["http://127.0.0.1:1", "http://localhost:1/wiki", "http://[::1]:1", "HTTP://LOCALHOST:1"]
+)
+def test_a_loopback_address_plays_all_hosts(bare: SourceConfluence, domain_name: str) -> None:
+    given = {"domain_name": domain_name, "credentials": {"auth_type": "service_account", "cloud_id": "11-22"}}
+    made = normalised(bare, given)
+    host = domain_name.lower().removesuffix("/wiki")
+    assert made["_token_url"] == f"{host}/oauth/token"
+    assert made["_wiki"] == f"{host}/ex/confluence/11-22/wiki"
+
+
+def test_allowed_hosts_are_those_that_are_called() -> None:
+    metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+    assert set(metadata["data"]["allowedHosts"]["hosts"]) == {
+        *("${domain_name}", "*.atlassian.net", "api.atlassian.com", "auth.atlassian.com")
+    }
+
+
+# The specification
+
+
+@pytest.fixture(scope="module")
+def spec() -> Config:
+    (found,) = [m["spec"] for m in connector("spec").messages if m["type"] == "SPEC"]
+    return dict(found)
+
+
+def test_the_form_offers_the_four_ways_and_hides_secrets(spec: Config) -> None:
+    properties = spec["connectionSpecification"]["properties"]
+    ways = properties["credentials"]["oneOf"]
+    fields = {way["properties"]["auth_type"]["const"]: list(way["properties"])[1:] for way in ways}
+    assert fields == {
+        "api_token": ["email", "api_token"],
+        "scoped_api_token": ["email", "api_token", "cloud_id"],
+        "oauth2.0": [
+            *("client_id", "client_secret", "refresh_token", "access_token", "token_expiry_date", "cloud_id")
+        ],
+        "service_account": ["client_id", "client_secret", "cloud_id"],
+    }
+    secret = {"api_token", "client_secret", "refresh_token", "access_token"}
+    for fields_of in (properties, *(way["properties"] for way in ways)):
+        for name, field in fields_of.items():
+            assert bool(field.get("airbyte_secret")) == (name in secret), name
+
+
+def test_the_oauth_button_asks_for_what_the_streams_need_and_no_more(spec: Config) -> None:
+    advanced = spec["advanced_auth"]
+    assert (advanced["predicate_key"], advanced["predicate_value"]) == (
+        ["credentials", "auth_type"],
+        "oauth2.0",
+    )
+    asked = advanced["oauth_config_specification"]["oauth_connector_input_specification"]
+    scopes = asked["scope"].split()
+    assert len(scopes) == len(set(scopes))
+    assert "offline_access" in scopes
+    assert all(scope == "offline_access" or scope.startswith(("read:", "search:")) for scope in scopes)
+
+    def unreadable(granted: set[str]) -> set[str]:
+        ways = {op.path: [set(kind) for kind in op.scopes.values()] for op in OPERATIONS}
+        return {path for path, kinds in ways.items() if not any(kind <= granted for kind in kinds)}
+
+    granted = set(scopes) - {"offline_access"}
+    assert unreadable(granted) == set()
+    assert [scope for scope in granted if not unreadable(granted - {scope})] == []
+    assert asked["consent_url"].startswith("https://auth.atlassian.com/authorize?audience=api.atlassian.com&")
+    assert "prompt=consent" in asked["consent_url"]
+    assert asked["access_token_url"] == "https://auth.atlassian.com/oauth/token"
+    assert set(asked["extract_output"]) == {"access_token", "refresh_token"}
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("way", "status"),
+    [("api_token", 400), ("scoped_api_token", 401), ("oauth2.0", 403), ("service_account", 500)],
+)
+def test_an_authorization_that_confluence_repeats_is_not_shown(server: Server, way: str, status: int) -> None:
+    def repeat(_body: bytes) -> bytes:
+        sent = server.log[-1].headers["authorization"]
+        return json.dumps({"code": status, "message": f"Who is {sent}?", "title": sent}).encode()
+
+    server.fail(SPACES, times=None, status=status, body=repeat)
+    assert failure(server, WAYS[way](server))
+    assert server.requests_to(SPACES)
+
+
+@pytest.mark.parametrize(("way", "status"), [("oauth2.0", 200), ("oauth2.0", 403), ("service_account", 400)])
+def test_what_the_token_endpoint_repeats_is_not_shown(server: Server, way: str, status: int) -> None:
+    def repeat(_body: bytes) -> bytes:
+        sent = server.log[-1].body.decode()
+        return json.dumps({"error": f"no: {sent}", "error_description": sent, "sent": sent}).encode()
+
+    server.fail("/oauth/token", times=None, status=status, body=repeat)
+    assert failure(server, WAYS[way](server))
+    assert server.requests_to("/oauth/token")
+
+
+def test_a_token_in_the_address_is_not_shown(server: Server) -> None:
+    given = {"domain_name": "pasted-token.invalid", "email": "a@b.c", "api_token": "pasted-token"}
+    assert "domain_name" in failure(server, given)
+
+
+@pytest.mark.parametrize("way", ["scoped_api_token", "oauth2.0"])
+def test_debugging_shows_no_secret(server: Server, tmp_path: Path, way: str) -> None:
+    given = WAYS[way](server)
+    catalog = {"streams": [configured("labels")]}
+    for name, content in (("config", given), ("catalog", catalog)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    files = ["--config", str(tmp_path / "config.json"), "--catalog", str(tmp_path / "catalog.json")]
+    done = subprocess.run(
+        [sys.executable, "-m", "source_confluence", "read", "--debug", *files],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if '"type":"CONTROL"' not in line]
+    assert [line for line in lines if "Making outbound API request" in line], "nothing was debugged"
+    assert [line for line in lines if '"type":"RECORD"' in line]
+    hold_secrets(server, given, "\n".join([*lines, done.stderr]))
