@@ -542,6 +542,34 @@ def test_the_oauth_button_asks_for_what_the_streams_need_and_no_more(spec: Confi
     assert set(asked["extract_output"]) == {"access_token", "refresh_token"}
 
 
+# The documentation
+
+
+def readable(granted: set[str]) -> set[str]:
+    """Return the streams that these scopes let be read, with the parents that they ask for first."""
+
+    def may(name: str) -> bool:
+        operations, parents = STREAMS[name].operations, STREAMS[name].parents
+        own = all(any(granted.issuperset(kind) for kind in op.scopes.values()) for op in operations)
+        return own and all(may(parent) for parent in parents)
+
+    return {name for name in STREAMS if may(name)}
+
+
+def test_the_documented_scopes_are_enough_and_none_is_too_many(spec: Config) -> None:
+    text = (ROOT / "docs" / "authentication.md").read_text(encoding="utf-8")
+    _, pages, everything = re.split(r"^### (?:Only pages and posts|Everything)$", text, flags=re.MULTILINE)
+    pages_scopes, all_scopes = (
+        set(part.partition("```text\n")[2].partition("```")[0].split()) for part in (pages, everything)
+    )
+    named = set(re.findall(r"`([a-z_]+)`", pages.partition("This reads")[2].partition(".")[0]))
+    assert readable(pages_scopes) == named
+    assert readable(all_scopes) == set(STREAMS)
+    assert [scope for scope in all_scopes if readable(all_scopes - {scope}) == set(STREAMS)] == []
+    asked = spec["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
+    assert all_scopes | {"offline_access"} == set(asked["scope"].split())
+
+
 # Secrets
 
 
