@@ -1,0 +1,1 @@
+"""Measurements of the connector against embedded sites."""

@@ -1,0 +1,239 @@
+"""What may be configured, what people paste, and the four commands of the console script."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from airbyte_cdk.sources.declarative.models.declarative_component_schema import Spec as SpecModel
+from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer import (
+    ManifestComponentTransformer,
+)
+from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
+from airbyte_cdk.utils import AirbyteTracedException
+
+from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.source import MANIFEST, SourceConfluence
+from unit_tests.conftest import ROOT, STREAMS, config_for, connector, run_args
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airbyte_cdk.models import ConnectorSpecification
+    from airbyte_cdk.sources.declarative.spec import Spec
+
+    from fake_confluence import Server
+
+OLD = {"email": "a@example.com", "api_token": "abc", "domain_name": "example.atlassian.net"}
+
+
+@pytest.fixture(scope="module")
+def spec() -> ConnectorSpecification:
+    return SourceConfluence().spec(LOGGER)
+
+
+@pytest.fixture(scope="module")
+def properties(spec: ConnectorSpecification) -> dict[str, dict[str, Any]]:
+    return dict(spec.connectionSpecification["properties"])
+
+
+@pytest.fixture(scope="module")
+def normal() -> Spec:
+    """Return the part of the manifest that makes addresses out of what was pasted."""
+    declared = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))["spec"]
+    declared = ManifestComponentTransformer().propagate_types_and_parameters("", declared, {})
+    made: Spec = ModelToComponentFactory().create_component(SpecModel, declared, {})
+    return made
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("pasted", "site"),
+    [
+        ("acme.atlassian.net", "https://acme.atlassian.net"),
+        ("acme", "https://acme.atlassian.net"),
+        ("  acme.atlassian.net\n", "https://acme.atlassian.net"),
+        ("ACME.Atlassian.Net", "https://acme.atlassian.net"),
+        ("acme.atlassian.net/", "https://acme.atlassian.net"),
+        ("acme.atlassian.net/wiki", "https://acme.atlassian.net"),
+        ("https://acme.atlassian.net", "https://acme.atlassian.net"),
+        ("https://acme.atlassian.net/", "https://acme.atlassian.net"),
+        ("https://acme.atlassian.net/wiki/home", "https://acme.atlassian.net"),
+        ("https://acme.atlassian.net/wiki/spaces/ENG/pages/1?focus=2#top", "https://acme.atlassian.net"),
+        ("https://acme.atlassian.net?x=http://localhost", "https://acme.atlassian.net"),
+        ("HTTPS://acme.atlassian.net:443/wiki", "https://acme.atlassian.net:443"),
+        ("https://docs.example.com/wiki", "https://docs.example.com"),
+        ("localhost:8090", "https://localhost:8090"),
+        ("http://localhost:8090/wiki/", "http://localhost:8090"),
+        ("http://127.0.0.1:8090", "http://127.0.0.1:8090"),
+        ("http://127.10.0.3", "http://127.10.0.3"),
+        ("http://[::1]:8090/wiki", "http://[::1]:8090"),
+    ],
+)
+def test_an_address_is_taken_as_people_paste_it(
+    spec: ConnectorSpecification, normal: Spec, pasted: str, site: str
+) -> None:
+    config: dict[str, Any] = {**OLD, "domain_name": pasted}
+    normal.transform_config(config)
+    Entrypoint.validate_connection(spec, config)
+    assert (config["_v2"], config["_v1"]) == (f"{site}/wiki/api/v2", f"{site}/wiki/rest/api")
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "",
+        " ",
+        "https://",
+        "http://acme.atlassian.net",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost@example.com",
+        "http://localhost:80@example.com",
+        "http://1270.0.0.1",
+        "http://10.0.0.1",
+        "http:// localhost",
+        "https://someone:secret@acme.atlassian.net",
+        "https://acme.atlassian.net\\@example.com",
+        "ftp://acme.atlassian.net",
+        "file:///etc/passwd",
+        "//acme.atlassian.net",
+        "acme atlassian net",
+        "acme.atlassian.net\nexample.com",
+        "{{ config['api_token'] }}.example.com",
+    ],
+)
+def test_what_is_no_address_or_would_show_the_token_is_refused(
+    spec: ConnectorSpecification, pasted: str
+) -> None:
+    with pytest.raises(AirbyteTracedException, match="http:// only for localhost"):
+        Entrypoint.validate_connection(spec, {**OLD, "domain_name": pasted})
+
+
+def test_a_pasted_address_is_asked_at_its_host(server: Server) -> None:
+    config = config_for(server, domain_name=f" {server.url}/wiki/spaces/ENG/overview?mode=global#top ")
+    assert connector("check", config).connection == {"status": "SUCCEEDED"}
+    assert server.log
+    assert {request.path for request in server.log} == {"/wiki/api/v2/spaces"}
+
+
+# The specification
+
+
+def test_three_flat_fields_are_required(spec: ConnectorSpecification, properties: dict[str, Any]) -> None:
+    assert spec.connectionSpecification["required"] == ["email", "api_token", "domain_name"]
+    assert [properties[name]["type"] for name in ("email", "api_token", "domain_name")] == ["string"] * 3
+    assert spec.connectionSpecification["additionalProperties"] is True
+
+
+def test_the_token_is_the_only_secret(properties: dict[str, dict[str, Any]]) -> None:
+    assert [name for name, declared in properties.items() if declared.get("airbyte_secret")] == ["api_token"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("body_format", {"enum": ["storage", "atlas_doc_format", "none"], "default": "storage"}),
+        ("rendered_format", {"enum": ["view", "export_view", "styled_view"], "default": "view"}),
+        ("version_bodies", {"type": "boolean", "default": False}),
+        ("page_size", {"type": "integer", "minimum": 1, "maximum": 250, "default": 250}),
+        ("num_workers", {"type": "integer", "minimum": 2, "maximum": 25, "default": 10}),
+        ("max_retries", {"default": 7, "airbyte_hidden": True}),
+    ],
+)
+def test_an_option_has_its_bounds_and_default(
+    properties: dict[str, dict[str, Any]], name: str, expected: dict[str, Any]
+) -> None:
+    assert expected.items() <= properties[name].items()
+
+
+def test_every_field_of_the_form_is_titled_described_and_placed(
+    properties: dict[str, dict[str, Any]],
+) -> None:
+    assert all(declared["title"] and declared["description"] for declared in properties.values())
+    assert [declared["order"] for declared in properties.values()] == list(range(len(properties)))
+
+
+def test_the_configuration_of_existing_users_reads_with_the_defaults(server: Server) -> None:
+    config = {**OLD, "email": server.email, "api_token": server.token, "domain_name": server.url}
+    output = connector("read", {**config, "left_by_a_form_of_old": 1}, select=["blog_posts"])
+    assert (output.exit_code, output.errors) == (0, [])
+    assert all(record["body"]["storage"]["value"] for record in output.records["blog_posts"])
+    (request,) = server.requests_to("/wiki/api/v2/blogposts")
+    assert (request.values("limit"), request.values("space-id")) == (["250"], [])
+
+
+@pytest.mark.parametrize("body_format", ["atlas_doc_format", "none"])
+def test_bodies_come_as_configured(server: Server, body_format: str) -> None:
+    output = connector("read", config_for(server, body_format=body_format), select=["blog_posts"])
+    found = {name for record in output.records["blog_posts"] for name in record.get("body") or {}}
+    assert output.records["blog_posts"]
+    assert found == ({body_format} - {"none"})
+
+
+def test_a_check_names_the_space_keys_that_do_not_exist(server: Server) -> None:
+    key = server.site.find("spaces", "status", "current")[0]["key"]
+    config = config_for(server, space_keys=[key, "NOSUCH"], exclude_space_keys=["NORTHIS"])
+    message = connector("check", config).connection["message"]
+    assert "NOSUCH, NORTHIS" in message
+    assert f" {key}" not in message
+
+
+# The console script
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [([], 0), (["--help"], 0), (["read"], 2), (["check"], 2), (["write"], 2), (["spec", "--loudly"], 2)],
+    ids=["nothing", "help", "read without files", "check without files", "unknown command", "unknown option"],
+)
+def test_a_command_line_is_understood_or_explained(args: list[str], code: int) -> None:
+    output = run_args(args)
+    assert output.exit_code == code
+    told = output.stderr if code else "\n".join(output.other)
+    assert "usage: " in told
+    assert "Traceback" not in output.stderr
+
+
+def test_spec_needs_no_configuration(spec: ConnectorSpecification) -> None:
+    output = run_args(["spec"])
+    assert (output.exit_code, output.stderr, output.other) == (0, "", [])
+    (message,) = (m for m in output.messages if m["type"] == "SPEC")
+    assert message["spec"]["connectionSpecification"] == spec.connectionSpecification
+
+
+@pytest.fixture(scope="module")
+def catalog() -> dict[str, dict[str, Any]]:
+    output = connector("discover", OLD)
+    (message,) = (m for m in output.messages if m["type"] == "CATALOG")
+    return {stream["name"]: stream for stream in message["catalog"]["streams"]}
+
+
+def test_discover_lists_every_stream_without_asking_the_site(catalog: dict[str, dict[str, Any]]) -> None:
+    assert len(catalog) == 52
+    assert list(catalog) == list(STREAMS)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_discover_tells_key_cursor_and_schema(catalog: dict[str, dict[str, Any]], name: str) -> None:
+    found, stream = catalog[name], STREAMS[name]
+    assert found["source_defined_primary_key"] == [[field] for field in stream.key]
+    incremental = ["incremental"] if stream.cursor else []
+    assert sorted(found["supported_sync_modes"]) == sorted(["full_refresh", *incremental])
+    assert found.get("default_cursor_field") == ([stream.cursor] if stream.cursor else None)
+    assert found["json_schema"]["properties"] == stream.schema["properties"]
+
+
+def test_the_module_runs_from_anywhere_and_prints_messages_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "source_confluence", "spec"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "SPEC" in [json.loads(line)["type"] for line in ran.stdout.splitlines()]

@@ -1,0 +1,473 @@
+"""What a person is told when something is wrong, and that the rest is read all the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import socket
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airbyte_cdk.sources.streams.http import rate_limiting
+
+from fake_confluence import Server, company
+from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.source import SourceConfluence
+from unit_tests.conftest import Output, config_for, configured, connector, run_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airbyte_cdk.models import ConnectorSpecification
+
+TOKEN = "token-that-nobody-may-see"
+SPACES, GROUP, AUDIT = "/wiki/api/v2/spaces", "/wiki/rest/api/group", "/wiki/rest/api/audit"
+EVERYTHING = "."
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Server]:
+    with Server(company(), token=TOKEN) as running:
+        yield running
+
+
+@pytest.fixture
+def server(site: Server) -> Iterator[Server]:
+    yield site
+    site.heal()
+    site.log.clear()
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Take no pause that Confluence asks for, but write it down."""
+    taken: list[float] = []
+    monkeypatch.setattr(rate_limiting, "time", SimpleNamespace(sleep=taken.append))
+    return taken
+
+
+@pytest.fixture(autouse=True, scope="module")
+def logs() -> Iterator[io.StringIO]:
+    """Hold that the log, which is part of stdout, never shows a secret."""
+    written = io.StringIO()
+    handlers = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
+    assert handlers, "the CDK has no handler on the root logger any more"
+    before = [handler.setStream(written) for handler in handlers]
+    yield written
+    for handler, stream in zip(handlers, before, strict=True):
+        handler.setStream(stream or handler.stream)
+    assert '"LOG"' in written.getvalue()
+    assert TOKEN not in written.getvalue()
+
+
+def clean(output: Output) -> Output:
+    """Hold what is true of every run, whatever went wrong."""
+    told = "\n".join([json.dumps(output.messages), output.stderr])
+    assert TOKEN not in told
+    assert "Traceback" not in output.stderr
+    assert output.other == []
+    return output
+
+
+def check(config: dict[str, Any]) -> str:
+    """Return the sentence of a check that fails, as the person reads it."""
+    connection = clean(connector("check", config)).connection
+    assert connection["status"] == "FAILED"
+    sentence: str = connection["message"]
+    assert "<" not in sentence
+    assert "Exception" not in sentence
+    return sentence
+
+
+def read(config: dict[str, Any], *names: str, **more: Any) -> Output:
+    return clean(connector("read", config, select=names, **more))
+
+
+def by_stream(output: Output) -> dict[str, list[str]]:
+    """Return the sentences of the error traces that name a stream."""
+    said: dict[str, list[str]] = {}
+    for message in output.messages:
+        if message["type"] == "TRACE" and message["trace"]["type"] == "ERROR":
+            error = message["trace"]["error"]
+            name = (error.get("stream_descriptor") or {}).get("name")
+            if name:
+                said.setdefault(name, []).append(error["message"])
+    return said
+
+
+# Credentials
+
+
+def test_a_wrong_token_fails_the_check_with_a_sentence(server: Server) -> None:
+    sentence = check({**config_for(server), "api_token": f"not-{TOKEN}"})
+    assert "also its answer to a wrong, expired or revoked credential" in sentence
+    assert "Check email and api_token" in sentence
+
+
+def test_a_wrong_token_fails_every_stream_with_a_sentence(server: Server) -> None:
+    names = ("space", "group", "audit", "site_info", "space_labels", "page_views", "classification_levels")
+    output = read({**config_for(server), "api_token": f"not-{TOKEN}"}, *names)
+    assert output.exit_code == 1
+    assert output.statuses == dict.fromkeys(names, "INCOMPLETE")
+    assert not output.records
+    said = by_stream(output)
+    for name in names:
+        assert all("api_token" in sentence for sentence in said[name]), name
+    assert "404" in said["space"][0]
+    assert "Current user not permitted to use Confluence" in said["group"][0]
+    assert "administrator" not in "".join(said["audit"])
+
+
+def test_an_account_without_access_is_told_so(server: Server) -> None:
+    body = json.dumps({"message": "Current user not permitted to use Confluence", "statusCode": 403})
+    server.fail(EVERYTHING, times=None, status=403, body=body.encode())
+    assert "its account has no access to Confluence" in check(config_for(server))
+
+
+def test_a_credential_that_dies_amid_the_children_fails_them(server: Server) -> None:
+    # The same status as that of a space that has gone, which is skipped.
+    error = {"status": 404, "code": "NOT_FOUND", "title": "Not Found", "detail": None}
+    body = json.dumps({"errors": [error]})
+    server.fail("/wiki/api/v2/spaces/{id}/labels", times=None, after=1, status=404, body=body.encode())
+    output = read(config_for(server), "space_labels")
+    assert output.exit_code == 1
+    assert output.statuses == {"space_labels": "INCOMPLETE"}
+    assert "credential" in by_stream(output)["space_labels"][0]
+
+
+@pytest.mark.parametrize("command", ["check", "read"])
+def test_a_secret_that_the_answer_repeats_is_not_shown(server: Server, command: str) -> None:
+    body = json.dumps({"message": f"not permitted: {server.email}:{TOKEN}", "statusCode": 403})
+    server.fail(EVERYTHING, times=None, status=403, body=body.encode())
+    output = clean(connector(command, config_for(server), select=["space"]))
+    told = output.stderr if command == "read" else output.connection["message"]
+    assert "Confluence does not let this account read this stream (403)" in told
+
+
+# Addresses
+
+
+@pytest.mark.parametrize("address", ["nonexistent.invalid", "http://127.0.0.1:1"])
+def test_a_site_that_cannot_be_reached_is_named(server: Server, address: str) -> None:
+    sentence = check({**config_for(server), "domain_name": address})
+    assert address.removeprefix("http://") in sentence
+    assert "domain_name" in sentence
+    assert "ConnectionPool" not in sentence
+
+
+def test_a_read_of_a_site_that_cannot_be_reached_fails_with_the_same_sentence(server: Server) -> None:
+    config = {**config_for(server), "domain_name": "nonexistent.invalid", "max_retries": 0}
+    output = read(config, "group")
+    assert output.exit_code == 1
+    assert output.statuses == {"group": "INCOMPLETE"}
+    assert "nonexistent.invalid" in output.stderr
+    assert "domain_name" in output.stderr
+
+
+HTML = b"<!doctype html><title>Sign in</title><p>Welcome"
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        (200, "text/html;charset=UTF-8", HTML),
+        (404, "text/html", HTML),
+        (200, "application/json", b'{"version": "9.0", "name": "Jira"}'),
+        (200, "application/json", b"[]"),
+        (200, "text/plain", b""),
+    ],
+    ids=["a page", "a page that says not found", "another object", "a list", "nothing"],
+)
+def test_what_is_not_confluence_fails_the_check(
+    server: Server, status: int, content_type: str, body: bytes
+) -> None:
+    server.fail(EVERYTHING, times=None, status=status, body=body, headers={"Content-Type": content_type})
+    assert "domain_name" in check(config_for(server))
+
+
+def test_what_is_not_confluence_fails_every_kind_of_stream(server: Server) -> None:
+    server.fail(EVERYTHING, times=None, body=HTML, headers={"Content-Type": "text/html"})
+    names = ("users", "site_info", "classification_levels", "labels", "tree_items")
+    output = read(config_for(server), *names)
+    assert output.statuses == dict.fromkeys(names, "INCOMPLETE")
+    assert not output.records
+    assert "What answered is not Confluence" in by_stream(output)["site_info"][0]
+
+
+# Answers that are broken
+
+
+# A list of a stream that others ask (the CDK caches those), one that none asks, an object and an array.
+SHAPES = {
+    "group": GROUP,
+    "users": "/wiki/rest/api/search/user",
+    "site_info": "/wiki/rest/api/settings/systemInfo",
+}
+SHAPES["classification_levels"] = "/wiki/api/v2/classification-levels"
+
+
+def half(body: bytes) -> bytes:
+    return body[: len(body) // 2]
+
+
+def test_an_answer_cut_short_is_asked_for_again(server: Server) -> None:
+    for operation in SHAPES.values():
+        server.fail(operation, times=1, body=half)
+    output = read(config_for(server, max_retries=1), *SHAPES)
+    assert (output.exit_code, output.errors) == (0, [])
+    assert all(output.records[name] for name in SHAPES)
+    assert {name: len(server.requests_to(path)) for name, path in SHAPES.items()} == dict.fromkeys(SHAPES, 2)
+
+
+def test_an_answer_that_is_always_cut_short_fails(server: Server) -> None:
+    for operation in SHAPES.values():
+        server.fail(operation, times=None, body=half)
+    output = read(config_for(server, max_retries=1), *SHAPES)
+    assert output.exit_code == 1
+    assert output.statuses == dict.fromkeys(SHAPES, "INCOMPLETE")
+    assert not output.records
+    assert all("cut short" in by_stream(output)[name][0] for name in SHAPES)
+
+
+def test_429_waits_as_told_and_continues(server: Server, waits: list[float]) -> None:
+    server.fail(GROUP, times=1, status=429, headers={"Retry-After": "37"})
+    output = read(config_for(server), "group")
+    assert (output.exit_code, output.statuses) == (0, {"group": "COMPLETE"})
+    assert [request.status for request in server.requests_to(GROUP)] == [429, 200]
+    assert len(waits) == 1
+    assert 37 <= waits[0] <= 38
+
+
+def test_500_is_asked_again_and_continues(server: Server, waits: list[float]) -> None:
+    server.fail(GROUP, times=1, status=500)
+    output = read(config_for(server), "group")
+    assert (output.exit_code, output.statuses) == (0, {"group": "COMPLETE"})
+    assert [request.status for request in server.requests_to(GROUP)] == [500, 200]
+    assert len(waits) == 1
+
+
+def test_500_without_end_fails_after_the_retries(server: Server, waits: list[float]) -> None:
+    server.fail(GROUP, times=None, status=500)
+    output = read(config_for(server, max_retries=3), "group", "users")
+    assert output.statuses == {"group": "INCOMPLETE", "users": "COMPLETE"}
+    assert len(server.requests_to(GROUP)) == 4
+    assert waits == sorted(waits)
+    assert "Try again later" in by_stream(output)["group"][0]
+
+
+# Permissions
+
+ADMINISTRATOR = ["administrator of the space", "deselect the stream"]
+ROLES = ["role-based access", "deselect the stream"]
+PLAN = ["Premium or Enterprise plan", "Deselect the stream"]
+DENIED = {
+    "audit": (AUDIT, ["Confluence administrator", "Standard plan", "deselect the stream"]),
+    "page_views": ("/analytics/.*/views", PLAN),
+    "page_viewers": ("/analytics/.*/viewers", PLAN),
+    "space_watchers": ("/wiki/rest/api/space/[^/]+/watch", ADMINISTRATOR),
+    "page_watchers": ("/notification/created", ADMINISTRATOR),
+    "space_roles": ("/wiki/api/v2/space-roles", ROLES),
+    "space_role_assignments": ("/role-assignments", ROLES),
+    "classification_levels": ("/classification-levels", ["Enterprise plan", "deselect the stream"]),
+    "space_permissions": ("/spaces/[0-9]+/permissions", ["permission", "deselect the stream"]),
+}
+ALLOWED = ("group", "labels", "page_index")
+
+
+@pytest.fixture(scope="module")
+def denied(site: Server) -> Output:
+    for match, _ in DENIED.values():
+        site.deny(match)
+    output = read(config_for(site), *DENIED, *ALLOWED)
+    site.heal()
+    site.log.clear()
+    return output
+
+
+@pytest.mark.parametrize("name", DENIED)
+def test_a_stream_that_is_not_allowed_says_what_it_needs(denied: Output, name: str) -> None:
+    said = by_stream(denied)[name]
+    for words in DENIED[name][1]:
+        assert words in said[0]
+    assert "The current user does not have the permission that this needs" in said[0]
+    assert not denied.records[name]
+    assert denied.statuses[name] == "INCOMPLETE"
+
+
+def test_a_stream_that_is_not_allowed_says_so_once(denied: Output) -> None:
+    assert {name: len(said) for name, said in by_stream(denied).items()} == dict.fromkeys(DENIED, 1)
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_the_other_streams_are_read_all_the_same(denied: Output, name: str) -> None:
+    assert denied.exit_code == 1
+    assert denied.statuses[name] == "COMPLETE"
+    assert denied.records[name]
+
+
+@pytest.mark.parametrize("name", DENIED)
+def test_stderr_names_each_stream_that_failed_in_sentences(denied: Output, name: str) -> None:
+    assert re.search(rf"\b{name}: .*{re.escape(DENIED[name][1][0])}", denied.stderr)
+    assert "AirbyteTracedException" not in denied.stderr
+    assert "'GET' request" not in denied.stderr
+
+
+# Configurations
+
+
+@pytest.fixture(scope="module")
+def spec() -> ConnectorSpecification:
+    return SourceConfluence().spec(LOGGER)
+
+
+COMPLETE = {"email": "a@example.com", "api_token": TOKEN, "domain_name": "example.atlassian.net"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"email": None}, "lacks email"),
+        ({"api_token": None}, "lacks api_token"),
+        ({"domain_name": None}, "lacks domain_name"),
+        ({"api_token": ""}, "api_token must not be empty"),
+        ({"api_token": {"secret": TOKEN}}, "api_token must be of type string"),
+        ({"email": 5}, "email must be of type string"),
+        ({"domain_name": ["a"]}, "domain_name must be of type string"),
+        ({"num_workers": 1}, "num_workers must be between 2 and 25"),
+        ({"num_workers": 26}, "num_workers must be between 2 and 25"),
+        ({"num_workers": 2.5}, "num_workers must be of type integer"),
+        ({"body_format": "view"}, "body_format must be one of: storage, atlas_doc_format, none"),
+        ({"rendered_format": "storage"}, "rendered_format must be one of: view, export_view, styled_view"),
+        ({"page_size": 251}, "page_size must be between 1 and 250"),
+        ({"space_keys": "ENG"}, "space_keys must be of type array"),
+        ({"space_keys": ['ENG") or type=page']}, "space_keys.0 must be a space key"),
+        ({"start_date": "yesterday"}, "start_date must be a moment in UTC"),
+        ({"domain_name": ""}, "domain_name must be a name such as example.atlassian.net"),
+        ({"domain_name": "http://example.atlassian.net"}, "http:// only for localhost"),
+    ],
+)
+def test_a_malformed_configuration_is_refused_with_a_sentence(
+    spec: ConnectorSpecification, change: dict[str, Any], words: str
+) -> None:
+    config = {name: value for name, value in {**COMPLETE, **change}.items() if value is not None}
+    Entrypoint.validate_connection(spec, COMPLETE)
+    with pytest.raises(Exception, match=re.escape(words)) as caught:
+        Entrypoint.validate_connection(spec, config)
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "change", "words"),
+    [
+        ("check", {"domain_name": "http://example.com"}, "http:// only for localhost"),
+        ("read", {"domain_name": "http://localhost.example.com"}, "http:// only for localhost"),
+        ("check", {"num_workers": "many"}, "num_workers must be of type integer"),
+    ],
+)
+def test_a_refused_configuration_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch, command: str, change: dict[str, Any], words: str
+) -> None:
+    asked: list[str] = []
+
+    def resolve(host: str, *_: Any, **__: Any) -> None:
+        asked.append(host)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    output = clean(connector(command, {**COMPLETE, **change}, select=["space"]))
+    told = [output.connection["message"]] if command == "check" else [*output.errors, output.stderr]
+    assert told
+    assert all(words in sentence for sentence in told)
+    assert not [host for host in asked if "example" in host]
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot be read: No such file"),
+        ("{'email': 'a'}", "does not hold valid JSON"),
+        ("", "does not hold valid JSON"),
+        ("[]", "must be a JSON object"),
+        ("null", "must be a JSON object"),
+    ],
+    ids=["missing", "not JSON", "empty", "a list", "null"],
+)
+def test_a_configuration_file_that_is_none_is_named(tmp_path: Path, text: str | None, words: str) -> None:
+    path = tmp_path / "config.json"
+    if text is not None:
+        path.write_text(text)
+    output = clean(run_args(["check", "--config", str(path)]))
+    assert output.exit_code == 1
+    assert output.connection["status"] == "FAILED"
+    for told in (output.stderr, output.connection["message"], *output.errors):
+        assert words in told
+        assert str(path) in told
+
+
+GOOD_CATALOG = json.dumps({"streams": [configured("group")]})
+NO_MODE = {"stream": {"name": "group", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}}
+
+
+@pytest.mark.parametrize(
+    ("catalog", "state", "words"),
+    [
+        (None, None, "catalog"),
+        ("{", None, "catalog"),
+        ("[]", None, "catalog"),
+        ("null", None, "catalog"),
+        ('{"streams": 5}', None, "catalog"),
+        ('{"stream": []}', None, "catalog"),
+        (json.dumps({"streams": [NO_MODE]}), None, "catalog"),
+        (json.dumps({"streams": [{**configured("group"), "sync_mode": "sideways"}]}), None, "catalog"),
+        (GOOD_CATALOG, "{", "state"),
+        (GOOD_CATALOG, '{"group": {}}', "state"),
+        (GOOD_CATALOG, "5", "state"),
+        (GOOD_CATALOG, '[{"type": "STREAM"}]', "state"),
+        (GOOD_CATALOG, '[{"type": "STREAM", "stream": {"stream_state": {}}}]', "state"),
+    ],
+)
+def test_a_malformed_catalog_or_state_is_refused_with_a_sentence(
+    server: Server, tmp_path: Path, catalog: str | None, state: str | None, words: str
+) -> None:
+    args = ["read"]
+    files = {"config": json.dumps(config_for(server)), "catalog": catalog, "state": state}
+    for name, text in files.items():
+        path = tmp_path / f"{name}.json"
+        if text is not None:
+            path.write_text(text)
+        if text is not None or name == "catalog":
+            args += [f"--{name}", str(path)]
+    output = clean(run_args(args))
+    assert output.exit_code == 1
+    assert words in output.stderr
+    assert "Something went wrong" not in output.stderr
+    assert all(words in sentence for sentence in output.errors)
+    assert output.errors
+    assert server.log == []
+
+
+def test_a_cursor_that_is_no_moment_is_refused_with_a_sentence(server: Server) -> None:
+    descriptor = {"name": "attachments"}
+    state = [
+        {"type": "STREAM", "stream": {"stream_descriptor": descriptor, "stream_state": {"updatedAt": "soon"}}}
+    ]
+    output = read(config_for(server), "attachments", "group", state=state, incremental=True)
+    assert output.exit_code == 1
+    assert "state" in output.stderr
+    assert not [sentence for sentence in output.errors if "Something went wrong" in sentence]
+
+
+def test_a_catalog_that_names_an_unknown_stream_reads_the_others(server: Server) -> None:
+    output = read(config_for(server), "pagse", "group")
+    assert output.exit_code == 1
+    assert output.statuses["group"] == "COMPLETE"
+    assert output.records["group"]
+    assert "streams that this connector does not have: pagse" in output.stderr
+    assert output.errors == [output.stderr.removeprefix("source-confluence: ").strip()]

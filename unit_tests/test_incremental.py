@@ -1,0 +1,941 @@
+"""Incremental syncs, driven as a platform drives them: each read gets the state that the last one gave."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import time
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+import yaml
+from airbyte_cdk.sources.declarative import concurrent_declarative_source
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from fake_confluence import Request, Server, Site, company, generate
+from fake_confluence.site import format_time, milliseconds, parse_time
+from source_confluence import source
+from source_confluence.source import SourceConfluence
+from tools.demo import CONNECTOR, load
+from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOOKBACK = timedelta(minutes=10)
+DAY = 86_400
+PAGES = "/wiki/api/v2/pages"
+
+
+@cache
+def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
+    """Return a manifest with the same streams, but few of them and with smaller groups of spaces."""
+    whole = yaml.safe_load(source.MANIFEST.read_text(encoding="utf-8"))
+    declared = [copy.deepcopy(STREAMS[name].declared) for name in ("space", *select)]
+    _shrink(declared, group_size)
+    return {
+        **{key: whole[key] for key in ("version", "type", "check", "spec", "concurrency_level")},
+        "streams": declared,
+    }
+
+
+def _shrink(part: Any, group_size: int) -> None:
+    if isinstance(part, dict):
+        if part.get("group_size") == 25:
+            part["group_size"] = group_size
+        if part.get("type") == "InlineSchemaLoader":
+            part["schema"] = {"type": "object", "properties": {}}
+    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _shrink(value, group_size)
+
+
+def sync(server: Server, *select: str, state: Any = None, group_size: int = 2, **config: Any) -> Output:
+    """Read incrementally, where six spaces are three groups.
+
+    What takes most of the time of a small read is left out: parsing and validating the whole manifest.
+    """
+    manifest = manifest_of(select, group_size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: copy.deepcopy(manifest))
+        patch.setattr(SourceConfluence, "_validate_source", lambda _: None)
+        patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", dict)
+        return connector("read", config_for(server, **config), select=select, state=state, incremental=True)
+
+
+def fine(server: Server, *select: str, **more: Any) -> Output:
+    output = sync(server, *select, **more)
+    assert output.exit_code == 0, output.errors
+    return output
+
+
+def small() -> Site:
+    return generate(pages=60, spaces=6, blog_posts=12, comments=12)
+
+
+def ids(records: list[dict[str, Any]]) -> list[str]:
+    return sorted(record["id"] for record in records)
+
+
+def moment(record: dict[str, Any]) -> datetime:
+    return parse_time(record["version"]["createdAt"])
+
+
+def cursors(output: Output, stream: str) -> dict[str, datetime]:
+    """Return the cursor of each space's group."""
+    states = stream_state(output, stream)["states"]
+    return {
+        space: parse_time(state["cursor"]["updatedAt"])
+        for state in states
+        for space in state["partition"]["spaceId"]
+    }
+
+
+def stream_state(output: Output, stream: str) -> dict[str, Any]:
+    (found,) = (
+        s["stream"]["stream_state"]
+        for s in output.state
+        if s["stream"]["stream_descriptor"]["name"] == stream
+    )
+    return dict(found)
+
+
+def state_message(stream: str, state: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"type": "STREAM", "stream": {"stream_descriptor": {"name": stream}, "stream_state": state}}]
+
+
+def latest(*outputs: Output, stream: str = "pages") -> dict[str, tuple[int, str]]:
+    """Return what a reader has after these syncs: version and title of the last record of each id."""
+    return {r["id"]: (r["version"]["number"], r["title"]) for o in outputs for r in o.records[stream]}
+
+
+def there(site: Site, collection: str = "pages") -> dict[str, tuple[int, str]]:
+    """Return what a reader should have of the pages or posts of the spaces that can be seen."""
+    spaces = {space["id"] for space in site.records("spaces")}
+    return {
+        r["id"]: (r["version"]["number"], r["title"])
+        for r in site.records(collection)
+        if r["status"] in ("current", "archived") and r["spaceId"] in spaces
+    }
+
+
+# One site that has everything, read twice
+
+EVERYTHING = (
+    "pages",
+    "blog_posts",
+    "attachments",
+    "footer_comments",
+    "inline_comments",
+    "custom_content",
+    "audit",
+    "rendered_pages",
+    "rendered_blog_posts",
+    "page_versions",
+    "blog_post_versions",
+    "attachment_versions",
+    "footer_comment_versions",
+    "inline_comment_versions",
+    "page_properties",
+    "page_likes",
+    "page_restrictions",
+)
+
+
+@pytest.fixture(scope="module")
+def twice() -> Iterator[tuple[Output, Output, Site, list[Request]]]:
+    with Server(company()) as server:
+        types = sorted({record["type"] for record in server.site.records("custom_content")})
+        first = fine(server, *EVERYTHING, custom_content_types=types)
+        server.log.clear()
+        second = fine(server, *EVERYTHING, state=first.state, custom_content_types=types)
+        yield first, second, server.site, list(server.log)
+
+
+@pytest.mark.parametrize("stream", EVERYTHING[:7])
+def test_an_unchanged_site_repeats_what_is_on_the_boundary_and_nothing_else(stream: str, twice: Any) -> None:
+    first, second, *_ = twice
+    cursor = STREAMS[stream].cursor or ""
+
+    def partition(record: dict[str, Any]) -> str:
+        if stream == "custom_content":
+            return str(record["type"])
+        return str(groups[record["spaceId"]]) if stream == "pages" else ""
+
+    groups = {
+        space: n
+        for n, state in enumerate(stream_state(first, "pages")["states"])
+        for space in state["partition"]["spaceId"]
+    }
+
+    def when(record: dict[str, Any]) -> int:
+        value = record[cursor]
+        return value if isinstance(value, int) else milliseconds(value)
+
+    newest: dict[str, int] = {}
+    for record in first.records[stream]:
+        newest[partition(record)] = max(newest.get(partition(record), 0), when(record))
+    minutes = LOOKBACK // timedelta(milliseconds=1)
+    boundary = {key_of(stream, r) for r in first.records[stream] if when(r) >= newest[partition(r)] - minutes}
+    assert boundary
+    assert sorted(key_of(stream, r) for r in second.records[stream]) == sorted(boundary)
+    assert len(boundary) < len(first.records[stream])
+
+
+@pytest.mark.parametrize(
+    ("stream", "path"),
+    [
+        ("rendered_pages", r"/pages/\d+\?"),
+        ("page_versions", r"/pages/\d+/versions"),
+        ("rendered_blog_posts", r"/blogposts/\d+\?"),
+        ("blog_post_versions", r"/blogposts/\d+/versions"),
+        ("attachment_versions", r"/attachments/[^/]+/versions"),
+        ("footer_comment_versions", r"/footer-comments/\d+/versions"),
+        ("inline_comment_versions", r"/inline-comments/\d+/versions"),
+    ],
+)
+def test_children_of_what_did_not_change_are_not_asked_for(stream: str, path: str, twice: Any) -> None:
+    first, _, _, requests = twice
+    groups = len(stream_state(first, "pages")["states"]) if "page" in stream else 1
+    asked = [request for request in requests if re.search(path, request.target)]
+    assert len(first.records[stream]) > groups
+    # What stands on the boundary of the parents is asked for again.
+    assert 1 <= len(asked) <= 2 * groups
+
+
+@pytest.mark.parametrize("stream", ["page_properties", "page_likes", "page_restrictions"])
+def test_children_that_move_no_timestamp_are_read_whole(stream: str, twice: Any) -> None:
+    first, second, *_ = twice
+    assert first.records[stream]
+    keys = [sorted(str(key_of(stream, record)) for record in o.records[stream]) for o in (first, second)]
+    assert keys[0] == keys[1]
+
+
+# What changed
+
+
+@pytest.mark.parametrize("ago", [0, 3 * DAY])
+def test_edits_and_new_content_are_read_and_nothing_else(ago: int) -> None:
+    with Server(small()) as server:
+        site = server.site
+        streams = ("pages", "blog_posts", "footer_comments")
+        first = fine(server, *streams, state=None)
+        site.tick(30 * DAY)
+        site.edit_page(site.records("pages")[7]["id"], title="Edited")
+        site.edit_blog_post(site.records("blog_posts")[3]["id"], title="Edited")
+        site.edit("footer_comments", site.records("footer_comments")[5]["id"], title="Edited")
+        site.add_page("New", space_id="1004")
+        site.add_blog_post("New", space_id="1001")
+        site.tick(ago)
+        second = fine(server, *streams, state=first.state)
+        for stream in ("pages", "blog_posts"):
+            assert latest(first, second, stream=stream) == there(site, stream)
+        assert {"Edited", "New"} <= {record["title"] for record in second.records["pages"]}
+        assert "Edited" in {record["title"] for record in second.records["footer_comments"]}
+        # Two of what changed, and the newest of each group once more.
+        assert len(second.records["pages"]) <= 2 + 3
+        assert len(second.records["blog_posts"]) <= 2 + 1
+        third = fine(server, *streams, state=second.state)
+        assert len(third.records["pages"]) <= 5
+
+
+@pytest.mark.parametrize("chosen", ["the oldest, not yet read", "the newest, read already"])
+@pytest.mark.parametrize("boundary", range(4))
+def test_a_page_edited_between_two_answers_is_in_this_sync_or_the_next(boundary: int, chosen: str) -> None:
+    with Server(generate(pages=12, spaces=1), max_page=3) as server:
+        site, seen = server.site, 0
+        by_age = sorted(site.records("pages"), key=moment)
+        page = by_age[0] if "oldest" in chosen else by_age[-1]
+
+        def edit(_: Request) -> None:
+            nonlocal seen
+            if seen == boundary:
+                site.tick(DAY)
+                site.edit_page(page["id"], title="Edited meanwhile")
+            seen += 1
+
+        server.before(PAGES, edit)
+        first = fine(server, "pages")
+        assert seen > boundary
+        server.heal()
+        second = fine(server, "pages", state=first.state)
+        assert latest(first, second) == there(site)
+
+
+@pytest.mark.parametrize("written", ["2026-07-01T11:50:00Z", "2026-07-01T11:50:00.000Z"])
+@pytest.mark.parametrize("newest", ["2026-07-01T12:00:00Z", "2026-07-01T12:00:00.000Z"])
+def test_times_with_and_without_milliseconds_compare_right_on_the_boundary(newest: str, written: str) -> None:
+    with Server(generate(pages=10, spaces=1)) as server:
+        pages = server.site.records("pages")
+        server.site.edit_page(pages[0]["id"], at=newest)
+        first = fine(server, "pages")
+        # On the boundary to the millisecond, and a second below it.
+        server.site.edit_page(pages[1]["id"], at=written)
+        server.site.edit_page(pages[2]["id"], at=written.replace("11:50:00", "11:49:59"))
+        second = fine(server, "pages", state=first.state)
+        assert ids(second.records["pages"]) == ids([pages[0], pages[1]])
+        assert stream_state(second, "pages")["states"][0]["cursor"] == {
+            "updatedAt": "2026-07-01T12:00:00.000Z"
+        }
+
+
+def test_a_page_dated_a_minute_ahead_hides_nothing() -> None:
+    with Server(small()) as server:
+        site, now = server.site, datetime.now(timezone.utc)
+        site.edit_page("1000001", at=format_time(now + timedelta(minutes=1)), title="From the future")
+        first = fine(server, "pages")
+        assert latest(first) == there(site)
+        for n, page_id in enumerate(("1000001", "1000003", "1000012")):
+            site.edit_page(page_id, at=format_time(now + timedelta(seconds=n)), title="Edited now")
+        second = fine(server, "pages", state=first.state)
+        assert latest(first, second) == there(site)
+
+
+# What is gone
+
+
+@pytest.mark.parametrize("given", ["no state", "the state of the last read"])
+def test_page_index_tells_what_was_trashed_archived_and_purged(given: str) -> None:
+    with Server(small()) as server:
+        site = server.site
+        first = fine(server, "pages", "page_index")
+        site.tick(DAY)
+        site.trash_page("1000000")
+        site.archive_page("1000001")
+        site.purge_page("1000002")
+        site.trash_page("1000003")
+        site.set_status("pages", "1000003", "deleted")
+        state = first.state if "last" in given else [s for s in first.state if "pages" in str(s)]
+        second = fine(server, "pages", "page_index", state=state)
+        known = {r["id"]: r["status"] for r in second.records["page_index"]}
+        assert known == {r["id"]: r["status"] for r in site.records("pages")}
+        assert known["1000000"], known["1000001"] == ("trashed", "archived")
+        assert len(second.records["pages"]) < 10
+
+
+@pytest.mark.parametrize("kind", ["pages", "blog_posts"])
+def test_the_documented_query_tells_what_became_of_each_page(kind: str, tmp_path: Path) -> None:
+    index = {"pages": "page_index", "blog_posts": "blog_post_index"}[kind]
+    with Server(generate(pages=60, spaces=6, blog_posts=60)) as server:
+        site = server.site
+        chosen = [record["id"] for record in site.records(kind) if record["spaceId"] == "1002"]
+        hidden = [record["id"] for record in site.records(kind) if record["spaceId"] == "1003"]
+        site.set_status(kind, chosen[4], "trashed")
+        first = fine(server, kind, index, "space")
+        site.tick(DAY)
+        site.set_status(kind, chosen[0], "trashed")
+        site.set_status(kind, chosen[1], "deleted")
+        site.remove(kind, chosen[2])
+        site.edit(kind, chosen[3])
+        site.set_status(kind, chosen[3], "trashed")
+        for record_id in hidden:
+            site.remove(kind, record_id)
+        site.remove("spaces", "1003")
+        site.tick(DAY)
+        site.edit(kind, chosen[7])
+        second = fine(server, kind, state=first.state)
+        for record_id in chosen[3:5]:  # restored: neither version nor time moves
+            site.set_status(kind, record_id, "current")
+        if kind == "pages":
+            site.archive_page(chosen[5])
+        third = fine(server, kind, index, "space", state=second.state)
+    records = {kind: [r for o in (first, second, third) for r in o.records[kind]]}
+    records |= {name: third.records[name] for name in (index, "space")}
+    told = dict(
+        _ask(
+            _documented_query().replace("page_index", index).replace("FROM pages", f"FROM {kind}"),
+            records,
+            tmp_path,
+        )
+    )
+    expected = dict.fromkeys((r["id"] for r in site.records(kind)), "current")
+    expected |= {chosen[0]: "trashed", chosen[1]: "deleted", chosen[2]: "purged or hidden"}
+    expected |= {chosen[3]: "outdated", chosen[4]: "missing"}
+    expected |= dict.fromkeys(hidden, "hidden with its space")
+    expected |= {r["id"]: "archived" for r in site.records(kind) if r["status"] == "archived"}
+    assert told == expected
+
+
+def _documented_query() -> str:
+    (query,) = re.findall(
+        r"```sql\n(.*?)```", (ROOT / "docs" / "incremental.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    return str(query)
+
+
+def _ask(query: str, records: dict[str, list[dict[str, Any]]], directory: Path) -> list[tuple[str, str]]:
+    """Load records into the demo's kind of database, and return id and fate of each row of the answer."""
+    lines = {name: directory / f"{name}.jsonl" for name in records}
+    for name, path in lines.items():
+        path.write_text("".join(json.dumps(record) + "\n" for record in records[name]), encoding="utf-8")
+    load(directory / "confluence.duckdb", {name: STREAMS[name].schema for name in records}, lines)
+    with duckdb.connect(str(directory / "confluence.duckdb"), read_only=True) as connection:
+        return [(row[0], row[2]) for row in connection.execute(query).fetchall()]
+
+
+# Spaces come and go
+
+
+def hide(site: Site, space_id: str) -> dict[str, Any]:
+    space = site.get("spaces", space_id)
+    site.remove("spaces", space_id)
+    return space
+
+
+def test_pages_of_a_new_space_are_read_and_others_not_again() -> None:
+    with Server(small()) as server:
+        first = fine(server, "pages")
+        server.site.tick(DAY)
+        space = server.site.add_space("New", key="NEW")
+        page = server.site.add_page("In the new space", space_id=space["id"])
+        second = fine(server, "pages", state=first.state)
+        assert page["id"] in ids(second.records["pages"])
+        assert len(second.records["pages"]) <= 1 + 3
+
+
+@pytest.mark.parametrize("space_id", ["1000", "1003", "1005"])
+def test_old_pages_of_a_space_that_becomes_visible_late_are_all_read(space_id: str) -> None:
+    with Server(small()) as server:
+        site = server.site
+        space = hide(site, space_id)
+        first = fine(server, "pages")
+        assert space_id not in {record["spaceId"] for record in first.records["pages"]}
+        site.tick(DAY)
+        site.add("spaces", space)
+        second = fine(server, "pages", state=first.state)
+        assert latest(first, second) == there(site)
+        assert len([r for r in second.records["pages"] if r["spaceId"] == space_id]) == 10
+        # The one space that now shares its group is read whole too; for the rest groups only shift.
+        known, companion = cursors(first, "pages"), {"1000": "1001", "1003": "1002", "1005": "1004"}[space_id]
+        rest = [r for r in second.records["pages"] if r["spaceId"] not in (space_id, companion)]
+        assert all(moment(record) >= min(known.values()) - LOOKBACK for record in rest)
+        third = fine(server, "pages", state=second.state)
+        assert len(third.records["pages"]) <= 3
+
+
+@pytest.mark.parametrize("space_id", ["1000", "1003", "1005"])
+def test_a_space_that_is_removed_makes_nothing_read_again(space_id: str) -> None:
+    with Server(small()) as server:
+        first = fine(server, "pages")
+        hide(server.site, space_id)
+        server.site.tick(DAY)
+        server.site.edit_page(next(r["id"] for r in server.site.records("pages") if r["spaceId"] == "1001"))
+        second = fine(server, "pages", state=first.state)
+        assert latest(first, second).items() >= there(server.site).items()
+        known = cursors(first, "pages")
+        assert all(moment(record) >= min(known.values()) - LOOKBACK for record in second.records["pages"])
+        assert set(cursors(second, "pages")) == set(known) - {space_id}
+        groups = [state["partition"]["spaceId"] for state in stream_state(second, "pages")["states"]]
+        assert [len(group) for group in groups] == [2, 2, 1]
+
+
+EVERY: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        pytest.param([{"space_keys": ["S0"]}, {"space_keys": ["S0", "S3"]}], id="a space more"),
+        pytest.param([{"space_keys": ["S0", "S3"]}, {"space_keys": ["S3"]}], id="a space less"),
+        pytest.param(
+            [{"space_keys": ["S0"]}, {"space_keys": ["S3"]}, {"space_keys": ["S0"]}], id="to and fro"
+        ),
+        pytest.param([{"space_keys": ["S4"]}, EVERY], id="widened to all"),
+        pytest.param([EVERY, {"space_keys": ["S4", "S5"]}, EVERY], id="narrowed, then all"),
+        pytest.param([{"exclude_space_keys": ["S0"]}, EVERY], id="no longer excluded"),
+    ],
+)
+def test_other_space_filters_lose_nothing(filters: list[dict[str, Any]]) -> None:
+    with Server(small()) as server:
+        outputs: list[Output] = []
+        for chosen in filters:
+            server.site.tick(DAY)
+            for n in range(6):
+                server.site.edit_page(f"{1_000_000 + n}", title=f"Edited before {chosen}")
+                server.site.edit_blog_post(f"{50_000_000 + n}", title=f"Edited before {chosen}")
+            state = outputs[-1].state if outputs else None
+            outputs.append(fine(server, "pages", "blog_posts", state=state, **chosen))
+        keys = {space["id"]: space["key"] for space in server.site.records("spaces")}
+        for stream in ("pages", "blog_posts"):
+            spaces = {r["id"]: keys[r["spaceId"]] for r in server.site.records(stream)}
+            wanted = filters[-1].get("space_keys", list(keys.values()))
+            expected = {i: v for i, v in there(server.site, stream).items() if spaces[i] in wanted}
+            assert expected
+            assert latest(*outputs, stream=stream).items() >= expected.items()
+
+
+# Reads that do not end well
+
+
+def test_a_killed_read_resumes_after_the_groups_that_it_finished(tmp_path: Path) -> None:
+    with Server(generate(pages=1_800, spaces=150, body_bytes=100), latency=0.1) as server:
+        config = config_for(server, page_size=50, num_workers=2)
+        catalog = {"streams": [configured("pages", incremental=True)]}
+        for name, content in (("config", config), ("catalog", catalog)):
+            (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+        args = [CONNECTOR, "read", "--config", str(tmp_path / "config.json")]
+        args += ["--catalog", str(tmp_path / "catalog.json")]
+        before, state = _records_before_first_state(args)
+        assert 0 < len(before) < 1_800
+        known = state["stream"]["stream_state"]["states"]
+        done = {s for g in known if g["cursor"]["updatedAt"] > "2000" for s in g["partition"]["spaceId"]}
+        assert 25 <= len(done) < 150
+        server.latency = 0
+        resumed = connector("read", config, catalog=catalog, state=[state])
+        assert resumed.exit_code == 0, resumed.errors
+        assert {r["id"] for r in before} | set(ids(resumed.records["pages"])) == set(there(server.site))
+        again = [r for r in resumed.records["pages"] if r["spaceId"] in done]
+        assert len(again) <= len(done) // 25
+
+
+def _records_before_first_state(args: list[str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Read in a process of its own, and kill it as soon as it has printed a state."""
+    process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout
+    records = []
+    try:
+        for line in process.stdout:
+            message = json.loads(line)
+            if message["type"] == "RECORD":
+                records.append(message["record"]["data"])
+            elif message["type"] == "STATE":
+                return records, message["state"]
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    raise AssertionError("the read ended without a state")
+
+
+@pytest.mark.parametrize(
+    "match", ["space-id=1002%2C1003.*cursor=", "space-id=1000%2C1001&", "/spaces.*cursor="]
+)
+def test_after_a_failure_half_way_the_next_read_misses_nothing(match: str) -> None:
+    with Server(small(), max_page=4) as server:
+        earlier = fine(server, "pages")
+        server.site.tick(DAY)
+        for n in range(30):
+            server.site.edit_page(f"{1_000_000 + n}", title="Edited")
+        server.fail(match, times=None, status=500)
+        failed = sync(server, "pages", state=earlier.state, max_retries=0)
+        assert failed.exit_code == 1
+        assert failed.statuses == {"pages": "INCOMPLETE"}
+        assert latest(earlier, failed) != there(server.site)
+        server.heal()
+        state = failed.state or earlier.state
+        second = fine(server, "pages", state=state)
+        assert latest(earlier, failed, second) == there(server.site)
+
+
+@pytest.mark.parametrize("stream", ["blog_posts", "footer_comments", "audit"])
+def test_after_a_failure_in_a_single_list_the_next_read_misses_nothing(stream: str) -> None:
+    with Server(
+        generate(pages=10, spaces=2, blog_posts=30, comments=30, audit_events=30), max_page=4
+    ) as server:
+        path = {"blog_posts": "/blogposts", "footer_comments": "/footer-comments", "audit": "/audit"}[stream]
+        server.fail(f"{path}.*(cursor|start)=", after=1, times=None, status=500)
+        failed = sync(server, stream, max_retries=0)
+        assert failed.statuses == {stream: "INCOMPLETE"}
+        server.heal()
+        second = fine(server, stream, state=failed.state)
+        keys = {key_of(stream, r) for o in (failed, second) for r in o.records[stream]}
+        assert len(keys) == 30
+
+
+@pytest.mark.parametrize("stream", ["page_versions", "rendered_pages"])
+@pytest.mark.parametrize("match", ["the parents", "a child"])
+def test_after_a_failure_among_children_or_parents_the_next_read_misses_no_child(
+    match: str, stream: str
+) -> None:
+    with Server(generate(pages=24, spaces=6, versions_per_page=2), max_page=3) as server:
+        site = server.site
+        earlier = fine(server, stream)
+        site.tick(DAY)
+        for n in range(0, 24, 2):
+            site.edit_page(f"{1_000_000 + n}", title="Edited")
+        path = "space-id=1002%2C1003.*cursor=" if match == "the parents" else r"/pages/1000008[/?]"
+        server.fail(path, times=None, status=500)
+        failed = sync(server, stream, state=earlier.state, max_retries=0)
+        assert failed.statuses == {stream: "INCOMPLETE"}
+        server.heal()
+        second = fine(server, stream, state=failed.state or earlier.state)
+        found = {_page_and_version(r) for o in (earlier, failed, second) for r in o.records[stream]}
+        assert found >= {(p["id"], p["version"]["number"]) for p in site.records("pages")}
+
+
+def _page_and_version(record: dict[str, Any]) -> tuple[str, int]:
+    if "pageId" in record:
+        return record["pageId"], record["number"]
+    return record["id"], record["version"]["number"]
+
+
+# States that others left
+
+
+FLAT = {"updatedAt": "2026-01-01T00:00:00.000Z"}
+OLD_STATES: dict[str, dict[str, Any]] = {
+    "flat, as upstream's": FLAT,
+    "flat, without milliseconds": {"updatedAt": "2026-01-01T00:00:00Z"},
+    "the CDK's global form": {
+        "use_global_cursor": True,
+        "state": FLAT,
+        "lookback_window": 1,
+        "parent_state": {},
+    },
+}
+
+
+@pytest.mark.parametrize("stream", ["pages", "blog_posts", "footer_comments"])
+@pytest.mark.parametrize("old", OLD_STATES)
+def test_an_old_state_is_taken_up(old: str, stream: str) -> None:
+    if stream == "footer_comments" and "global" in old:
+        pytest.skip("a stream without partitions never had this form")
+    with Server(small()) as server:
+        server.site.tick(DAY)
+        comment = server.site.records("footer_comments")[0]["id"]
+        for collection, record_id in (
+            ("pages", "1000007"),
+            ("blog_posts", "50000001"),
+            ("footer_comments", comment),
+        ):
+            server.site.edit(collection, record_id, title="Edited")
+        output = fine(server, stream, state=state_message(stream, OLD_STATES[old]))
+        since = parse_time(FLAT["updatedAt"]) - LOOKBACK
+        expected = [
+            record
+            for record in server.site.records(stream)
+            if moment(record) >= since and record["status"] in ("current", "archived")
+        ]
+        assert 0 < len(expected) < len(server.site.records(stream))
+        assert ids(output.records[stream]) == ids(expected)
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_audit_takes_its_state_as_text_or_number(as_text: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    with Server(generate(pages=1, spaces=1, audit_events=100)) as server:
+        since = server.site.records("audit")[60]["creationDate"]
+        cursor = {"creationDate": str(since) if as_text else since}
+        output = fine(server, "audit", state=state_message("audit", cursor))
+        expected = [e for e in server.site.records("audit") if e["creationDate"] >= since - 600_000]
+        assert len(output.records["audit"]) == len(expected) < 100
+
+
+@pytest.mark.parametrize("stream", ["pages", "blog_posts", "footer_comments", "audit", "page_versions"])
+def test_a_state_from_when_the_stream_was_read_in_full_reads_it_whole(stream: str) -> None:
+    with Server(
+        generate(pages=9, spaces=3, blog_posts=9, comments=9, audit_events=9, versions_per_page=1)
+    ) as server:
+        state = state_message(stream, {"__ab_no_cursor_state_message": True})
+        output = fine(server, stream, state=state)
+        assert len(server.site.records(stream)) >= 9
+        assert len({key_of(stream, r) for r in output.records[stream]}) == len(server.site.records(stream))
+
+
+def test_the_start_date_limits_the_first_sync_but_neither_the_index_nor_children() -> None:
+    begin = "2024-01-01T00:00:00Z"
+    site = generate(pages=60, spaces=6, blog_posts=12, comments=12, audit_events=20, versions_per_page=1)
+    for n, comment in enumerate(site.records("footer_comments")):
+        comment["version"] = {**comment["version"], "createdAt": f"202{n % 5}-06-01T00:00:00.000Z"}
+    with Server(site) as server:
+        streams = ("pages", "blog_posts", "footer_comments", "audit", "page_index", "page_versions")
+        output = fine(server, *streams, start_date=begin)
+    for stream in ("pages", "blog_posts", "footer_comments"):
+        expected = [r for r in site.records(stream) if moment(r) >= parse_time(begin)]
+        assert 0 < len(expected) < len(site.records(stream))
+        assert ids(output.records[stream]) == ids(expected)
+    events = [e for e in site.records("audit") if e["creationDate"] >= milliseconds(begin)]
+    assert len(output.records["audit"]) == len(events) < 20
+    assert len(output.records["page_index"]) == 60
+    assert {record["pageId"] for record in output.records["page_versions"]} == set(ids(site.records("pages")))
+
+
+def test_children_of_what_changed_are_read_anew() -> None:
+    with Server(generate(pages=24, spaces=6, versions_per_page=2)) as server:
+        streams = ("page_versions", "rendered_pages")
+        first = fine(server, *streams)
+        server.site.tick(30 * DAY)
+        server.site.edit_page("1000005", title="Edited")
+        new = server.site.add_page("New", space_id="1003")
+        server.log.clear()
+        second = fine(server, *streams, state=first.state)
+        rendered = {record["id"]: record["title"] for record in second.records["rendered_pages"]}
+        assert rendered["1000005"] == "Edited"
+        assert new["id"] in rendered
+        assert ("1000005", 3) in {_page_and_version(record) for record in second.records["page_versions"]}
+        # Two that changed, and the newest page of each of three groups.
+        assert len(server.requests_to(r"/pages/\d+\?")) <= 5
+
+
+# A large site
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[tuple[Server, Output]]:
+    """Serve 100,000 pages in 500 spaces, and read them once from a state at the newest page."""
+    with Server(large_site()) as server:
+        state = [m for name in LARGE_STREAMS for m in state_message(name, newest_of(server.site, name))]
+        yield server, read_large(server, state)
+
+
+LARGE_STREAMS = (
+    "pages",
+    "blog_posts",
+    "attachments",
+    "footer_comments",
+    "inline_comments",
+    "custom_content",
+    "audit",
+)
+
+
+def large_site() -> Site:
+    site = generate(
+        pages=100_000, spaces=500, blog_posts=2_000, comments=2_000, audit_events=2_000, body_bytes=0
+    )
+    example = company()
+    for name in ("attachments", "inline_comments", "custom_content"):
+        pattern = {**example.records(name)[0], "status": "current"}
+        if name == "custom_content":
+            pattern["type"] = "ac:app:thing"
+        site.collections[name] = [
+            {**pattern, "id": str(200_000_000 + n), "version": page["version"], "spaceId": page["spaceId"]}
+            for n, page in enumerate(site.records("pages")[:2_000])
+        ]
+    # So that the test costs the same in any year: the last event is of today.
+    site.add("audit", {**site.records("audit")[-1], "creationDate": int(time.time() * 1000), "_key": 2_000})
+    return site
+
+
+def newest_of(site: Site, stream: str) -> dict[str, Any]:
+    if stream == "audit":
+        return {"creationDate": str(max(event["creationDate"] for event in site.records("audit")))}
+    return {"updatedAt": max(record["version"]["createdAt"] for record in site.records(stream))}
+
+
+def read_large(server: Server, state: Any) -> Output:
+    server.log.clear()
+    types = ["ac:app:thing"]
+    return fine(
+        server, *LARGE_STREAMS, state=state, group_size=25, body_format="none", custom_content_types=types
+    )
+
+
+def requests_of(server: Server) -> dict[str, int]:
+    """Count the requests that each stream made, each with its own list of spaces."""
+    spaces = server.requests_to("/wiki/api/v2/spaces")
+    some = [request for request in spaces if request.values("limit") == ["1"]]
+    lists = {
+        "pages": PAGES,
+        "blog_posts": "/wiki/api/v2/blogposts",
+        "attachments": "/wiki/api/v2/attachments",
+        "footer_comments": "/wiki/api/v2/footer-comments",
+        "inline_comments": "/wiki/api/v2/inline-comments",
+        "custom_content": "/wiki/api/v2/custom-content",
+        "audit": "/wiki/rest/api/audit",
+    }
+    counts = {name: len(server.requests_to(path)) for name, path in lists.items()}
+    assert sum(counts.values()) + len(spaces) == len(server.log)
+    counts["pages"] += len(spaces) - len(some)
+    for name in ("blog_posts", "custom_content"):  # either asks for one space that stands for all
+        counts[name] += math.ceil(len(some) / 2)
+    return counts
+
+
+def test_an_unchanged_large_site_costs_a_handful_of_requests(large: tuple[Server, Output]) -> None:
+    server, first = large
+    output = read_large(server, first.state)
+    counts = requests_of(server)
+    assert counts.pop("pages") <= 25
+    assert counts
+    assert {name: count for name, count in counts.items() if count > 3} == {}
+    assert len(output.records["pages"]) == len(first.records["pages"])
+
+
+@pytest.mark.parametrize(("edits", "spread"), [(1, 1), (600, 1), (600, 500)])
+def test_edits_cost_one_request_for_each_250(edits: int, spread: int, large: tuple[Server, Output]) -> None:
+    server, first = large
+    unchanged = read_large(server, first.state)
+    before = requests_of(server)
+    server.site.tick(DAY)
+    chosen = [record for record in server.site.records("pages") if int(record["spaceId"]) < 1_000 + spread]
+    for record in chosen[:edits] if spread > 1 else (chosen * 3)[:edits]:
+        record["version"] = {**record["version"], "createdAt": server.site.tick(0.001)}
+    server.site.changed("pages")
+    changed = len({record["id"] for record in chosen[:edits]})
+    output = read_large(server, unchanged.state)
+    assert requests_of(server)["pages"] - before["pages"] <= math.ceil(changed / 250)
+    assert len(output.records["pages"]) >= changed
+
+
+# Whatever happens, in whatever order
+
+
+class Syncs(RuleBasedStateMachine):
+    """Change a site at random and sync now and then: what was emitted must come to equal the site.
+
+    Two limits that the documentation names are left out: posts of a space that becomes visible late
+    (they are read from one list of the whole site), and what was edited and trashed between two syncs,
+    then restored. Neither moves a timestamp; the next edit heals both, and so the machine expects.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        self.server = self._stack.enter_context(
+            Server(generate(pages=10, spaces=5, blog_posts=5), max_page=3)
+        )
+        self.site = self.server.site
+        self.state: list[dict[str, Any]] | None = None
+        self.emitted: dict[str, dict[str, int]] = {"pages": {}, "blog_posts": {}}
+        self.hidden: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+        self.excused: dict[str, int] = {}
+
+    def teardown(self) -> None:
+        self._stack.close()
+
+    @initialize(hidden=st.lists(st.integers(0, 50), max_size=3))
+    def first(self, hidden: list[int]) -> None:
+        for n in hidden:
+            self.hide_space(n, "")
+        self.sync()
+
+    def later(self, seconds: float) -> str:
+        """Move the clock on; a whole second is written without milliseconds."""
+        self.site.tick(seconds)
+        return self.site.now.replace(".000Z", "Z")
+
+    def pick(self, n: int, collection: str, *statuses: str) -> dict[str, Any] | None:
+        found = [r for r in self.site.records(collection) if r["status"] in statuses]
+        return found[n % len(found)] if found else None
+
+    # How long after the last change: on the boundary, within the time looked back, long after.
+    seconds = st.sampled_from([0.0, 0.5, 599.0, 3_600.0, 90_000.0])
+    content = st.sampled_from(["add", "edit", "archive", "trash", "restore", "purge"])
+    places = st.sampled_from(["add_space", "archive_space", "hide_space", "show_space"])
+
+    # Spaces by themselves, so that in half of the syncs the groups have changed.
+    @rule(
+        kind=content,
+        n=st.integers(0, 50),
+        collection=st.sampled_from(["pages", "blog_posts"]),
+        seconds=seconds,
+    )
+    def change_content(self, kind: str, n: int, collection: str, seconds: float) -> None:
+        getattr(self, kind)(n, collection, self.later(seconds))
+
+    @rule(kind=places, n=st.integers(0, 50), seconds=seconds)
+    def change_spaces(self, kind: str, n: int, seconds: float) -> None:
+        getattr(self, kind)(n, self.later(seconds))
+
+    def add(self, n: int, collection: str, at: str) -> None:
+        spaces = self.site.records("spaces")
+        space_id = spaces[n % len(spaces)]["id"]
+        add = self.site.add_page if collection == "pages" else self.site.add_blog_post
+        add("New", space_id=space_id, at=at)
+
+    def edit(self, n: int, collection: str, at: str) -> None:
+        record = self.pick(n, collection, "current", "archived")
+        if record:
+            self.site.edit(collection, record["id"], at=at)
+
+    def archive(self, n: int, *_: str) -> None:
+        record = self.pick(n, "pages", "current")
+        if record:
+            self.site.archive_page(record["id"])
+
+    def trash(self, n: int, collection: str, _: str) -> None:
+        record = self.pick(n, collection, "current")
+        if record:
+            self.site.set_status(collection, record["id"], "trashed")
+
+    def restore(self, n: int, collection: str, _: str) -> None:
+        record = self.pick(n, collection, "trashed", "archived")
+        if record:
+            if record["status"] == "trashed":
+                self.excuse(collection, record)
+            self.site.set_status(collection, record["id"], "current")
+
+    def purge(self, n: int, collection: str, _: str) -> None:
+        record = self.pick(n, collection, "current", "trashed")
+        if record and len(self.site.records(collection)) > 2:
+            self.site.remove(collection, record["id"])
+
+    def add_space(self, _: int, at: str) -> None:
+        if len(self.site.records("spaces")) < 8:
+            key = f"N{self.site.new_id()}"
+            self.site.add_space(key, key=key, at=at)
+
+    def archive_space(self, n: int, _: str) -> None:
+        space = self.pick(n, "spaces", "current", "archived")
+        if space:
+            other = "archived" if space["status"] == "current" else "current"
+            self.site.set_status("spaces", space["id"], other)
+
+    def hide_space(self, n: int, _: str) -> None:
+        space = self.pick(n, "spaces", "current", "archived")
+        posts = [r for r in self.site.records("blog_posts") if space and r["spaceId"] == space["id"]]
+        if (
+            space
+            and len(self.site.records("spaces")) > 1
+            and len(posts) < len(self.site.records("blog_posts"))
+        ):
+            self.site.remove("spaces", space["id"])
+            for post in posts:
+                self.site.remove("blog_posts", post["id"])
+            self.hidden.append((space, posts))
+
+    def show_space(self, n: int, _: str) -> None:
+        if self.hidden:
+            space, posts = self.hidden.pop(n % len(self.hidden))
+            self.site.add("spaces", space)
+            for post in posts:
+                self.site.add("blog_posts", post)
+                self.excuse("blog_posts", post)
+
+    def excuse(self, collection: str, record: dict[str, Any]) -> None:
+        """Do not expect this version, if it has not been emitted yet."""
+        if self.emitted[collection].get(record["id"]) != record["version"]["number"]:
+            self.excused[record["id"]] = record["version"]["number"]
+
+    @rule()
+    def sync(self) -> None:
+        output = fine(self.server, "pages", "blog_posts", "page_index", state=self.state)
+        # As a platform does: streams that are read in full get no state.
+        self.state = [s for s in output.state if "page_index" not in str(s["stream"]["stream_descriptor"])]
+        for stream, known in self.emitted.items():
+            known.update({r["id"]: r["version"]["number"] for r in output.records[stream]})
+            for record_id, (version, _) in there(self.site, stream).items():
+                if self.excused.get(record_id) != version:
+                    assert known.get(record_id) == version, f"{stream} {record_id}"
+        spaces = {space["id"] for space in self.site.records("spaces")}
+        pages = [page for page in self.site.records("pages") if page["spaceId"] in spaces]
+        assert sorted(_index_row(r) for r in output.records["page_index"]) == sorted(map(_index_row, pages))
+
+
+def _index_row(record: dict[str, Any]) -> tuple[str, str, str, int]:
+    return record["id"], record["status"], record["spaceId"], record["version"]["number"]
+
+
+settings.register_profile("few", max_examples=25, stateful_step_count=12)
+settings.register_profile("thousand", max_examples=1000, stateful_step_count=20)
+
+
+class TestAnySequenceOfChangesAndSyncs(Syncs.TestCase):  # type: ignore[misc, valid-type]
+    settings = settings(
+        settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "few")),
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        print_blob=False,
+    )

@@ -1,0 +1,227 @@
+"""Every page is asked for, with the original parameters, and at nobody but the site itself."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fake_confluence import Request, Server, company
+from unit_tests.conftest import STREAMS, Output, config_for, connector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Of no other stream the parent: the CDK would answer the same address from its cache, for ever.
+TASKS, USERS, SEARCH = "/wiki/api/v2/tasks", "/wiki/rest/api/search/user", "/wiki/rest/api/search"
+# Every way of paging, and of choosing what is on the pages.
+PAGED = {
+    "space": {"limit": "250", "description-format": "plain", "include-icon": "true"},
+    "pages": {
+        "limit": "250",
+        "status": "current,archived",
+        "sort": "-modified-date",
+        "body-format": "storage",
+    },
+    "page_index": {"limit": "250", "status": "current,archived,trashed,deleted", "sort": "-modified-date"},
+    "blog_posts": {"limit": "250", "sort": "-modified-date", "body-format": "storage"},
+    "attachments": {"limit": "250", "status": "current,archived,trashed", "sort": "-modified-date"},
+    "footer_comments": {"limit": "250", "sort": "-modified-date", "body-format": "storage"},
+    "tasks": {"limit": "250", "body-format": "storage"},
+    "labels": {"limit": "250"},
+    "page_versions": {"limit": "50", "body-format": "storage"},
+    "tree_item_index": {"limit": "250"},
+    "users": {"limit": "200", "cql": "type=user"},
+    "group": {"limit": "200"},
+    "audit": {"limit": "1000"},
+}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Server]:
+    with Server(company()) as running:
+        yield running
+
+
+@pytest.fixture
+def server(site: Server) -> Iterator[Server]:
+    yield site
+    site.heal()
+    site.log.clear()
+
+
+@pytest.fixture(scope="module")
+def asked() -> dict[str, list[Request]]:
+    """Return the requests of each stream to a site that gives three records a page."""
+    with Server(company(), max_page=3) as small:
+        output = connector("read", config_for(small, version_bodies=True), select=PAGED)
+        assert (output.exit_code, output.errors) == (0, [])
+        log = list(small.log)
+    # One space stands for all where no space is chosen: that request is of no stream's own.
+    log = [request for request in log if request.values("limit") != ["1"]]
+    # `pages` and `page_index` differ by what they ask for alone.
+    by_stream = {
+        name: [request for request in log if request.operation == STREAMS[name].operations[0].path]
+        for name in PAGED
+    }
+    for name in ("pages", "page_index"):
+        status = PAGED[name]["status"]
+        by_stream[name] = [request for request in by_stream[name] if request.values("status") == [status]]
+    return by_stream
+
+
+def without_place(request: Request) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return what a request asks for, wherever it has got to."""
+    return request.path, tuple(pair for pair in sorted(request.query) if pair[0] not in ("cursor", "start"))
+
+
+def is_first(request: Request) -> bool:
+    return not request.values("cursor") and not request.values("start")
+
+
+@pytest.mark.parametrize("name", PAGED)
+def test_every_page_is_asked_for_with_the_original_parameters(
+    asked: dict[str, list[Request]], name: str
+) -> None:
+    first = {without_place(request) for request in asked[name] if is_first(request)}
+    later = [without_place(request) for request in asked[name] if not is_first(request)]
+    assert later, "one page held all"
+    assert set(later) <= first
+
+
+@pytest.mark.parametrize("name", PAGED)
+def test_every_page_is_asked_for_at_the_greatest_size(asked: dict[str, list[Request]], name: str) -> None:
+    wanted = PAGED[name].items()
+    assert asked[name]
+    assert all(wanted <= dict(request.query).items() for request in asked[name])
+
+
+def test_a_page_size_of_ones_own_is_asked_for(server: Server) -> None:
+    connector("read", config_for(server, page_size=7), select=["tasks"])
+    assert [request.values("limit") for request in server.requests_to(TASKS)][:2] == [["7"], ["7"]]
+
+
+# Links, as they come or might
+
+
+def answer(server: Server, operation: str, body: dict[str, Any]) -> None:
+    """Have the next request to an operation answered so; several are answered in turn."""
+    server.fail(operation, times=1, status=200, body=json.dumps(body).encode())
+
+
+def task(number: int) -> dict[str, Any]:
+    return {"id": str(number), "status": "incomplete"}
+
+
+def found(number: int) -> dict[str, Any]:
+    return {"user": {"type": "known", "accountId": f"account-{number}"}, "entityType": "user"}
+
+
+# What a link says, and the cursor that is to be sent, which has every letter that can be escaped.
+LINKS = {
+    # A plus sign here is a plus sign, not a space.
+    "first and bare": ("{path}?cursor=a0+/==&limit=250", "a0+/=="),
+    "last and bare": ("{path}?limit=250&cursor=a1/b==", "a1/b=="),
+    "escaped": ("{path}?limit=250&cursor=a2%2Bb%2Fc%3D%3D&prefix=global", "a2+b/c=="),
+    "escaped in small letters": ("{path}?cursor=a3%2bb%2fc%3d%3d", "a3+b/c=="),
+    "after a name that ends alike": ("{path}?last-cursor=no&cursor=a4=", "a4="),
+    "before a fragment": ("{path}?cursor=a5=#cursor=no", "a5="),
+    "absolute": ("http://{other}{path}?cursor=a6=&limit=1", "a6="),
+    "without a scheme": ("//{other}{path}?cursor=a7=", "a7="),
+    "to nowhere": ("?cursor=a8=", "a8="),
+}
+
+
+@pytest.fixture(scope="module")
+def followed(site: Server) -> Iterator[tuple[Server, Server, Output]]:
+    """Read tasks along all links; every third page is empty, the others hold one."""
+    with Server(company()) as other:
+        for number, (link, _) in enumerate(LINKS.values()):
+            target = link.format(path=TASKS, other=f"127.0.0.1:{other.port}")
+            results = [] if number % 3 == 1 else [task(number)]
+            answer(site, TASKS, {"results": results, "_links": {"next": target}})
+        answer(site, TASKS, {"results": [task(99)], "_links": {"next": None}})
+        site.log.clear()
+        output = connector("read", config_for(site), select=["tasks"])
+        log = list(site.log)
+        site.heal()
+        site.log[:] = log
+        yield site, other, output
+
+
+@pytest.fixture(scope="module")
+def cursors(followed: tuple[Server, Server, Output]) -> list[list[str]]:
+    return [request.values("cursor") for request in followed[0].requests_to(TASKS)]
+
+
+@pytest.mark.parametrize("form", LINKS)
+def test_the_cursor_is_taken_out_of_the_link(cursors: list[list[str]], form: str) -> None:
+    assert cursors[1 + list(LINKS).index(form)] == [LINKS[form][1]]
+
+
+def test_a_short_or_an_empty_page_with_a_link_is_not_the_end(
+    followed: tuple[Server, Server, Output], cursors: list[list[str]]
+) -> None:
+    output = followed[2]
+    assert (output.exit_code, output.errors) == (0, [])
+    assert len(cursors) == len(LINKS) + 1
+    assert [record["id"] for record in output.records["tasks"]] == ["0", "2", "3", "5", "6", "8", "99"]
+
+
+def test_no_other_host_is_ever_asked(followed: tuple[Server, Server, Output]) -> None:
+    site, other, _ = followed
+    assert other.log == []
+    assert {request.headers["host"] for request in site.log} == {f"127.0.0.1:{site.port}"}
+
+
+def test_an_offset_is_taken_out_of_the_link(server: Server) -> None:
+    links = [
+        "/rest/api/search/user?next=true&limit=200&start=7",
+        "http://127.0.0.1:1/wiki/rest/api/search/user?start=8&limit=1",
+        "//127.0.0.1:1/rest/api/search/user?limit=1&start=9",
+    ]
+    for number, link in enumerate(links):
+        results = [] if number == 1 else [found(number)]
+        answer(server, USERS, {"results": results, "start": 0, "limit": 200, "_links": {"next": link}})
+    answer(server, USERS, {"results": [found(3)], "_links": {}})
+    output = connector("read", config_for(server), select=["users"])
+    assert output.exit_code == 0
+    queries = [sorted(request.query) for request in server.requests_to(USERS)]
+    kept = [("cql", "type=user"), ("limit", "200")]
+    assert queries == [kept, *([*kept, ("start", text)] for text in "789")]
+    assert len(output.records["users"]) == 3
+
+
+def test_an_empty_page_ends_a_search_though_it_has_a_link(server: Server) -> None:
+    link = {"next": "/rest/api/search?next=true&cursor=_sa_abc%3D&limit=200&cql=type%3Dfolder"}
+    folder = {"content": {"id": "1", "type": "folder", "status": "current", "title": "Plans"}}
+    match = f"{SEARCH}[?].*type(=|%3D)folder"
+    for results in ([folder], []):
+        answer(server, match, {"results": results, "size": len(results), "_links": link})
+    output = connector("read", config_for(server), select=["tree_item_index"])
+    assert output.exit_code == 0
+    sent = [request.values("cursor") for request in server.requests_to(match)]
+    assert sent == [[], ["_sa_abc="]]
+    assert [r["id"] for r in output.records["tree_item_index"] if r["type"] == "folder"] == ["1"]
+
+
+def test_a_link_without_a_place_in_it_is_not_the_end(server: Server) -> None:
+    answer(server, TASKS, {"results": [task(1)], "_links": {"next": f"{TASKS}?limit=250"}})
+    answer(
+        server,
+        USERS,
+        {"results": [found(1)], "_links": {"next": "/rest/api/search/user?next=true&limit=200"}},
+    )
+    output = connector("read", config_for(server), select=["tasks", "users", "group"])
+    assert output.exit_code == 1
+    assert output.statuses == {"tasks": "INCOMPLETE", "users": "INCOMPLETE", "group": "COMPLETE"}
+    assert any("Confluence refused a request of the connector" in sentence for sentence in output.errors)
+
+
+def test_a_link_to_the_same_page_fails_instead_of_going_on_for_ever(server: Server) -> None:
+    for _ in range(9):
+        answer(server, TASKS, {"results": [task(1)], "_links": {"next": f"{TASKS}?cursor=again="}})
+    output = connector("read", config_for(server), select=["tasks"])
+    assert output.statuses == {"tasks": "INCOMPLETE"}
+    assert len(server.requests_to(TASKS)) == 2
