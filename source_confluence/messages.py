@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 SCOPES = Path(__file__).with_name("scopes.json")
+LACKS_SCOPE = "scope does not match"
 
 # What the CDK puts before or around the reason.
 WRAPPING = re.compile(
@@ -15,6 +16,31 @@ WRAPPING = re.compile(
 )
 # The reasons that no answer of Confluence can explain, because there was none.
 REASONS = [
+    (
+        re.compile(r"Refresh token was rejected by the OAuth provider.*access_denied", re.DOTALL),
+        "Atlassian does not know this client: client_id or client_secret is wrong or was replaced.",
+    ),
+    (
+        re.compile(r"Refresh token was rejected by the OAuth provider"),
+        (
+            "Atlassian does not accept the refresh token any more: it was used elsewhere, lay unused for 90 "
+            "days, or the consent was taken back. Sign in again in the settings of the connection."
+        ),
+    ),
+    (
+        re.compile(r"Refreshed OAuth access token is rejected|does not accept the access token"),
+        (
+            "Confluence does not accept the access token, not even a new one (401). Check that cloud_id is "
+            "that of a site that was granted: it stands at /_edge/tenant_info of the site."
+        ),
+    ),
+    (
+        re.compile(r"OAuth (?:access )?token refresh request"),
+        (
+            "Atlassian's token endpoint gave no access token. Try again later, and check that the network "
+            "lets the connector out to auth.atlassian.com."
+        ),
+    ),
     (
         re.compile(r"Failed to resolve '([^']+)'"),
         "The name {0} does not resolve: there is no such site. Check domain_name.",
@@ -49,11 +75,18 @@ def explain(stream: str, message: str) -> str:
         stream: The stream's name.
         message: What the CDK says of it.
     """
+    said = reason(message)
+    return f"{said} {stream} needs {scopes(stream)}." if LACKS_SCOPE in said else said
+
+
+def reason(message: str) -> str:
+    """Say in a sentence what the CDK says of a failure, of whatever stream."""
     for pattern, sentence in REASONS:
         if found := pattern.search(message):
             return sentence.format(*found.groups())
-    message = WRAPPING.sub("", message)
-    if "scope does not match" in message:
-        needed = " or ".join(" + ".join(way) for way in json.loads(SCOPES.read_text("utf-8"))[stream])
-        return f"{message} {stream} needs {needed}."
-    return message
+    return WRAPPING.sub("", message)
+
+
+def scopes(stream: str) -> str:
+    """Name the scopes that let a stream and its parents be read."""
+    return " or ".join(" + ".join(way) for way in json.loads(SCOPES.read_text("utf-8"))[stream])

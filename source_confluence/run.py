@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import sys
@@ -13,6 +14,7 @@ from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.exception_handler import assemble_uncaught_exception
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils import AirbyteTracedException
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
@@ -31,6 +33,15 @@ FLUSH_SECONDS = 0.1
 
 class Entrypoint(AirbyteEntrypoint):
     """The CDK's entrypoint, which says in a sentence what is wrong with a configuration."""
+
+    @staticmethod
+    def set_up_secret_filter(config: Mapping[str, Any], connection_specification: Mapping[str, Any]) -> None:
+        """Keep secrets out of what is printed, also in the form in which they are sent."""
+        AirbyteEntrypoint.set_up_secret_filter(config, connection_specification)
+        nested = config.get("credentials")
+        given = nested if isinstance(nested, dict) else config
+        pair = f"{given.get('email')}:{given.get('api_token')}"
+        add_to_secrets(base64.b64encode(pair.encode()).decode())
 
     @staticmethod
     def validate_connection(source_spec: ConnectorSpecification, config: Mapping[str, Any]) -> None:
@@ -94,7 +105,7 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
     """Build the source from the files that the command line names."""
     given = vars(parsed)
     config = _json_file("configuration", given["config"]) if given.get("config") else None
-    if config is not None and not isinstance(config, dict):
+    if given.get("config") and not isinstance(config, dict):
         raise _config_error(f"The configuration in {given['config']} must be a JSON object: {{…}}.")
     paths = {what: given.get(what) for what in ("catalog", "state")}
     for what, path in paths.items():
@@ -161,4 +172,4 @@ def _report(error: AirbyteTracedException, command: str) -> None:
     status = error.as_connection_status_message() if command == "check" else None
     for message in filter(None, [error.as_sanitized_airbyte_message(), status]):
         print(Entrypoint.airbyte_message_to_string(message))
-    print(f"source-confluence: {error.message or error}", file=sys.stderr)
+    print(filter_secrets(f"source-confluence: {error.message or error}"), file=sys.stderr)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airbyte_cdk.models import AirbyteConnectionStatus, FailureType, Status, SyncMode
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.utils import AirbyteTracedException
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
-from source_confluence import loop_guard, space_groups
-from source_confluence.messages import explain
+from source_confluence import loop_guard, space_groups, tokens, whole_answers
+from source_confluence.messages import LACKS_SCOPE, explain, reason, scopes
 
 if TYPE_CHECKING:
     import logging
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 MANIFEST = Path(__file__).with_name("manifest.yaml")
 loop_guard.install()
 space_groups.install()
+tokens.install()
+whole_answers.install()
 INDEX_STREAMS = {"page_index", "blog_post_index"}
 
 
@@ -75,6 +78,8 @@ class SourceConfluence(YamlDeclarativeSource):
         # `config_overrides`, which the CDK refuses beside a refresh token that is kept.
         self._constructor._disable_retries = True  # noqa: SLF001
         status = super().check(logger, config)
+        if "does not accept the access token" in str(status.message):
+            status = super().check(logger, config)  # the first attempt asked for a new one
         if status.status != Status.SUCCEEDED:
             status.message = explain("space", str(status.message).strip("'\"").replace("\\'", "'"))
         elif missing := self._unknown_space_keys():
@@ -86,8 +91,10 @@ class SourceConfluence(YamlDeclarativeSource):
             )
         elif unreadable := self._unreadable_streams():
             status.message = "The connection works, but not for these streams: " + " ".join(
-                f"{', '.join(names)}: {reason}" for reason, names in unreadable.items()
+                f"{', '.join(names)}: {why}" for why, names in unreadable.items()
             )
+        if status.message:
+            status.message = filter_secrets(status.message)
         return status
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
@@ -118,18 +125,31 @@ class SourceConfluence(YamlDeclarativeSource):
         """
         if self._given_catalog != catalog:
             SourceConfluence.__init__(self, catalog, config, state)
-        failures, types, cause = {}, set(), None
+        failures: dict[str, str] = {}
+        types, cause = set(), None
         try:
             for message in super().read(logger, config, catalog, state):
                 if message.trace and message.trace.error and message.trace.error.stream_descriptor:
                     error, name = message.trace.error, message.trace.error.stream_descriptor.name
-                    failures[name] = error.message = explain(name, error.message)
+                    said = failures.get(name)
+                    failures[name] = error.message = filter_secrets(explain(name, error.message))
+                    error.internal_message = filter_secrets(error.internal_message or "")
+                    error.stack_trace = filter_secrets(error.stack_trace or "")
                     types.add(error.failure_type)
+                    if said == error.message:
+                        continue  # the CDK says it for every partition
                 yield message
         except AirbyteTracedException as combined:
             if not failures:
                 raise
-            cause = combined.internal_message  # its message lists exceptions as Python writes them
+            cause = filter_secrets(combined.internal_message or "")  # its message is not for people
+        except ValueError as error:
+            if "No format in" not in str(error):
+                raise
+            raise AirbyteTracedException(
+                message=f"The state of a stream holds a cursor that is no moment ({error}). Reset that stream.",
+                failure_type=FailureType.config_error,
+            ) from error
         known = {stream["name"] for stream in self._stream_configs(self._source_config)}
         for stream in catalog.streams:
             if stream.stream.name not in known:  # the CDK passes over it in silence
@@ -148,7 +168,12 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def _probe(self, **changes: Any) -> SourceConfluence:
         """Return a source with some values of the configuration changed, which does not repeat requests."""
-        source = SourceConfluence(config={**self._config, **changes})
+        config = {**self._config, **changes}
+        if "refresh_token" in (config.get("credentials") or {}):
+            # It must not renew the token: the platform would be told to keep the changed configuration.
+            never = {"refresh_token": "", "token_expiry_date": "2999-01-01T00:00:00Z"}
+            config["credentials"] = {**config["credentials"], **never}
+        source = SourceConfluence(config=config)
         source._constructor._disable_retries = True  # noqa: SLF001 - as in check
         return source
 
@@ -169,9 +194,10 @@ class SourceConfluence(YamlDeclarativeSource):
         with ThreadPoolExecutor(max_workers=8) as pool:
             reasons = list(pool.map(refusal, streams))
         unreadable: dict[str, list[str]] = {}
-        for stream, reason in zip(streams, reasons, strict=True):
-            if reason:
-                unreadable.setdefault(reason, []).append(stream.name)
+        for stream, why in zip(streams, reasons, strict=True):
+            if why:
+                lacks = f" ({scopes(stream.name)})" if LACKS_SCOPE in why else ""
+                unreadable.setdefault(why, []).append(f"{stream.name}{lacks}")
         return unreadable
 
 
@@ -183,5 +209,5 @@ def refusal(stream: AbstractStream) -> str | None:
                 pass
     except AirbyteTracedException as error:
         if error.failure_type == FailureType.config_error:
-            return explain(stream.name, str(error))
+            return reason(str(error))
     return None

@@ -176,13 +176,24 @@ def entity_diagram() -> str:
 
 
 def scopes_by_stream() -> str:
-    """Return for each stream the scopes that it needs, one list for each kind of scopes that will do."""
-    needed = {}
-    for stream in streams():
-        kinds = ("granular", "classic")
-        ways = [sorted({s for op in stream.operations for s in op.scopes.get(kind, [])}) for kind in kinds]
-        needed[stream.name] = [way for way in ways if way]
-    return json.dumps(needed, indent=2) + "\n"
+    """Return for each stream the sets of scopes that let it be read, those of its parents included."""
+    known = {stream.name: stream for stream in streams()}
+    return json.dumps({name: ways_to_read(stream, known) for name, stream in known.items()}, indent=2) + "\n"
+
+
+def ways_to_read(stream: Stream, known: dict[str, Stream]) -> list[list[str]]:
+    """Return the sets of scopes any of which suffices: granular ones, and classic where there are such."""
+    line, operations = [stream], []
+    while line:
+        asked = line.pop()
+        operations += asked.operations
+        line += [known[parent] for parent in asked.parents]
+    ways: list[list[str]] = []
+    for kind, other in (("granular", "classic"), ("classic", "granular")):
+        way = sorted({scope for op in operations for scope in op.scopes.get(kind) or op.scopes[other]})
+        if way not in ways:
+            ways.append(way)
+    return ways
 
 
 def configured_catalog() -> str:
