@@ -5,6 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils import AirbyteTracedException
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
+
+if TYPE_CHECKING:
+    from airbyte_cdk.models import AirbyteErrorTraceMessage
 
 SCOPES = Path(__file__).with_name("scopes.json")
 LACKS_SCOPE = "scope does not match"
@@ -47,9 +55,10 @@ REASONS = [
     ),
     (
         re.compile(
-            r"host='([^']+)'.*(?:Connection refused|No route to host|Network is unreachable)", re.DOTALL
+            r"host='([^']+)', port=(\d+).*(?:Connection refused|No route to host|Network is unreachable)",
+            re.DOTALL,
         ),
-        "Nothing answers at {0}. Check domain_name, and that the network lets the connector out.",
+        "Nothing answers at {0}:{1}. Check domain_name, and that the network lets the connector out.",
     ),
     (
         re.compile(r"host='([^']+)'.*(?:timed out|ConnectTimeout)", re.DOTALL),
@@ -66,6 +75,48 @@ REASONS = [
         "The connection to Confluence broke off again and again. Try again later.",
     ),
 ]
+
+
+class Failures:
+    """Why streams failed, each reason in a sentence and said once.
+
+    The CDK says it for every partition, and at the end lists exceptions as Python writes them.
+    """
+
+    def __init__(self) -> None:
+        self.cause = ""
+        self._reasons: dict[str, str] = {}
+        self._types: set[FailureType | None] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._reasons)
+
+    def add(self, stream: str, sentence: str, failure_type: FailureType | None) -> None:
+        """Note why a stream failed."""
+        self._reasons[stream] = sentence
+        self._types.add(failure_type)
+
+    def is_new(self, error: AirbyteErrorTraceMessage) -> bool:
+        """Put an error into words, and tell whether its stream has not said them yet."""
+        error.internal_message = filter_secrets(error.internal_message or "")
+        error.stack_trace = filter_secrets(error.stack_trace or "")
+        if error.stream_descriptor is None:
+            return True
+        stream = error.stream_descriptor.name
+        error.message = filter_secrets(explain(stream, error.message))
+        is_new = self._reasons.get(stream) != error.message
+        self.add(stream, error.message, error.failure_type)
+        return is_new
+
+    def as_exception(self) -> AirbyteTracedException:
+        """Return the last word of a read."""
+        listed = " ".join(f"{stream}: {sentence}" for stream, sentence in self._reasons.items())
+        return AirbyteTracedException(
+            message=f"Not every stream could be read; the others are complete. {listed}",
+            internal_message=filter_secrets(self.cause),
+            # The platform tries again what may pass by itself, and asks a person about the rest.
+            failure_type=self._types.pop() if len(self._types) == 1 else FailureType.config_error,
+        )
 
 
 def explain(stream: str, message: str) -> str:

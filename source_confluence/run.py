@@ -55,8 +55,11 @@ class Entrypoint(AirbyteEntrypoint):
         ways = spec["properties"]["credentials"]["oneOf"]
         ways_by_type = {way["properties"]["auth_type"]["const"]: way for way in ways}
         match config.get("credentials"):
-            case None if not (config.get("email") and config.get("api_token")):
-                raise _config_error("The configuration lacks credentials, or else email and api_token.")
+            case None:
+                missing = [field for field in ("email", "api_token") if field not in config]
+                if missing:
+                    other = " It needs credentials, or else email and api_token."
+                    raise _config_error(f"The configuration lacks {' and '.join(missing)}.{other}")
             case {"auth_type": auth_type} if auth_type not in list(ways_by_type):
                 raise _config_error(f"credentials.auth_type must be one of: {', '.join(ways_by_type)}.")
             case {"auth_type": auth_type}:

@@ -13,7 +13,7 @@ from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_confluence import loop_guard, space_groups, tokens, whole_answers
-from source_confluence.messages import LACKS_SCOPE, explain, reason, scopes
+from source_confluence.messages import LACKS_SCOPE, Failures, explain, reason, scopes
 
 if TYPE_CHECKING:
     import logging
@@ -125,46 +125,27 @@ class SourceConfluence(YamlDeclarativeSource):
         """
         if self._given_catalog != catalog:
             SourceConfluence.__init__(self, catalog, config, state)
-        failures: dict[str, str] = {}
-        types, cause = set(), None
+        failures = Failures()
         try:
             for message in super().read(logger, config, catalog, state):
-                if message.trace and message.trace.error and message.trace.error.stream_descriptor:
-                    error, name = message.trace.error, message.trace.error.stream_descriptor.name
-                    said = failures.get(name)
-                    failures[name] = error.message = filter_secrets(explain(name, error.message))
-                    error.internal_message = filter_secrets(error.internal_message or "")
-                    error.stack_trace = filter_secrets(error.stack_trace or "")
-                    types.add(error.failure_type)
-                    if said == error.message:
-                        continue  # the CDK says it for every partition
-                yield message
+                if not message.trace or not message.trace.error or failures.is_new(message.trace.error):
+                    yield message
         except AirbyteTracedException as combined:
             if not failures:
                 raise
-            cause = filter_secrets(combined.internal_message or "")  # its message is not for people
+            failures.cause = combined.internal_message or ""
         except ValueError as error:
             if "No format in" not in str(error):
                 raise
-            raise AirbyteTracedException(
-                message=f"The state of a stream holds a cursor that is no moment ({error}). Reset that stream.",
-                failure_type=FailureType.config_error,
-            ) from error
+            sentence = f"The state holds a cursor that is no moment ({error}). Reset the stream."
+            raise AirbyteTracedException(message=sentence, failure_type=FailureType.config_error) from error
         known = {stream["name"] for stream in self._stream_configs(self._source_config)}
-        for stream in catalog.streams:
-            if stream.stream.name not in known:  # the CDK passes over it in silence
-                types.add(FailureType.config_error)
-                failures[stream.stream.name] = (
-                    "The connector has no such stream. Refresh the schema of the connection."
-                )
+        for configured in catalog.streams:
+            if configured.stream.name not in known:  # the CDK passes over it in silence
+                sentence = "The connector has no such stream. Refresh the schema of the connection."
+                failures.add(configured.stream.name, sentence, FailureType.config_error)
         if failures:
-            listed = " ".join(f"{name}: {reason}" for name, reason in failures.items())
-            raise AirbyteTracedException(
-                message=f"Not every stream could be read; the others are complete. {listed}",
-                internal_message=cause,
-                # The platform tries again what may pass by itself, and asks a person about the rest.
-                failure_type=types.pop() if len(types) == 1 else FailureType.config_error,
-            )
+            raise failures.as_exception()
 
     def _probe(self, **changes: Any) -> SourceConfluence:
         """Return a source with some values of the configuration changed, which does not repeat requests."""
