@@ -89,6 +89,7 @@ class Failures:
         self._types: set[FailureType | None] = set()
 
     def __bool__(self) -> bool:
+        """Tell whether any stream failed."""
         return bool(self._reasons)
 
     def add(self, stream: str, sentence: str, failure_type: FailureType | None) -> None:
@@ -104,7 +105,7 @@ class Failures:
             return True
         stream = error.stream_descriptor.name
         error.message = filter_secrets(explain(stream, error.message))
-        is_new = self._reasons.get(stream) != error.message
+        is_new: bool = self._reasons.get(stream) != error.message
         self.add(stream, error.message, error.failure_type)
         return is_new
 

@@ -139,13 +139,18 @@ class SourceConfluence(YamlDeclarativeSource):
                 raise
             sentence = f"The state holds a cursor that is no moment ({error}). Reset the stream."
             raise AirbyteTracedException(message=sentence, failure_type=FailureType.config_error) from error
-        known = {stream["name"] for stream in self._stream_configs(self._source_config)}
-        for configured in catalog.streams:
-            if configured.stream.name not in known:  # the CDK passes over it in silence
-                sentence = "The connector has no such stream. Refresh the schema of the connection."
-                failures.add(configured.stream.name, sentence, FailureType.config_error)
+        for name in self._unknown_streams(catalog):  # the CDK passes over them in silence
+            sentence = "The connector has no such stream. Refresh the schema of the connection."
+            failures.add(name, sentence, FailureType.config_error)
         if failures:
             raise failures.as_exception()
+
+    def _unknown_streams(self, catalog: ConfiguredAirbyteCatalog) -> list[str]:
+        """Return the names in a catalog that are no streams of this connector."""
+        known = {stream["name"] for stream in self._stream_configs(self._source_config)}
+        return [
+            configured.stream.name for configured in catalog.streams if configured.stream.name not in known
+        ]
 
     def _probe(self, **changes: Any) -> SourceConfluence:
         """Return a source with some values of the configuration changed, which does not repeat requests."""
