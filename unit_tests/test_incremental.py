@@ -538,6 +538,21 @@ def test_after_a_failure_half_way_the_next_read_misses_nothing(match: str) -> No
         assert latest(earlier, failed, second) == there(server.site)
 
 
+def test_groups_that_shift_after_a_failure_start_from_the_oldest_of_their_cursors() -> None:
+    with Server(small()) as server:
+        earlier = fine(server, "pages")
+        server.site.tick(DAY)
+        for page in server.site.records("pages"):
+            server.site.edit_page(page["id"], title="Edited")
+            server.site.tick(3_600)
+        server.fail("space-id=1002%2C1003", times=None, status=500)
+        failed = sync(server, "pages", state=earlier.state, max_retries=0)
+        server.heal()
+        hide(server.site, "1000")
+        second = fine(server, "pages", state=failed.state)
+        assert latest(earlier, failed, second).items() >= there(server.site).items()
+
+
 @pytest.mark.parametrize("stream", ["blog_posts", "footer_comments", "audit"])
 def test_after_a_failure_in_a_single_list_the_next_read_misses_nothing(stream: str) -> None:
     with Server(
