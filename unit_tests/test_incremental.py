@@ -302,6 +302,24 @@ def test_a_page_dated_a_minute_ahead_hides_nothing() -> None:
         assert latest(first, second) == there(site)
 
 
+@pytest.mark.parametrize("stream", ["pages", "footer_comments", "page_versions", "rendered_pages"])
+def test_a_clock_that_is_an_hour_behind_confluence_loses_nothing(stream: str) -> None:
+    site = generate(pages=12, spaces=4, comments=12, versions_per_page=2)
+    collection = "footer_comments" if stream == "footer_comments" else "pages"
+    first, other = (site.records(collection)[n] for n in (0, 2))  # in different groups of spaces
+    now = datetime.now(timezone.utc) + timedelta(hours=1)
+    with Server(site) as server:
+        site.edit(collection, first["id"], at=format_time(now))
+        before = fine(server, stream)
+        site.edit(collection, other["id"], at=format_time(now + timedelta(seconds=5)))
+        after = fine(server, stream, state=before.state)
+    if stream == "page_versions":
+        found = {(record["pageId"], record["number"]) for record in after.records[stream]}
+    else:
+        found = {(record["id"], record["version"]["number"]) for record in after.records[stream]}
+    assert (other["id"], other["version"]["number"]) in found
+
+
 # What is gone
 
 
