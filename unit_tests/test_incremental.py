@@ -302,6 +302,24 @@ def test_a_page_dated_a_minute_ahead_hides_nothing() -> None:
         assert latest(first, second) == there(site)
 
 
+@pytest.mark.parametrize("stream", ["pages", "footer_comments", "page_versions", "rendered_pages"])
+def test_a_clock_that_is_an_hour_behind_confluence_loses_nothing(stream: str) -> None:
+    site = generate(pages=12, spaces=4, comments=12, versions_per_page=2)
+    collection = "footer_comments" if stream == "footer_comments" else "pages"
+    first, other = (site.records(collection)[n] for n in (0, 2))  # in different groups of spaces
+    now = datetime.now(timezone.utc) + timedelta(hours=1)
+    with Server(site) as server:
+        site.edit(collection, first["id"], at=format_time(now))
+        before = fine(server, stream)
+        site.edit(collection, other["id"], at=format_time(now + timedelta(seconds=5)))
+        after = fine(server, stream, state=before.state)
+    if stream == "page_versions":
+        found = {(record["pageId"], record["number"]) for record in after.records[stream]}
+    else:
+        found = {(record["id"], record["version"]["number"]) for record in after.records[stream]}
+    assert (other["id"], other["version"]["number"]) in found
+
+
 # What is gone
 
 
@@ -536,6 +554,21 @@ def test_after_a_failure_half_way_the_next_read_misses_nothing(match: str) -> No
         state = failed.state or earlier.state
         second = fine(server, "pages", state=state)
         assert latest(earlier, failed, second) == there(server.site)
+
+
+def test_groups_that_shift_after_a_failure_start_from_the_oldest_of_their_cursors() -> None:
+    with Server(small()) as server:
+        earlier = fine(server, "pages")
+        server.site.tick(DAY)
+        for page in server.site.records("pages"):
+            server.site.edit_page(page["id"], title="Edited")
+            server.site.tick(3_600)
+        server.fail("space-id=1002%2C1003", times=None, status=500)
+        failed = sync(server, "pages", state=earlier.state, max_retries=0)
+        server.heal()
+        hide(server.site, "1000")
+        second = fine(server, "pages", state=failed.state)
+        assert latest(earlier, failed, second).items() >= there(server.site).items()
 
 
 @pytest.mark.parametrize("stream", ["blog_posts", "footer_comments", "audit"])
