@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types derived check-derived golden site
+.PHONY: help demo test lint types derived check-derived bench golden site
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ demo: $(READY) ## Sync an embedded Confluence site into demo/confluence.duckdb a
 	$(BIN)/python -m tools.demo
 
 test: $(READY) lint types check-derived ## Lint, check types and derived files, run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .
@@ -33,6 +33,9 @@ derived: $(READY) ## Write every derived file: schemas in the manifest, tables i
 
 check-derived: $(READY)
 	$(BIN)/python -m tools.derive --check
+
+bench: $(READY) ## Count the requests of incremental syncs and time the first one
+	$(BIN)/python -m benchmarks.incremental
 
 golden: $(READY) ## Write the records that the tests expect; look at the difference before you commit it
 	$(BIN)/python -m tools.golden
