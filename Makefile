@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types derived check-derived bench golden site
+.PHONY: help demo test lint types derived check-derived recipes bench golden site
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[dev,demo]' --constraint constraints.txt
 	@touch $@
 
-demo: $(READY) ## Sync an embedded Confluence site into demo/confluence.duckdb and look into it
+demo: $(READY) ## Sync an embedded Confluence site into demo/confluence.duckdb and draw demo/report.html
 	$(BIN)/python -m tools.demo
 
 test: $(READY) lint types check-derived ## Lint, check types and derived files, run all tests
@@ -33,6 +33,9 @@ derived: $(READY) ## Write every derived file: schemas in the manifest, tables i
 
 check-derived: $(READY)
 	$(BIN)/python -m tools.derive --check
+
+recipes: demo ## Write docs/recipes.md with what the recipes answer in the demo's database
+	$(BIN)/python -m tools.recipes demo/confluence.duckdb
 
 bench: $(READY) ## Count the requests of incremental syncs and time the first one
 	$(BIN)/python -m benchmarks.incremental

@@ -3,7 +3,8 @@
     python -m tools.demo [--directory demo]
 
 The connector runs as the console script `source-confluence`, in its own process; what it prints is loaded
-into one table a stream. Everything that the demo leaves is in the directory.
+into one table a stream, with a view for each recipe, and drawn as a report. Everything that the demo leaves
+is in the directory.
 """
 
 from __future__ import annotations
@@ -21,19 +22,13 @@ import duckdb
 import orjson
 
 from fake_confluence import Server, company
+from tools import report
+from tools.recipes import create_views, recipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONNECTOR = str(Path(sys.executable).with_name("source-confluence"))
-QUESTION = "Which spaces are alive? Pages, people who edited, and the last edit of each."
-QUERY = """
-SELECT s.key AS space, s.name, count(*) AS pages,
-       count(DISTINCT p.version ->> 'authorId') AS editors, max(p.updatedAt)::DATE AS last_edit
-FROM pages p JOIN space s ON s.id = p.spaceId
-WHERE p.status = 'current'
-GROUP BY ALL ORDER BY pages DESC LIMIT 8
-"""
 
 
 def main() -> None:
@@ -58,6 +53,9 @@ def main() -> None:
         seconds = time.monotonic() - began
         print(f"\n{sum(counts.values())} records in {seconds:.1f} s and {len(site.log)} requests\n")
     show(directory / "confluence.duckdb")
+    report.write(directory / "confluence.duckdb", directory / "report.html")
+    print(f"Look further: duckdb.connect('{directory / 'confluence.duckdb'}'), docs/recipes.md")
+    print(f"Look at it:   {(directory / 'report.html').resolve().as_uri()}")
 
 
 def discover(config: Path, catalog: Path) -> Path:
@@ -128,6 +126,7 @@ def load(database: Path, schemas: dict[str, dict[str, Any]], lines: dict[str, Pa
                 {"path": str(path)},
             )
             path.unlink()
+        create_views(connection)
 
 
 def column_type(schema: dict[str, Any]) -> str:
@@ -153,9 +152,9 @@ def show(database: Path) -> None:
         for name in names:
             ((count,),) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchall()  # noqa: S608 - our own tables
             print(f"  {name:<{width}}  {count:>6}")
-        print(f"\n{QUESTION}\n{QUERY}")
-        connection.sql(QUERY).show()
-        print(f"Look further: duckdb.connect('{database}')")
+        recipe = next(recipe for recipe in recipes() if recipe.name == "spaces_alive")
+        print(f"\n{recipe.title}? {recipe.about}\n\n{recipe.query}\n\n{recipe.show}\n")
+        connection.sql(recipe.show).show()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     python -m tools.derive --check    changes nothing, names what differs, exits with 1 if anything does
 
 Derived are: the schemas at the foot of the manifest (from source_confluence/schemas/), the table of streams
-and the entity diagram in docs/ (from the manifest and the contract), and the catalog of the standard tests.
+and the entity diagram in docs/ (from the manifest and the contract), the query on deletions there (from
+recipes/), and the catalog of the standard tests.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from source_confluence.source import MANIFEST
+from tools.recipes import recipes
 from tools.streams import Stream, streams
 
 if TYPE_CHECKING:
@@ -52,6 +54,12 @@ def derived() -> Iterator[tuple[Path, str]]:
     index = ROOT / "docs" / "index.md"
     text = between_marks(index.read_text(encoding="utf-8"), "streams", stream_table())
     yield index, between_marks(text, "entities", entity_diagram())
+    incremental = ROOT / "docs" / "incremental.md"
+    (query,) = (recipe.query for recipe in recipes() if recipe.name == "deletions")
+    yield (
+        incremental,
+        between_marks(incremental.read_text(encoding="utf-8"), "deletions", f"```sql\n{query}\n```\n"),
+    )
     yield ROOT / "integration_tests" / "configured_catalog.json", configured_catalog()
 
 

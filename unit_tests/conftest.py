@@ -15,10 +15,11 @@ import pytest
 
 from fake_confluence import Server, company
 from source_confluence.run import run
+from tools.demo import load
 from tools.streams import streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -142,6 +143,16 @@ def config_for(server: Server, **more: Any) -> dict[str, Any]:
 def key_of(stream: str, record: dict[str, Any]) -> tuple[Any, ...]:
     """Return the values of a record's primary key."""
     return tuple(record[name] for name in STREAMS[stream].key)
+
+
+def database(directory: Path, records: Mapping[str, list[dict[str, Any]]]) -> Path:
+    """Load records, by stream, into the demo's kind of database."""
+    lines = {name: directory / f"{name}.jsonl" for name in records}
+    for name, path in lines.items():
+        path.write_text("".join(json.dumps(record) + "\n" for record in records[name]), encoding="utf-8")
+    file = directory / "confluence.duckdb"
+    load(file, {name: STREAMS[name].schema for name in records}, lines)
+    return file
 
 
 @pytest.fixture

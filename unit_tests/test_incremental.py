@@ -27,8 +27,8 @@ from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import format_time, milliseconds, parse_time
 from source_confluence import source
 from source_confluence.source import SourceConfluence
-from tools.demo import CONNECTOR, load
-from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, key_of
+from tools.demo import CONNECTOR
+from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, database, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -410,12 +410,8 @@ def _documented_query() -> str:
 
 
 def _ask(query: str, records: dict[str, list[dict[str, Any]]], directory: Path) -> list[tuple[str, str]]:
-    """Load records into the demo's kind of database, and return id and fate of each row of the answer."""
-    lines = {name: directory / f"{name}.jsonl" for name in records}
-    for name, path in lines.items():
-        path.write_text("".join(json.dumps(record) + "\n" for record in records[name]), encoding="utf-8")
-    load(directory / "confluence.duckdb", {name: STREAMS[name].schema for name in records}, lines)
-    with duckdb.connect(str(directory / "confluence.duckdb"), read_only=True) as connection:
+    """Return id and fate of each row of the answer."""
+    with duckdb.connect(str(database(directory, records)), read_only=True) as connection:
         return [(row[0], row[2]) for row in connection.execute(query).fetchall()]
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 METADATA: dict[str, Any] = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/index.md")
+DOCUMENTS = [
+    str(path.relative_to(ROOT)) for folder in (ROOT, ROOT / "docs") for path in sorted(folder.glob("*.md"))
+]
 
 
 def text_of(name: str) -> str:
@@ -156,7 +158,7 @@ def test_the_page_describes_every_setting(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
     text = text_of(document)
-    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    found = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
     for link in found:
         if not link.startswith("https://"):
             path, _, anchor = link.partition("#")
@@ -165,7 +167,7 @@ def test_links_between_documents_lead_somewhere(document: str) -> None:
             if anchor:
                 headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
                 assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, link
-    assert found
+    assert found or document.startswith("docs/")
 
 
 def test_the_readme_opens_with_two_commands_that_make_knows() -> None:

@@ -1,0 +1,12 @@
+-- Who may do what in a space
+-- One row for each permission, with the name of whoever holds it: a person, a group, a role, or an access class such
+-- as everybody with a licence. A role's holders are in `space_role_assignments`.
+-- Show: SELECT space, holder, kind, string_agg(operation, ', ' ORDER BY operation) AS operations FROM space_access WHERE space = 'ENG' GROUP BY ALL ORDER BY kind, holder
+SELECT s.key AS space, (p.operation ->> 'key') || ' ' || (p.operation ->> 'targetType') AS operation,
+       p.principal ->> 'type' AS kind,
+       coalesce(u.displayName, u.publicName, g.name, r.name, p.principal ->> 'id') AS holder
+FROM space_permissions p
+JOIN space s ON s.id = p.spaceId
+LEFT JOIN users u ON u.accountId = (p.principal ->> 'id')
+LEFT JOIN "group" g ON g.id = (p.principal ->> 'id')
+LEFT JOIN space_roles r ON r.id = (p.principal ->> 'id')

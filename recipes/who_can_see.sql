@@ -1,0 +1,66 @@
+-- Who can see what
+-- A person sees a page who may read its space and stands in every list of readers on the way from the page up to the
+-- top: the lists of the page and of all its ancestors, each by name or through a group. **An empty list restricts
+-- nothing.** `lists` counts the lists on that way.
+--
+-- Not in it: readers who are in no record of `users`, visitors without an account, access classes other than
+-- everybody with a licence, restrictions of folders (Confluence's API has none to read), and administrators, who
+-- can give themselves access.
+-- Show: SELECT space, page, lists, count(*) AS people, string_agg(person, ', ' ORDER BY person)[:60] AS names FROM who_can_see WHERE lists > 0 GROUP BY ALL ORDER BY people, space, page LIMIT 6
+WITH RECURSIVE people AS (
+  SELECT accountId, coalesce(displayName, publicName, accountId) AS person FROM users
+  WHERE accountType = 'atlassian' AND accountStatus = 'active'
+),
+holders AS (  -- of permission to read a space; a role's holders in its place
+  SELECT p.spaceId, coalesce(a.principalType, p.principal ->> 'type') AS kind,
+         coalesce(a.principalId, p.principal ->> 'id') AS id
+  FROM space_permissions p
+  LEFT JOIN space_role_assignments a
+    ON (p.principal ->> 'type') = 'role' AND a.roleId = (p.principal ->> 'id') AND a.spaceId = p.spaceId
+  WHERE (p.operation ->> 'key') = 'read' AND (p.operation ->> 'targetType') = 'space'
+),
+space_readers AS (
+  SELECT spaceId, id AS accountId FROM holders WHERE lower(kind) = 'user'
+  UNION
+  SELECT h.spaceId, m.accountId FROM holders h JOIN group_members m ON m.groupId = h.id WHERE lower(kind) = 'group'
+  UNION
+  SELECT h.spaceId, p.accountId FROM holders h CROSS JOIN people p
+  WHERE lower(replace(h.id, '_', '-')) IN ('all-licensed-users', 'anonymous-users')
+),
+named AS (  -- one row for each user and each group in the list of readers of a page
+  SELECT pageId, 'user' AS kind, unnest(restrictions -> '$.user.results[*].accountId') ->> '$' AS id
+  FROM page_restrictions WHERE operation = 'read'
+  UNION ALL
+  SELECT pageId, 'group', unnest(restrictions -> '$.group.results[*].id') ->> '$'
+  FROM page_restrictions WHERE operation = 'read'
+),
+listed AS (
+  SELECT pageId, id AS accountId FROM named WHERE kind = 'user'
+  UNION
+  SELECT n.pageId, m.accountId FROM named n JOIN group_members m ON m.groupId = n.id WHERE n.kind = 'group'
+),
+parents AS (
+  SELECT id, parentId FROM pages UNION ALL SELECT id, parentId FROM tree_items
+),
+above AS (  -- every page with itself and each of its ancestors
+  SELECT id AS pageId, id AS stepId FROM pages WHERE status = 'current'
+  UNION
+  SELECT a.pageId, p.parentId FROM above a JOIN parents p ON p.id = a.stepId WHERE p.parentId IS NOT NULL
+),
+to_pass AS (  -- of those, the ones with a list
+  SELECT a.pageId, a.stepId FROM above a WHERE a.stepId IN (SELECT pageId FROM named)
+),
+passed AS (
+  SELECT t.pageId, l.accountId, count(*) AS lists FROM to_pass t JOIN listed l ON l.pageId = t.stepId GROUP BY ALL
+),
+needed AS (
+  SELECT pageId, count(*) AS lists FROM to_pass GROUP BY ALL
+)
+SELECT s.key AS space, p.id, p.title AS page, people.accountId, people.person, coalesce(n.lists, 0) AS lists
+FROM pages p
+JOIN space s ON s.id = p.spaceId
+JOIN space_readers r ON r.spaceId = p.spaceId
+JOIN people ON people.accountId = r.accountId
+LEFT JOIN needed n ON n.pageId = p.id
+LEFT JOIN passed d ON d.pageId = p.id AND d.accountId = r.accountId
+WHERE p.status = 'current' AND (n.lists IS NULL OR d.lists = n.lists)

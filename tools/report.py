@@ -1,0 +1,302 @@
+"""Draw a report of a synced site: one HTML page that needs no network and runs no script.
+
+    python -m tools.report demo/confluence.duckdb demo/report.html
+
+Everything in it comes from the recipes. Vega-Lite draws the charts as SVG; their colours are variables of the
+page, so that they follow it from light to dark.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import vl_convert
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from tools.recipes import create_views, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WIDTH = 770
+TEXT = {"labelColor": "var(--soft)", "titleColor": "var(--soft)", "labelFontSize": 12, "titleFontSize": 12}
+STYLE = {
+    "background": None,
+    "padding": {"left": 22, "right": 5, "top": 5, "bottom": 5},  # the page's font is wider than Vega's
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        **TEXT,
+        "titleFontWeight": "normal",
+        "grid": False,
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 6,
+    },
+    "legend": {
+        **TEXT,
+        "orient": "top",
+        "title": None,
+        "symbolType": "square",
+        "offset": 8,
+        "columnPadding": 20,
+    },
+    "bar": {"color": "var(--sea)"},
+    "text": {"color": "var(--soft)", "fontSize": 12},
+}
+SHORT = {"labelLimit": 150, "title": None}
+
+# What each part of the report asks. At most fifteen of a kind: a chart of a thousand says nothing.
+QUERIES = {
+    "months": """
+        WITH busiest AS (
+          SELECT space FROM edits_by_month GROUP BY space ORDER BY sum(new_pages + edits) DESC, space LIMIT 15
+        )
+        SELECT space, month::VARCHAR AS month, new_pages + edits AS saved FROM edits_by_month
+        WHERE space IN (FROM busiest) AND month > (SELECT max(month) FROM edits_by_month) - INTERVAL 5 YEAR
+        ORDER BY space, month""",
+    "spaces": """
+        SELECT *, max(pages) OVER () AS most FROM spaces_alive ORDER BY pages DESC, space LIMIT 15""",
+    "contributors": """
+        FROM contributors ORDER BY new_pages + edits + comments DESC, person LIMIT 15""",
+    "ages": """
+        WITH largest AS (
+          SELECT space, count(*) AS most FROM page_ages GROUP BY space ORDER BY most DESC, space LIMIT 15
+        )
+        SELECT space, CASE WHEN days <= 90 THEN 'under 3 months' WHEN days <= 365 THEN 'under a year'
+          WHEN days <= 730 THEN 'under 2 years' ELSE 'longer' END AS age, count(*) AS pages
+        FROM page_ages JOIN largest USING (space) GROUP BY space, age, most ORDER BY most DESC, space""",
+    "stalest": """
+        FROM page_ages WHERE days > 365 ORDER BY days DESC, title LIMIT 10""",
+    "access": """
+        SELECT space, operation, list_sort(list(DISTINCT {'kind': kind, 'name': holder})) AS holders
+        FROM space_access
+        WHERE operation IN ('read space', 'create page', 'delete page', 'administer space')
+          AND space IN (SELECT space FROM spaces_alive ORDER BY pages DESC, space LIMIT 15)
+        GROUP BY ALL ORDER BY space, operation""",
+    "hidden": """
+        WITH everybody AS (SELECT count(DISTINCT accountId) AS everybody FROM who_can_see)
+        SELECT page, space, lists, everybody, count(*) AS people,
+          string_agg(person, ', ' ORDER BY person) AS names
+        FROM who_can_see, everybody WHERE lists > 0
+        GROUP BY space, id, page, lists, everybody ORDER BY people, page, id LIMIT 15""",
+    "labels": """
+        FROM label_counts WHERE pages + posts + attachments > 0
+        ORDER BY pages + posts + attachments DESC, label LIMIT 15""",
+}
+COUNTED = {
+    "spaces": "FROM space",
+    "pages": "FROM pages",
+    "posts": "FROM blog_posts",
+    "comments": "FROM (SELECT id FROM footer_comments UNION SELECT id FROM inline_comments)",
+    "files": "FROM attachments",
+    "people": "FROM users",
+}
+
+
+@dataclass
+class Part:
+    """The answer to one query.
+
+    Attributes:
+        rows: Its rows by column.
+        lacks: The stream that was not synced, when it could not be asked.
+        chart: How it is drawn, where it is.
+    """
+
+    rows: list[dict[str, Any]]
+    lacks: str = ""
+    chart: str = ""
+
+
+def write(database: Path, page: Path) -> None:
+    """Draw the report of a database that has a table for each stream."""
+    with duckdb.connect(str(database), read_only=True) as connection:
+        page.write_text(report(connection), encoding="utf-8")
+
+
+def report(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the report as HTML."""
+    lacking = create_views(connection, "TEMP VIEW")
+    parts = {name: ask(connection, query, lacking) for name, query in QUERIES.items()}
+    for name, draw in CHARTS.items():
+        if parts[name].rows:
+            parts[name].chart = drawn(draw(parts[name].rows), name)
+    counts = {
+        what: ask(connection, f"SELECT count(*) AS n {source}", lacking) for what, source in COUNTED.items()
+    }
+    title = ask(connection, "SELECT siteTitle FROM site_info", {}).rows
+    newest = ask(connection, "SELECT max(last_edit)::VARCHAR AS day FROM spaces_alive", lacking).rows
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    return environment.get_template("report.html").render(
+        parts=parts,
+        counts=counts,
+        title=(title and title[0]["siteTitle"]) or "Confluence",
+        newest=newest and newest[0]["day"],
+        operations=["read space", "create page", "delete page", "administer space"],
+        access=by_space(parts["access"].rows),
+    )
+
+
+def ask(connection: duckdb.DuckDBPyConnection, query: str, lacking: dict[str, str]) -> Part:
+    """Return the answer to a query, or what stands in its way."""
+    try:
+        answer = connection.execute(query)
+    except duckdb.CatalogException as error:
+        name = missing(error)
+        return Part([], lacking.get(name, name))
+    columns = [name for name, *_ in answer.description or []]
+    return Part([dict(zip(columns, row, strict=True)) for row in answer.fetchall()])
+
+
+def by_space(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return for each space who holds which permission."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        found.setdefault(row["space"], {})[row["operation"]] = row["holders"]
+    return found
+
+
+# ------------------------------------------------------------------ charts
+
+
+def drawn(chart: dict[str, Any], name: str) -> Markup:
+    """Draw a chart as SVG."""
+    svg = vl_convert.vegalite_to_svg({**chart, "config": STYLE})
+    # Vega says in aria-label what a mark stands for; in a title it also shows under the pointer.
+    svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
+    # Ids count from one in every chart, and all charts stand on one page.
+    svg = re.sub(r'(id="|url\(#)(\w+)', rf"\1{name}-\2", svg)
+    return Markup(svg)  # noqa: S704 - Vega has escaped the values
+
+
+def months(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a map of spaces and months, with the sums at its edges."""
+    busy = {"field": "saved", "type": "quantitative", "aggregate": "sum"}
+    month = {"field": "month", "type": "ordinal", "timeUnit": "utcyearmonth"}
+    year = {
+        "labelExpr": "utcmonth(datum.value) == 0 ? utcFormat(datum.value, '%Y') : ''",
+        "labelAngle": 0,
+        "labelOverlap": False,
+    }
+    space = {
+        "field": "space",
+        "type": "nominal",
+        "sort": {"field": "saved", "op": "sum", "order": "descending"},
+    }
+    top = {
+        "width": WIDTH - 110,
+        "height": 70,
+        "mark": {"type": "bar", "opacity": 0.75},
+        "encoding": {"x": {**month, "axis": None}, "y": {**busy, "axis": {"title": None, "tickCount": 2}}},
+    }
+    field = {
+        "width": WIDTH - 110,
+        "height": {"step": 22},
+        "mark": {
+            "type": "rect",
+            "color": "var(--sea)",
+            "cornerRadius": 2,
+            "stroke": "var(--paper)",
+            "strokeWidth": 2,
+        },
+        "encoding": {
+            "x": {**month, "axis": {**year, "title": None}},
+            "y": {**space, "axis": SHORT},
+            "opacity": {**busy, "scale": {"range": [0.2, 1]}, "legend": None},
+        },
+    }
+    right = {
+        "width": 110,
+        "height": {"step": 22},
+        "encoding": {"y": {**space, "axis": None}, "x": {**busy, "axis": None}},
+        "layer": [
+            {"mark": {"type": "bar", "height": 12}},
+            {"mark": {"type": "text", "align": "left", "dx": 5}, "encoding": {"text": busy}},
+        ],
+    }
+    below = {"hconcat": [field, right], "spacing": 14, "bounds": "flush"}
+    return {"data": {"values": rows}, "vconcat": [top, below], "spacing": 6, "bounds": "flush"}
+
+
+def stacked(rows: list[dict[str, Any]], across: str, kinds: dict[str, str]) -> dict[str, Any]:
+    """Return bars in parts.
+
+    Args:
+        rows: One for each part of a bar: the field across, `kind` and `n`.
+        across: The field that each bar stands for.
+        kinds: The colours of the kinds, in their order.
+    """
+    order = {kind: n for n, kind in enumerate(kinds)}
+    shown = [{**row, "order": order[row["kind"]]} for row in rows]
+    bars = list(dict.fromkeys(row[across] for row in rows))
+    return {
+        "data": {"values": shown},
+        "width": WIDTH,
+        "height": {"step": 24},
+        "mark": {"type": "bar", "height": 14, "stroke": "var(--paper)", "strokeWidth": 1},
+        "encoding": {
+            "y": {"field": across, "type": "nominal", "sort": bars, "axis": SHORT},
+            "x": {
+                "field": "n",
+                "type": "quantitative",
+                "stack": "zero",
+                "axis": {"title": None, "tickCount": 5},
+            },
+            "color": {
+                "field": "kind",
+                "type": "nominal",
+                "scale": {"domain": list(kinds), "range": list(kinds.values())},
+            },
+            "order": {"field": "order"},
+        },
+    }
+
+
+def contributors(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what each person contributed."""
+    fields = {"new_pages": "new pages", "edits": "edits", "comments": "comments"}
+    parts = [
+        {"person": row["person"], "kind": kind, "n": row[field]}
+        for row in rows
+        for field, kind in fields.items()
+    ]
+    return stacked(
+        parts, "person", {"new pages": "var(--sea)", "edits": "var(--sky)", "comments": "var(--sand)"}
+    )
+
+
+def ages(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how old the pages of each space are."""
+    colours = {
+        "under 3 months": "var(--sea)",
+        "under a year": "var(--sky)",
+        "under 2 years": "var(--sand)",
+        "longer": "var(--rust)",
+    }
+    return stacked([{"space": r["space"], "kind": r["age"], "n": r["pages"]} for r in rows], "space", colours)
+
+
+def labels(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how often each label is used."""
+    parts = [
+        {"label": r["label"], "kind": kind, "n": r[kind]}
+        for r in rows
+        for kind in ("pages", "posts", "attachments")
+    ]
+    return stacked(
+        parts, "label", {"pages": "var(--sea)", "posts": "var(--sky)", "attachments": "var(--sand)"}
+    )
+
+
+CHARTS = {"months": months, "contributors": contributors, "ages": ages, "labels": labels}
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), Path(sys.argv[2]))

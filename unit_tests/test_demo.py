@@ -1,0 +1,325 @@
+"""What `make demo` leaves behind: a database, recipes that answer, and a report to look at."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from tools import recipes, report
+from unit_tests.conftest import ROOT, STREAMS, database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
+
+
+class Page(HTMLParser):
+    """The elements of an HTML page, and what it says."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def printed(directory: Path) -> str:
+    command = [sys.executable, "-m", "tools.demo", "--directory", str(directory)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def drawn(directory: Path, printed: str) -> Page:
+    assert printed
+    return Page((directory / "report.html").read_text(encoding="utf-8"))
+
+
+def ask(file: Path, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+# ------------------------------------------------------------------ the demo
+
+
+def test_the_demo_ends_with_every_table_an_answer_and_where_to_look(directory: Path, printed: str) -> None:
+    told = dict(re.findall(r"^  (\w+) +(\d+)$", printed, re.MULTILINE))
+    assert list(told) == sorted(STREAMS)
+    assert all(int(number) for number in told.values())
+    assert RECIPES["spaces_alive"].query in printed
+    assert "│ ENG     │ Engineering" in printed
+    (address,) = re.findall(r"file://(\S+)", printed.splitlines()[-1])
+    assert address == str(directory / "report.html")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_a_view_that_answers(directory: Path, printed: str, name: str) -> None:
+    assert printed
+    assert ask(directory / "confluence.duckdb", f"FROM {name} LIMIT 1")
+
+
+def test_every_recipe_is_on_the_page() -> None:
+    assert sorted(RECIPES) == sorted(path.stem for path in (ROOT / "recipes").iterdir())
+
+
+def test_the_page_of_recipes_says_what_the_demo_answers(directory: Path, printed: str) -> None:
+    assert printed
+    with duckdb.connect(str(directory / "confluence.duckdb"), read_only=True) as connection:
+        assert recipes.PAGE.read_text(encoding="utf-8") == recipes.page(connection), "run `make recipes`"
+
+
+# ------------------------------------------------------------------ the report
+
+
+def test_the_report_needs_no_network_and_runs_no_script(drawn: Page) -> None:
+    tags = {tag for tag, _ in drawn.elements}
+    assert tags.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "image", "use"})
+    attributes = [(name, value) for _, found in drawn.elements for name, value in found.items()]
+    assert not [
+        name for name, _ in attributes if name in ("src", "href", "xlink:href") or name.startswith("on")
+    ]
+    policies = [found["content"] for tag, found in drawn.elements if found.get("http-equiv")]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+
+def test_the_report_is_light(directory: Path, drawn: Page) -> None:
+    assert drawn.elements
+    assert (directory / "report.html").stat().st_size < 1_000_000
+
+
+def test_the_report_draws_every_part(drawn: Page) -> None:
+    tags = [tag for tag, _ in drawn.elements]
+    assert tags.count("svg") == len(report.CHARTS)
+    assert tags.count("table") == 4
+    assert "Not drawn" not in drawn.text
+    assert "nothing of this" not in drawn.text
+    for shown in (
+        "Norrvik Instruments",
+        "Hanna Lindqvist",
+        "Customer help Home",
+        "confluence-users",
+        "roadmap",
+    ):
+        assert shown in drawn.text
+
+
+def test_no_two_elements_of_the_report_share_an_id(drawn: Page) -> None:
+    ids = [found["id"] for _, found in drawn.elements if "id" in found]
+    assert len(ids) == len(set(ids))
+
+
+def test_what_people_typed_is_text_in_the_report(directory: Path, printed: str, tmp_path: Path) -> None:
+    assert printed
+    file = tmp_path / "hostile.duckdb"
+    shutil.copy(directory / "confluence.duckdb", file)
+    hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\" ' &lt;"
+    fields = {
+        "pages": "title",
+        "space": "name",
+        "users": "displayName",
+        "labels": "name",
+        "site_info": "siteTitle",
+    }
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("UPDATE space SET key = key || $hostile", {"hostile": hostile})
+        connection.execute('UPDATE "group" SET name = $hostile', {"hostile": hostile})
+        for table, field in fields.items():
+            connection.execute(f"UPDATE {table} SET {field} = $hostile", {"hostile": hostile})  # noqa: S608 - ours
+    report.write(file, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img"})
+    assert page.text.count(hostile) > 20
+
+
+def test_the_report_bears_a_site_without_content(tmp_path: Path) -> None:
+    file = database(tmp_path, {name: [] for name in STREAMS})
+    report.write(file, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.text.count("There is nothing of this on the site.") == 7
+    assert "svg" not in {tag for tag, _ in page.elements}
+
+
+def test_the_report_names_the_streams_that_were_not_synced(tmp_path: Path) -> None:
+    file = database(tmp_path, {"space": [], "pages": []})
+    report.write(file, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    lacking = re.findall(r"Not drawn: the stream (\w+) was not synced", page.text)
+    assert set(lacking) <= set(STREAMS)
+    assert len(lacking) == 6
+    assert page.text.count("There is nothing of this on the site.") == 1
+
+
+def test_the_report_bears_a_database_without_tables(tmp_path: Path) -> None:
+    duckdb.connect(str(tmp_path / "empty.duckdb")).close()
+    report.write(tmp_path / "empty.duckdb", tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.text.count("Not drawn") == 7
+
+
+# ------------------------------------------------------------------ recipes
+
+
+def page_of(number: int, parent: int | None = None, **more: Any) -> dict[str, Any]:
+    known = {"id": str(number), "title": f"Page {number}", "spaceId": "1", "status": "current"}
+    return {**known, "parentId": None if parent is None else str(parent), **more}
+
+
+def user(name: str, **more: Any) -> dict[str, Any]:
+    known = {"accountId": name, "displayName": name.title()}
+    return {**known, "accountType": "atlassian", "accountStatus": "active", **more}
+
+
+def may_read(space: str, kind: str, principal: str) -> dict[str, Any]:
+    return {
+        "id": f"{space}{principal}",
+        "spaceId": space,
+        "principal": {"type": kind, "id": principal},
+        "operation": {"key": "read", "targetType": "space"},
+    }
+
+
+def readers(page: int, users: str = "", groups: str = "", start: int = 0) -> dict[str, Any]:
+    results = {
+        "user": {"results": [{"accountId": name} for name in users.split()]},
+        "group": {"results": [{"id": name} for name in groups.split()]},
+    }
+    return {"pageId": str(page), "operation": "read", "start": start, "restrictions": results}
+
+
+def seen(tmp_path: Path, **streams: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the people who see each page, by its id."""
+    records = {
+        "space": [{"id": "1", "key": "ENG"}],
+        "tree_items": [],
+        "space_role_assignments": [],
+        "users": [user("ann"), user("bob"), user("cid")],
+        "group_members": [{"groupId": "g", "accountId": "bob"}, {"groupId": "g", "accountId": "cid"}],
+        "space_permissions": [may_read("1", "user", "ann"), may_read("1", "group", "g")],
+        "page_restrictions": [],
+        "pages": [page_of(1), page_of(2, 1), page_of(3, 2)],
+    }
+    query = "SELECT id, string_agg(accountId, ' ' ORDER BY accountId) FROM who_can_see GROUP BY id"
+    return dict(ask(database(tmp_path, {**records, **streams}), query))
+
+
+def test_without_lists_everybody_who_reads_the_space_sees_a_page(tmp_path: Path) -> None:
+    lists = [readers(1), readers(2), readers(3)]
+    assert seen(tmp_path, page_restrictions=lists) == dict.fromkeys("123", "ann bob cid")
+
+
+def test_a_page_is_seen_by_those_in_its_list_and_in_those_above(tmp_path: Path) -> None:
+    lists = [
+        readers(1, users="ann bob"),
+        readers(3, groups="g"),
+        {**readers(2, users="cid"), "operation": "update"},
+    ]
+    assert seen(tmp_path, page_restrictions=lists) == {"1": "ann bob", "2": "ann bob", "3": "bob"}
+
+
+def test_a_list_in_several_records_is_one_list(tmp_path: Path) -> None:
+    lists = [readers(2, users="ann"), readers(2, users="ann bob", groups="g", start=200)]
+    assert seen(tmp_path, page_restrictions=lists) == dict.fromkeys("123", "ann bob cid")
+
+
+def test_a_list_holds_below_a_folder_and_an_archived_page(tmp_path: Path) -> None:
+    pages = [page_of(1, status="archived"), page_of(3, 2)]
+    folder = {**page_of(2, 1), "type": "folder"}
+    lists = [readers(1, users="ann")]
+    assert seen(tmp_path, pages=pages, tree_items=[folder], page_restrictions=lists) == {"3": "ann"}
+
+
+def test_nobody_sees_a_page_whose_lists_have_nobody_in_common(tmp_path: Path) -> None:
+    lists = [readers(1, users="ann"), readers(2, users="bob")]
+    assert seen(tmp_path, page_restrictions=lists) == {"1": "ann"}
+
+
+def test_a_list_lets_nobody_in_who_may_not_read_the_space(tmp_path: Path) -> None:
+    allowed, lists = [may_read("1", "user", "ann")], [readers(1, users="ann bob")]
+    assert seen(tmp_path, space_permissions=allowed, page_restrictions=lists) == dict.fromkeys("123", "ann")
+
+
+def test_roles_and_access_classes_let_people_into_a_space(tmp_path: Path) -> None:
+    role = {"spaceId": "1", "roleId": "r", "principalType": "USER", "principalId": "bob"}
+    elsewhere = {**role, "spaceId": "2", "principalId": "cid"}
+    through_role = [may_read("1", "role", "r")]
+    assert seen(
+        tmp_path, space_permissions=through_role, space_role_assignments=[role, elsewhere]
+    ) == dict.fromkeys("123", "bob")
+    people = [user("ann"), user("left", accountStatus="inactive"), user("app", accountType="app")]
+    everybody = [may_read("1", "access-class", "ALL_LICENSED_USERS")]
+    assert seen(tmp_path, space_permissions=everybody, users=people) == dict.fromkeys("123", "ann")
+
+
+def test_a_path_begins_where_the_account_cannot_see_further(tmp_path: Path) -> None:
+    folder = {**page_of(2, 1), "type": "folder"}
+    pages = [page_of(3, 2), page_of(4, 3), page_of(5, 99)]
+    file = database(tmp_path, {"space": [{"id": "1", "key": "ENG"}], "pages": pages, "tree_items": [folder]})
+    found = dict(ask(file, "SELECT path, depth FROM page_tree"))
+    assert found == {"Page 2": 0, "Page 2 / Page 3": 1, "Page 2 / Page 3 / Page 4": 2, "Page 5": 0}
+
+
+def test_the_text_for_an_ai_has_code_and_no_markup(tmp_path: Path) -> None:
+    xhtml = (
+        "<h1>Title</h1><p>a &amp;lt; b&nbsp;<strong>c</strong></p><ul><li>one</li><li>two</li></ul>"
+        '<ac:structured-macro ac:name="code"><ac:parameter ac:name="language">html</ac:parameter>'
+        "<ac:plain-text-body><![CDATA[<b>1 < 2</b> &amp;]]></ac:plain-text-body></ac:structured-macro>"
+        "<p>end</p>"
+    )
+    pages = [page_of(1, body={"storage": {"value": xhtml}}), page_of(2, body=None)]
+    labels = [{"pageId": "1", "labelName": name} for name in ("b", "a")]
+    records = {"space": [{"id": "1", "key": "ENG"}], "pages": pages, "tree_items": [], "page_labels": labels}
+    ((text, found),) = ask(database(tmp_path, records), "SELECT text, labels FROM text_for_ai WHERE id = '1'")
+    assert text == "Title\na &lt; b c\none\ntwo\n<b>1 < 2</b> &amp;\nend"
+    assert found == ["a", "b"]
+
+
+def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
+    def comment(number: int, above: int | None = None, page: str | None = None) -> dict[str, Any]:
+        parent = None if above is None else str(above)
+        body = {"storage": {"value": f"<p>{number}</p>"}}
+        return {"id": str(number), "parentCommentId": parent, "pageId": page, "body": body, "version": {}}
+
+    records = {
+        "space": [{"id": "1", "key": "ENG"}],
+        "pages": [page_of(1)],
+        "users": [],
+        # A reply comes in the list of all comments too, without its place there.
+        "footer_comments": [comment(1, page="1"), comment(3), comment(5, page="1")],
+        "footer_comment_replies": [comment(2, 1), comment(3, 2), comment(4, 1)],
+        "inline_comments": [],
+        "inline_comment_replies": [],
+    }
+    file = database(tmp_path, records)
+    rows = ask(file, "SELECT text, depth FROM comment_threads ORDER BY thread, place")
+    assert rows == [("1", 0), ("2", 1), ("3", 2), ("4", 1), ("5", 0)]
+
+
+def test_the_latest_body_is_that_of_the_last_sync(tmp_path: Path) -> None:
+    def version(number: int) -> dict[str, Any]:
+        body = {"storage": {"value": f"text {number}"}}
+        return page_of(1, body=body, version={"number": number}, updatedAt=f"2026-01-0{number}T00:00:00Z")
+
+    file = database(tmp_path, {"pages": [version(1), version(3), version(2)]})
+    assert ask(file, "SELECT version, body FROM latest_pages") == [(3, "text 3")]
