@@ -2,8 +2,9 @@
 
 What it does not imitate: permissions of single people (who signs in sees everything), writing
 through the API, rendering (`view` and its relatives are the storage format), search beyond the
-few CQL queries that we send and its delay, rate limits, `fromDate` of the analytics, drafts and
-old versions of a single page, and the time that Atlassian's own servers take.
+few CQL queries that we send and its delay, rate limits by points (`Server.rate` counts
+requests), `fromDate` of the analytics, drafts and old versions of a single page, and the time
+that Atlassian's own servers take.
 
 What it does: real HTTP; both paging styles as they are on the wire; limits, orders, filters and
 body formats as contract.yaml declares them, and refusal of what it does not declare; error

@@ -19,10 +19,11 @@ def main() -> None:
         parser.add_argument(option, type=int, metavar="N", help="generate a site of this size")
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="delay each answer")
     parser.add_argument("--max-page", type=int, default=0, metavar="N", help="records on a page")
+    parser.add_argument("--rate", type=int, default=0, metavar="N", help="requests a second; 429 beyond")
     given = parser.parse_args()
     sizes = {name: getattr(given, name) for name in _SIZES if getattr(given, name) is not None}
     site = generate(**sizes) if sizes else company()
-    with Server(site, given.port, given.latency / 1000, max_page=given.max_page) as server:
+    with Server(site, given.port, given.latency / 1000, max_page=given.max_page, rate=given.rate) as server:
         print(f"Confluence: {server.url}/wiki   email: {server.email}   token: {server.token}")
         print("Ctrl-C ends it.", flush=True)
         try:

@@ -7,9 +7,11 @@ import re
 import socket
 import struct
 import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
@@ -106,6 +108,7 @@ class Server:
         email: str = "demo@example.com",
         token: str = "demo-token",  # noqa: S107 - it opens nothing but this
         max_page: int = 0,
+        rate: int = 0,
     ) -> None:
         """Prepare a server; nothing listens yet.
 
@@ -116,6 +119,7 @@ class Server:
             port: 0 for any free one.
             latency: Seconds that every answer waits.
             max_page: No page holds more records than this, whatever limit is asked for; 0 for no cap.
+            rate: So many requests are answered within a second, the others with 429; 0 for no limit.
         """
         self.site = site
         self.port = port
@@ -123,6 +127,8 @@ class Server:
         said = next(iter(site.records("site_info")), {})
         self.access = Access(email, token, said.get("cloudId", _CLOUD_ID))
         self.max_page = max_page
+        self.rate = rate
+        self._recent: deque[float] = deque()
         self.log: list[Request] = []
         self.contract: Contract = load_contract()
         self._faults: list[Fault] = []
@@ -318,18 +324,31 @@ class Server:
             beside = self._beside_the_wiki(request)
             if beside is not None:
                 return beside
+        if self.rate and self._too_many():
+            refused = refuse(api_of(request.path), 429, "Rate limit exceeded")
+            return replace(refused, headers={"Retry-After": "1"})
         operation = self.contract.operations.get(request.operation)
         authorization = request.headers.get("authorization", "")
-        refused = self.access.refusal(authorization, request.path, request.cloud_id, operation)
-        refused = refused or self._denied(request)
-        if refused is not None:
-            return refused
+        denied = self.access.refusal(authorization, request.path, request.cloud_id, operation)
+        denied = denied or self._denied(request)
+        if denied is not None:
+            return denied
         if request.method != "GET":
             return refuse(api_of(request.path), 405, "Method Not Allowed")
         target = (
             request.target[len(_GATEWAY) + len(request.cloud_id) :] if request.cloud_id else request.target
         )
         return respond(self.site, self.contract, target, self.url, self.max_page)
+
+    def _too_many(self) -> bool:
+        """Tell whether the last second has seen as many requests as are allowed; count this one if not."""
+        now = time.monotonic()
+        while self._recent and self._recent[0] <= now - 1:
+            self._recent.popleft()
+        if len(self._recent) >= self.rate:
+            return True
+        self._recent.append(now)
+        return False
 
     def _beside_the_wiki(self, request: Request) -> Answer | None:
         """Answer what Atlassian keeps on the site, or on hosts of its own, for anyone who asks."""

@@ -610,6 +610,15 @@ def test_failure_strikes_as_often_as_told_and_not_before(client: Client, server:
     assert [request.status for request in server.requests_to(PAGES)] == [200, 429, 429, 200]
 
 
+def test_more_requests_than_a_second_may_hold_are_turned_away(client: Client, server: Server) -> None:
+    server.rate = 2
+    answers = [client.raw(SPACES) for _ in range(4)]
+    assert [answer[0] for answer in answers] == [200, 200, 429, 429]
+    assert answers[3][2]["retry-after"] == "1"
+    server.rate = 3  # what was turned away does not count
+    assert [client.raw(SPACES)[0] for _ in range(2)] == [200, 429]
+
+
 def test_failure_matches_an_operation_or_an_expression(client: Client, server: Server) -> None:
     page = server.site.records("pages")[0]["id"]
     server.fail(PAGES, status=503, times=None)
