@@ -37,8 +37,18 @@ check-derived: $(READY)
 recipes: demo ## Write docs/recipes.md with what the recipes answer in the demo's database
 	$(BIN)/python -m tools.recipes demo/confluence.duckdb
 
-bench: $(READY) ## Count the requests of incremental syncs and time the first one
-	$(BIN)/python -m benchmarks.incremental
+# Peers get environments of their own, so that nobody's versions bend to another's.
+build/peers/%/.ready: benchmarks/peers/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(VENV)/.plots: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint constraints.txt
+	@touch $@
+
+bench: $(VENV)/.plots build/peers/dlt/.ready build/peers/llamaindex/.ready ## Measure the connector beside others (20 minutes; ARGS=--quick: 3)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 golden: $(READY) ## Write the records that the tests expect; look at the difference before you commit it
 	$(BIN)/python -m tools.golden

@@ -1,6 +1,6 @@
 """What an incremental sync of a large site costs, and what the groups of spaces save on the first one.
 
-    python -m benchmarks.incremental
+    python -m benchmarks incremental
 
 Counts the requests of 100,000 pages in 500 spaces: of the sync that follows a state at the newest page, of
 an unchanged site, and after edits. Then reads 20,000 pages in 200 spaces at 200 ms an answer, in groups of
@@ -10,7 +10,6 @@ that does nothing else: the groups save waiting, not work.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,14 +18,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.readers import airbyte_files
 from fake_confluence import Server, Site, generate
-from source_confluence import source
-from source_confluence.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GOAL = 0.35
+SINGLE_CHAIN = (
+    "import sys; from benchmarks.incremental import read_as_single_chain as read; read(sys.argv[1:])"
+)
 SPACES = "space-id: \"{{ stream_partition['spaceId'] | join(',') }}\", status: "
 STREAMS = ("pages", "blog_posts", "footer_comments", "audit")
 LISTS = ("/pages", "/blogposts", "/footer-comments", "/audit")
@@ -34,15 +35,7 @@ FIRST_25_SPACES = {str(1_000 + n) for n in range(25)}
 
 
 def main() -> None:
-    """Run one of the two measurements in this process, or both."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--single-chain", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.single_chain:
-        read_as_single_chain(arguments.single_chain)
-        return
+    """Measure both."""
     count_requests()
     compare_first_syncs()
 
@@ -70,7 +63,7 @@ def compare_first_syncs() -> None:
     with Server(site, latency=0.2) as server, TemporaryDirectory() as directory:
         arguments = _arguments(server, Path(directory), ("pages",), None)
         console = str(Path(sys.executable).with_name("source-confluence"))
-        single = [sys.executable, "-m", "benchmarks.incremental", "--single-chain", *arguments]
+        single = [sys.executable, "-c", SINGLE_CHAIN, *arguments]
         seconds, asked = {}, list[float]()
         server.before(r"/pages\?", lambda _: asked.append(time.monotonic()))
         print("\nFirst sync of 20,000 pages in 200 spaces at 200 ms an answer, whole process")
@@ -88,6 +81,8 @@ def compare_first_syncs() -> None:
 
 def read_as_single_chain(arguments: list[str]) -> None:
     """Read with a manifest in which all spaces are one group, asked for without naming them."""
+    from source_confluence import run, source  # noqa: PLC0415 - large: it would be counted as the memory of who is measured
+
     text = source.MANIFEST.read_text(encoding="utf-8")
     single = text.replace("group_size: 25,", f"group_size: {10**6},").replace(SPACES, "status: ")
     if SPACES not in text or "group_size: 25," not in text:
@@ -95,7 +90,7 @@ def read_as_single_chain(arguments: list[str]) -> None:
     with TemporaryDirectory() as directory:
         source.MANIFEST = Path(directory) / "manifest.yaml"
         source.MANIFEST.write_text(single, encoding="utf-8")
-        run(arguments)
+        run.run(arguments)
 
 
 def _counted(
@@ -139,24 +134,8 @@ def _state(stream: str, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(server: Server, directory: Path, streams: tuple[str, ...], state: Any) -> list[str]:
-    """Write the files that a read needs, and return its command line."""
-    modes = ["full_refresh", "incremental"]
-    catalog = [
-        {
-            "stream": {"name": name, "json_schema": {}, "supported_sync_modes": modes},
-            "sync_mode": "incremental",
-            "destination_sync_mode": "append",
-        }
-        for name in streams
-    ]
     config = {"email": server.email, "api_token": server.token, "domain_name": server.url}
-    arguments = ["read"]
-    for name, content in (("config", config), ("catalog", {"streams": catalog}), ("state", state)):
-        if content is not None:
-            path = directory / f"{name}.json"
-            path.write_text(json.dumps(content), encoding="utf-8")
-            arguments += [f"--{name}", str(path)]
-    return arguments
+    return ["read", *airbyte_files(directory, config, streams, state)]
 
 
 def _lines(command: list[str]) -> Iterator[str]:
@@ -170,7 +149,3 @@ def _lines(command: list[str]) -> Iterator[str]:
         yield from process.stdout
     if process.returncode:
         sys.exit(process.returncode)
-
-
-if __name__ == "__main__":
-    main()

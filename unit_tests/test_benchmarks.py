@@ -1,0 +1,80 @@
+"""The benchmarks count what happened, and say so where a goal is missed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from benchmarks.goals import goals
+from benchmarks.readers import READERS, Job
+from benchmarks.report import document, failures
+from benchmarks.runner import measure, run_all
+from benchmarks.site import SiteProcess
+from benchmarks.workloads import WORKLOADS, Workload
+
+TINY = Workload("Tiny", {"connector": 1, "bare": 1}, pages=600, spaces=30)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, dict[str, Any]]:
+    return dict(run_all({"latency-0": TINY}))
+
+
+def test_a_run_counts_records_requests_time_and_memory(results: dict[str, dict[str, Any]]) -> None:
+    runs = {name: run for name, (run,) in results["latency-0"]["runs"].items()}
+    assert {name: (run["records"], run["failure"]) for name, run in runs.items()} == {
+        "connector": (600, ""),
+        "bare": (600, ""),
+    }
+    assert runs["bare"]["requests"] == 3
+    assert runs["connector"]["requests"] <= 3 + 2 + 2  # at most one more for each group, and the spaces
+    for run in runs.values():
+        assert run["cpu"] > 0
+        assert 0 < run["site_cpu"] < run["wall"]
+        assert 20 < run["memory"] < 1_000
+
+
+def test_the_page_tells_what_was_run_and_what_came_of_it(results: dict[str, dict[str, Any]]) -> None:
+    text = document(results)
+    assert "600 pages in 30 spaces, bodies of 6 KB, 0 ms an answer" in text
+    assert "`python -m benchmarks --only latency-0`" in text
+    assert "| bare loop | 1 |" in text
+    assert failures(results) is None
+
+
+def test_a_run_that_lost_records_does_not_count() -> None:
+    with SiteProcess({**TINY.sizes, "pages": 590}) as site:
+        run = measure(READERS["bare"], TINY, site)
+    assert run.failure == "590 records instead of 600"
+    results = {"latency-0": _result(TINY, {"bare": [asdict(run)]})}
+    assert failures(results) == "latency-0: bare loop 590 records instead of 600"
+    assert "failed: 590 records instead of 600" in document(results)
+
+
+def test_a_reader_that_fails_is_not_taken_for_a_fast_one() -> None:
+    def command(job: Job) -> list[str]:
+        return [*READERS["bare"].command(replace(job, token="wrong"))]
+
+    with SiteProcess(TINY.sizes) as site:
+        run = measure(replace(READERS["bare"], command=command), TINY, site)
+    assert run.failure.startswith("ended with 1: ")
+    assert list(goals({"latency-0": _result(TINY, {"connector": [asdict(run)]})})) == []
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(8.0, "yes"), (8.1, "**no**")])
+def test_a_goal_is_met_or_missed_as_measured(seconds: float, met: str) -> None:
+    runs = {"connector": [_run(wall=seconds)], "dlt": [_run(wall=10.0)]}
+    text = document({"latency-50": _result(WORKLOADS["latency-50"], runs)})
+    (row,) = [line for line in text.splitlines() if line.startswith("| 50 ms an answer: wall")]
+    assert row.split("|")[3:5] == [f" {seconds / 10:.2f} ", f" {met} "]
+
+
+def _run(**values: float) -> dict[str, Any]:
+    numbers = {"wall": 1.0, "cpu": 1.0, "memory": 100.0, "asking": 1.0, "site_cpu": 0.1}
+    return {**numbers, "requests": 80, "refused": 0, "records": 20_000, "failure": "", **values}
+
+
+def _result(workload: Workload, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    return {"today": "2026-01-01", "machine": "a machine", "workload": asdict(workload), "runs": runs}
