@@ -27,6 +27,8 @@ REFERENCES = {
     "roleId": "space_roles",
     "accountId": "users",
 }
+# Groups and permissions, which their keys do not show.
+IDENTITIES = {"group", "space_permissions", "page_restrictions", "blog_post_restrictions"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,15 @@ class Stream:
         """Whether it asks only for parents that changed since the last sync."""
         configs = self.router.get("parent_stream_configs", [])
         return any(config.get("incremental_dependency") for config in configs)
+
+    @property
+    def points(self) -> str:
+        """What one request costs an OAuth app, by Atlassian's rule: 1, and for each object 1 or 2."""
+        identity = self.name in IDENTITIES or {"accountId", "groupId", "principalId"} & set(self.key)
+        each = 2 if identity else 1
+        if all(operation.paging == "object" for operation in self.operations):
+            return str(1 + each)
+        return f"1 + {each} a record"
 
     @property
     def operations(self) -> list[Operation]:
