@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Where the connector runs besides, each with packages that exclude ours.
+HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types derived check-derived recipes bench golden site
@@ -15,10 +17,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[dev,demo]' --constraint constraints.txt
 	@touch $@
 
+.venv-%/.ready: requirements/%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --no-deps --no-compile --requirement $<
+	@touch $@
+
 demo: $(READY) ## Sync an embedded Confluence site into demo/confluence.duckdb and draw demo/report.html
 	$(BIN)/python -m tools.demo
 
-test: $(READY) lint types check-derived ## Lint, check types and derived files, run all tests
+test: $(READY) $(HOMES) lint types check-derived ## Lint, check types and derived files, run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## Check style

@@ -1,0 +1,241 @@
+"""The one file works in the Connector Builder: behind the server that it asks, on its CDK and on ours."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import yaml
+from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
+from jsonschema import Draft7Validator
+
+from fake_confluence import Server, company
+from source_confluence.source import INDEX_STREAMS, MANIFEST
+from unit_tests.conftest import ROOT, STREAMS, config_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The Builder's own limits of a test read.
+LIMITS = {"record_limit": 1000, "page_limit": 5, "slice_limit": 5}
+# Of the first five posts, comments and so on, which is what a test read sees, none has any.
+NONE_AMONG_THE_FIRST = {"blog_post_properties", "footer_comment_replies"}
+# What paging expressions may name on CDK 7.23.8, which Airbyte's platform runs. More is an error there.
+IN_SCOPE_OF_PAGING: dict[str, Any] = {"response": {}, "headers": {}, "last_record": None, "last_page_size": 0}
+
+Manifest = dict[str, Any]
+
+
+class Builder:
+    """The calls of the Builder's user interface."""
+
+    def __init__(self, url: str, config: dict[str, Any]) -> None:
+        self.url, self.config = f"{url}/v1", config
+        self.given: Manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+        # What an import sends; everything after it takes what comes back.
+        flags = {"__should_migrate": True, "__should_normalize": True}
+        self.manifest: Manifest = self.call("resolve", manifest={**self.given, **flags})["manifest"]
+        self.streams = {stream["name"]: stream for stream in self.manifest["streams"]}
+
+    def call(self, command: str, **body: Any) -> dict[str, Any]:
+        answer = requests.post(f"{self.url}/manifest/{command}", json=body, timeout=120)
+        assert answer.status_code == 200, answer.text[:2000]
+        return dict(answer.json())
+
+    def test_read(self, name: str, manifest: Manifest, state: Any = ()) -> dict[str, Any]:
+        wanted = {"manifest": manifest, "config": self.config, "stream_name": name, "state": list(state)}
+        return self.call("test_read", **wanted, **LIMITS)
+
+    def cut_down_to(self, name: str) -> Manifest:
+        """Return the manifest with one stream and those that it refers to.
+
+        The Builder sends all of it, of which the server makes two seconds of work for each read.
+        """
+        kept: list[int] = []
+        line = [list(self.streams).index(name)]
+        while line:
+            index = line.pop()
+            kept.append(index)
+            found = re.findall(r'"#/streams/(\d+)"', json.dumps(self.manifest["streams"][index]))
+            line += {int(parent) for parent in found} - {*kept, *line}
+        text = json.dumps([self.manifest["streams"][index] for index in kept])
+        moved = re.sub(r'"#/streams/(\d+)"', lambda link: f'"#/streams/{kept.index(int(link[1]))}"', text)
+        return {**self.manifest, "streams": json.loads(moved)}
+
+
+def records_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [record for part in answer["slices"] for page in part["pages"] for record in page["records"]]
+
+
+@contextmanager
+def manifest_server(python: Path) -> Iterator[str]:
+    """Run the CDK's manifest server of an environment in its own process."""
+    command = python.with_name("manifest-server")
+    assert command.exists(), f"there is no {command}: run `make {python.parent.parent.name}/.ready`"
+    with subprocess.Popen(
+        [command, "start", "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if address := re.search(r"running on (http://\S+)", line):
+                break
+        assert address, "".join(said)
+        rest = Thread(target=deque, args=(process.stderr, 0))  # else its log fills the pipe
+        rest.start()
+        try:
+            yield address[1]
+        finally:
+            process.terminate()
+            rest.join()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Server]:
+    with Server(company()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["builder", "ours"])
+def builder(request: pytest.FixtureRequest, site: Server) -> Iterator[Builder]:
+    environments = {"builder": ROOT / ".venv-builder" / "bin" / "python", "ours": Path(sys.executable)}
+    # The Builder reads five partitions in a test, and those of the audit log are years.
+    types = sorted({record["type"] for record in site.site.records("custom_content")})
+    config = config_for(site, start_date="2023-01-01T00:00:00Z", custom_content_types=types)
+    with manifest_server(environments[request.param]) as url:
+        yield Builder(url, config)
+
+
+# ------------------------------------------------------------------ what an import makes of the file
+
+
+def test_the_builders_environment_has_the_cdk_that_the_manifest_names() -> None:
+    (version,) = re.findall(r"^version: (.+)$", MANIFEST.read_text(encoding="utf-8"), re.MULTILINE)
+    pins = (ROOT / "requirements" / "builder.txt").read_text(encoding="utf-8")
+    assert f"\nairbyte-cdk=={version}\n" in pins
+
+
+def test_an_import_resolves_every_stream(builder: Builder) -> None:
+    assert list(builder.streams) == list(STREAMS)
+
+
+def test_an_import_resolves_every_stream_with_a_configuration(builder: Builder) -> None:
+    answer = builder.call("full_resolve", manifest=builder.manifest, config=builder.config, stream_limit=100)
+    assert [stream["name"] for stream in answer["manifest"]["streams"]] == list(STREAMS)
+
+
+@pytest.mark.parametrize(
+    "name", [s.name for s in STREAMS.values() if s.router.get("type") == "SubstreamPartitionRouter"]
+)
+def test_a_parent_is_linked_to_its_stream(builder: Builder, name: str) -> None:
+    # The Builder's form clears a parent that is not a reference to one of the streams.
+    configs = builder.streams[name]["retriever"]["partition_router"]["parent_stream_configs"]
+    indexes = [int(config["stream"]["$ref"].removeprefix("#/streams/")) for config in configs]
+    assert [list(STREAMS)[index] for index in indexes] == STREAMS[name].parents
+
+
+def test_only_parents_within_groups_are_copies(builder: Builder) -> None:
+    # The server links no parent below a GroupingPartitionRouter: these streams are for the YAML view.
+    grouped = {name for name in STREAMS if "GroupingPartitionRouter" in json.dumps(builder.streams[name])}
+    copied = {
+        name
+        for name, stream in builder.streams.items()
+        for config in blocks_with(stream, "parent_key")
+        if "$ref" not in config["stream"]
+    }
+    assert copied == grouped == {*("pages", "blog_posts", "tasks"), *INDEX_STREAMS, "custom_content"}
+
+
+def test_what_all_streams_share_is_linked(builder: Builder) -> None:
+    # Linked once means: one place in the form to change it.
+    requesters = list(blocks_with(builder.manifest["streams"], "http_method"))
+    links = {requester["authenticator"].get("$ref") for requester in requesters}
+    assert links == {"#/definitions/linked/HttpRequester/authenticator"}
+    assert len(requesters) >= len(STREAMS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [("HttpRequester", "error_handler"), ("SimpleRetriever", "paginator")]
+)
+def test_what_most_streams_share_is_linked(builder: Builder, kind: str, part: str) -> None:
+    definition = builder.manifest["definitions"]["linked"][kind][part]
+    links = [block for block in blocks_with(builder.manifest["streams"], part) if "$ref" in block[part]]
+    assert {block[part]["$ref"] for block in links} == {f"#/definitions/linked/{kind}/{part}"}
+    copies = [block for block in blocks_with(builder.manifest["streams"], part) if block[part] == definition]
+    assert (len(links) > 10, copies) == (True, [])
+
+
+def blocks_with(node: Any, key: str) -> Iterator[dict[str, Any]]:
+    """Yield the mappings that have a key, however deep."""
+    if isinstance(node, dict):
+        if key in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from blocks_with(value, key)
+
+
+# ------------------------------------------------------------------ what its buttons do
+
+
+def test_the_builder_checks_the_connection(builder: Builder) -> None:
+    answer = builder.call("check", manifest=builder.manifest, config=builder.config)
+    assert answer["success"] is True
+
+
+def test_the_builder_shows_why_a_check_fails(builder: Builder) -> None:
+    wrong = {**builder.config, "api_token": "wrong"}
+    answer = builder.call("check", manifest=builder.manifest, config=wrong)
+    assert answer["success"] is False
+    assert "Check email and api_token" in answer["message"]
+
+
+def test_the_builder_discovers_every_stream(builder: Builder) -> None:
+    answer = builder.call("discover", manifest=builder.manifest, config=builder.config)
+    schemas = {stream["name"]: stream["json_schema"] for stream in answer["catalog"]["streams"]}
+    assert schemas == {name: stream.schema for name, stream in STREAMS.items()}
+
+
+@pytest.mark.parametrize("name", list(STREAMS))
+def test_the_builder_reads_a_stream(builder: Builder, name: str) -> None:
+    answer = builder.test_read(name, builder.cut_down_to(name))
+    assert [log["message"] for log in answer["logs"] if log["level"] in ("WARN", "ERROR", "FATAL")] == []
+    pages = [page for part in answer["slices"] for page in part["pages"]]
+    assert pages
+    assert all(page["request"]["url"] and page["response"]["status"] == 200 for page in pages)
+    assert bool(records_of(answer)) == (name not in NONE_AMONG_THE_FIRST)
+    valid = Draft7Validator(STREAMS[name].schema)
+    assert [error.message for record in records_of(answer) for error in valid.iter_errors(record)] == []
+
+
+def test_the_whole_manifest_reads_the_same(builder: Builder) -> None:
+    expected = records_of(builder.test_read("page_labels", builder.cut_down_to("page_labels")))
+    assert expected
+    assert records_of(builder.test_read("page_labels", builder.manifest)) == expected
+    assert records_of(builder.test_read("page_labels", builder.given)) == expected
+
+
+def test_a_test_state_is_taken(builder: Builder) -> None:
+    manifest = builder.cut_down_to("attachments")
+    first = builder.test_read("attachments", manifest)
+    second = builder.test_read("attachments", manifest, first["slices"][-1]["state"])
+    assert 0 < len(records_of(second)) < len(records_of(first))
+
+
+@pytest.mark.parametrize("name", list(STREAMS))
+def test_paging_names_only_what_the_platforms_cdk_knows(name: str) -> None:
+    strategy = STREAMS[name].declared["retriever"]["paginator"].get("pagination_strategy", {})
+    for expression in filter(None, [strategy.get("cursor_value"), strategy.get("stop_condition")]):
+        # Names that are not in scope raise.
+        JinjaInterpolation().eval(expression, {}, **IN_SCOPE_OF_PAGING)
