@@ -1,5 +1,5 @@
 """Run the connector with `python -m source_confluence`."""
 
-from source_confluence.run import run
+from source_confluence.run import main
 
-run()
+main()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
+import os
+import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,12 +27,14 @@ from source_confluence.source import SourceConfluence
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Mapping
+    from types import FrameType
 
     from airbyte_cdk.models import ConnectorSpecification
     from jsonschema import ValidationError
 
 LOGGER = logging.getLogger("airbyte")
 FLUSH_SECONDS = 0.1
+READER_LEFT = 141  # as of a process that SIGPIPE ended
 
 
 class Entrypoint(AirbyteEntrypoint):
@@ -72,6 +78,65 @@ class Entrypoint(AirbyteEntrypoint):
             raise _config_error(_sentence(error))
 
 
+class OutputError(Exception):
+    """What is printed cannot be written."""
+
+
+class Output:
+    """Standard output in whole lines: no signal comes between the two halves of one."""
+
+    is_busy = False
+    stopped_by = 0
+
+    def stop(self, number: int, _frame: FrameType | None) -> None:
+        """End as shells expect of a process that a signal ended; a second signal ends it whatever it does."""
+        signal.signal(number, signal.SIG_DFL)
+        self.stopped_by = number
+        if not self.is_busy:
+            raise SystemExit(128 + number)
+
+    def write(self, text: str, *, flush: bool) -> None:
+        """Write lines, in one call: the CDK prints from other threads too.
+
+        Raises:
+            OutputError: They cannot be written.
+            SystemExit: A signal came meanwhile.
+        """
+        self.is_busy = True
+        try:
+            sys.stdout.write(text)
+            if flush:
+                sys.stdout.flush()
+        except OSError as error:
+            raise OutputError(error.strerror) from error
+        finally:
+            self.is_busy = False
+        if self.stopped_by:
+            raise SystemExit(128 + self.stopped_by)
+
+
+OUTPUT = Output()
+
+
+def main() -> None:
+    """Run as a process of its own, and end at once when there is nothing to go on for.
+
+    An interpreter that ends in the usual way waits for the threads that read, and they can wait for ever:
+    for room in a queue that nobody empties any more.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, OUTPUT.stop)
+    logging.raiseExceptions = False  # a log that nobody reads is not worth a traceback
+    code: object = 0
+    try:
+        run()
+    except SystemExit as stop:
+        code = stop.code
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code if isinstance(code, int) else 0)
+
+
 def run(args: list[str] | None = None) -> None:
     """Execute one command of the Airbyte protocol: spec, check, discover or read.
 
@@ -80,11 +145,30 @@ def run(args: list[str] | None = None) -> None:
 
     Raises:
         SystemExit: With 1 after an error, which stands on stdout as an Airbyte message and on stderr as a
-            sentence; with 2 after a command line that makes no sense.
+            sentence; with 2 after a command line that makes no sense; with 141 when who read the output left.
     """
     parsed = Entrypoint.parse_args((sys.argv[1:] if args is None else args) or ["--help"])
     try:
+        _execute(parsed)
+    except OutputError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            sys.exit(READER_LEFT)
+        print(f"source-confluence: The output cannot be written: {error}.", file=sys.stderr)
+        sys.exit(1)
+
+
+def _execute(parsed: argparse.Namespace) -> None:
+    """Print what a command has to say.
+
+    Raises:
+        OutputError: Nobody can be told.
+        SystemExit: With 1 after an error.
+    """
+    try:
+        _require_room_for_files()
         _print(Entrypoint(_source(parsed)).run(parsed))
+    except OutputError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence and the platform a trace
         _report(assemble_uncaught_exception(type(error), error), parsed.command)
         sys.exit(1)
@@ -97,11 +181,23 @@ def _print(messages: Iterable[str]) -> None:
     """
     flushed = time.monotonic()
     for message in messages:
-        sys.stdout.write(f"{message}\n")  # in one call: the CDK prints from other threads too
-        if time.monotonic() - flushed > FLUSH_SECONDS:
-            sys.stdout.flush()
+        is_due = time.monotonic() - flushed > FLUSH_SECONDS
+        OUTPUT.write(f"{message}\n", flush=is_due)
+        if is_due:
             flushed = time.monotonic()
-    sys.stdout.flush()
+    OUTPUT.write("", flush=True)
+
+
+def _require_room_for_files() -> None:
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        sentence = (
+            "No directory for temporary files can be written to. Make room, or name another one in TMPDIR."
+        )
+        raise AirbyteTracedException(
+            message=sentence, internal_message=str(error), failure_type=FailureType.system_error
+        ) from error
 
 
 def _source(parsed: argparse.Namespace) -> SourceConfluence:
@@ -174,5 +270,5 @@ def _report(error: AirbyteTracedException, command: str) -> None:
     """Tell the platform on stdout and a person on stderr."""
     status = error.as_connection_status_message() if command == "check" else None
     for message in filter(None, [error.as_sanitized_airbyte_message(), status]):
-        print(Entrypoint.airbyte_message_to_string(message))
+        OUTPUT.write(Entrypoint.airbyte_message_to_string(message) + "\n", flush=True)
     print(filter_secrets(f"source-confluence: {error.message or error}"), file=sys.stderr)

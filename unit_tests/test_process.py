@@ -1,0 +1,157 @@
+"""The console script as a process: ended half way, without a reader, without room on the disk."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+
+from fake_confluence import Server, generate
+from tools.demo import CONNECTOR
+from unit_tests.conftest import config_for, configured, connector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Message = dict[str, Any]
+LONG = 60  # seconds, in which a process that does not hang has ended
+MORE_THAN_THE_QUEUE_HOLDS = 15_000
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Server]:
+    with Server(generate(pages=200, spaces=200, labels=4, body_bytes=100)) as server:
+        yield server
+
+
+def arguments(directory: Path, server: Server, *streams: str, **config: Any) -> list[str]:
+    """Write the files that a read needs, and return its command line."""
+    catalog = {"streams": [configured(name, incremental=True) for name in streams]}
+    args = [str(CONNECTOR), "read"]
+    for name, content in (("config", config_for(server, **config)), ("catalog", catalog)):
+        path = directory / f"{name}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        args += [f"--{name}", str(path)]
+    return args
+
+
+@contextmanager
+def started(args: list[str], **how: Any) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Start a process that does not outlive the test."""
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as process:
+        try:
+            assert process.stdout
+            yield process, process.stdout
+        finally:
+            process.kill()
+
+
+def ended(args: list[str], **how: Any) -> tuple[int, list[Message], str]:
+    """Run a process to its end, and return its exit code, its messages and what a person saw."""
+    ran = subprocess.run(args, capture_output=True, check=False, timeout=LONG, **how)
+    return ran.returncode, [json.loads(line) for line in ran.stdout.splitlines()], ran.stderr.decode()
+
+
+def files_up_to(size: int) -> Any:
+    """Make a process meet a full disk when a file of its own grows to this size."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def ids(messages: list[Message], stream: str) -> list[str]:
+    records = [m["record"] for m in messages if m["type"] == "RECORD"]
+    return sorted(record["data"]["id"] for record in records if record["stream"] == stream)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_read_that_is_ended_half_way_is_resumed_without_loss(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    with Server(generate(pages=3_000, spaces=150, body_bytes=3_000), latency=0.05) as server:
+        args = arguments(tmp_path, server, "pages", page_size=50, num_workers=2)
+        with started(args) as (process, stdout):
+            lines = []
+            for line in stdout:
+                lines.append(line)
+                if b'"type":"STATE"' in line:
+                    break
+            lines += [stdout.readline() for _ in range(20)]
+            process.send_signal(number)
+            lines += stdout.readlines()
+            assert process.wait(LONG) == code
+            assert process.stderr
+            assert process.stderr.read() == b""
+        if number == signal.SIGKILL and not lines[-1].endswith(b"\n"):
+            lines.pop()  # nobody can finish a line after that; who reads lines knows that it is none
+        messages = [json.loads(line) for line in lines]
+        server.latency = 0
+        states = [message["state"] for message in messages if message["type"] == "STATE"]
+        config = config_for(server)
+        resumed = connector("read", config, select=["pages"], state=states[-1:], incremental=True)
+        before, after = set(ids(messages, "pages")), {r["id"] for r in resumed.records["pages"]}
+        assert resumed.exit_code == 0
+        assert len(before) < 3_000
+        assert len(after) < 3_000
+        assert before | after == {page["id"] for page in server.site.records("pages")}
+
+
+def test_a_reader_that_leaves_ends_the_process_at_once(tmp_path: Path) -> None:
+    site = generate(pages=2 * MORE_THAN_THE_QUEUE_HOLDS, spaces=30, body_bytes=0)
+    with Server(site) as server, started(arguments(tmp_path, server, "pages")) as (process, stdout):
+        line = stdout.readline()
+        while b'"type":"RECORD"' not in line:
+            line = stdout.readline()
+        stdout.close()
+        assert process.wait(LONG) == 141
+        assert process.stderr
+        assert process.stderr.read() == b""
+        assert len(server.log) < 2 * MORE_THAN_THE_QUEUE_HOLDS / 250
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_an_output_that_cannot_be_written_is_told_in_a_sentence() -> None:
+    with Path("/dev/full").open("wb") as full:
+        args = [str(CONNECTOR), "spec"]
+        ran = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, check=False, timeout=LONG)
+    said = "source-confluence: The output cannot be written: No space left on device.\n"
+    assert (ran.returncode, ran.stderr.decode()) == (1, said)
+
+
+@pytest.mark.parametrize("size", [20_000, 60_000], ids=["no cache at all", "a cache that is soon full"])
+def test_a_full_disk_makes_more_requests_and_loses_nothing(tmp_path: Path, small: Server, size: int) -> None:
+    args = arguments(tmp_path, small, "pages", "page_labels", "space_labels")
+    code, messages, said = ended(args, preexec_fn=files_up_to(size))
+    pages = sorted(page["id"] for page in small.site.records("pages"))
+    labelled = sorted(m["record"]["data"]["pageId"] for m in messages if "labelId" in str(m.get("record")))
+    assert (code, said) == (0, "")
+    assert ids(messages, "pages") == pages
+    assert labelled == pages
+    warnings = [m["log"]["message"] for m in messages if m["type"] == "LOG" and m["log"]["level"] == "WARN"]
+    assert any("cannot be kept on disk" in warning for warning in warnings)
+
+
+def test_no_room_for_files_at_all_is_told_in_a_sentence(tmp_path: Path, small: Server) -> None:
+    args = arguments(tmp_path, small, "pages")
+    code, messages, said = ended(args, preexec_fn=files_up_to(0), cwd=tmp_path)
+    assert code == 1
+    assert said.startswith("source-confluence: No directory for temporary files can be written to.")
+    errors = [m["trace"]["error"]["message"] for m in messages if m["type"] == "TRACE"]
+    assert errors == [said.removeprefix("source-confluence: ").strip()]
+
+
+def test_two_processes_with_the_same_configuration_do_not_disturb_each_other(
+    tmp_path: Path, small: Server
+) -> None:
+    args = arguments(tmp_path, small, "pages", "page_labels")
+    with started(args) as (first, _), started(args) as (second, _):
+        for process in (first, second):
+            out, said = process.communicate(timeout=LONG)
+            messages = [json.loads(line) for line in out.splitlines()]
+            assert (process.returncode, said) == (0, b"")
+            assert ids(messages, "pages") == sorted(page["id"] for page in small.site.records("pages"))
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".json"]
