@@ -28,7 +28,7 @@ GOAL = 0.35
 SINGLE_CHAIN = (
     "import sys; from benchmarks.incremental import read_as_single_chain as read; read(sys.argv[1:])"
 )
-SPACES = "space-id: \"{{ stream_partition['spaceId'] | join(',') }}\", status: "
+SPACES = 'space-id: "#/definitions/these_spaces", status: '
 STREAMS = ("pages", "blog_posts", "footer_comments", "audit")
 LISTS = ("/pages", "/blogposts", "/footer-comments", "/audit")
 FIRST_25_SPACES = {str(1_000 + n) for n in range(25)}

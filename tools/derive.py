@@ -3,30 +3,26 @@
     python -m tools.derive            writes
     python -m tools.derive --check    changes nothing, names what differs, exits with 1 if anything does
 
-Derived are: the schemas at the foot of the manifest (from source_confluence/schemas/), the table of streams
-and the entity diagram in docs/ (from the manifest and the contract), the query on deletions there (from
-recipes/), and the catalog of the standard tests.
+Derived are: the foot of the manifest (schemas from source_confluence/schemas/, spec from spec.yaml, index of
+streams from the blocks above), the table of streams and the entity diagram in docs/ (from the manifest and
+the contract), the query on deletions there (from recipes/), and the catalog of the standard tests.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from source_confluence.source import MANIFEST
 from tools.recipes import recipes
-from tools.streams import Stream, streams
+from tools.streams import FOOT, Stream, handwritten, schemas, spec, streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-SCHEMAS = ROOT / "source_confluence" / "schemas"
-FOOT = "# Generated from schemas/*.json by `make derived`: edit those, not these.\n"
 
 
 def main() -> None:
@@ -49,7 +45,7 @@ def derived() -> Iterator[tuple[Path, str]]:
 
     The manifest comes first: the others are derived from it.
     """
-    yield MANIFEST, manifest_with_schemas()
+    yield MANIFEST, manifest_with_foot()
     yield ROOT / "source_confluence" / "scopes.json", scopes_by_stream()
     index = ROOT / "docs" / "index.md"
     text = between_marks(index.read_text(encoding="utf-8"), "streams", stream_table())
@@ -63,31 +59,13 @@ def derived() -> Iterator[tuple[Path, str]]:
     yield ROOT / "integration_tests" / "configured_catalog.json", configured_catalog()
 
 
-def handwritten() -> str:
-    """Return the part of the manifest that people write."""
-    return MANIFEST.read_text(encoding="utf-8").partition(FOOT)[0].rstrip("\n") + "\n"
-
-
-def manifest_with_schemas() -> str:
-    """Return the manifest with the schemas at its foot, one line each."""
-    lines = [
-        f"  {path.stem}: {json.dumps(json.loads(path.read_text(encoding='utf-8')), ensure_ascii=False)}\n"
-        for path in sorted(SCHEMAS.glob("*.json"))
-    ]
-    return f"{with_oauth_scopes(handwritten())}\n{FOOT}schemas:\n{''.join(lines)}"
-
-
-def with_oauth_scopes(manifest: str) -> str:
-    """Put into the OAuth consent what all streams need: granular scopes where Confluence has them."""
-    needed = {
-        scope
-        for stream in streams()
-        for operation in stream.operations
-        for scope in operation.scopes.get("granular") or operation.scopes["classic"]
-    }
-    text = textwrap.fill(f"offline_access {' '.join(sorted(needed))}", 110, break_on_hyphens=False)
-    block = textwrap.indent(text, " " * 10)
-    return re.sub(r"(?<=        scope: >-\n)(?: {10}.*\n)+", f"{block}\n", manifest)
+def manifest_with_foot() -> str:
+    """Return the manifest with its generated foot, one line for each part."""
+    parts = [f"  {name}: {json.dumps(schema, ensure_ascii=False)}" for name, schema in schemas().items()]
+    index = [f'  - $ref: "#/definitions/streams/{stream.name}"' for stream in streams()]
+    lines = ["schemas:", *parts, f"spec: {json.dumps(spec(), ensure_ascii=False)}", "streams:", *index]
+    text = "\n".join(lines)
+    return f"{handwritten()}\n{FOOT}{text}\n"
 
 
 def between_marks(text: str, mark: str, content: str) -> str:

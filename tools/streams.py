@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,10 @@ REFERENCES = {
 }
 # Groups and permissions, which their keys do not show.
 IDENTITIES = {"group", "space_permissions", "page_restrictions", "blog_post_restrictions"}
+
+SCHEMAS = MANIFEST.with_name("schemas")
+SPEC = MANIFEST.with_name("spec.yaml")
+FOOT = "# Written by `make derived` from schemas/*.json, spec.yaml and the blocks above: edit those.\n"
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,35 @@ class Stream:
 
 def streams() -> list[Stream]:
     """Return the streams in the order of the manifest."""
-    manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
-    resolved = ManifestReferenceResolver().preprocess_manifest(manifest)
-    return [Stream(declared["name"], declared) for declared in resolved["streams"]]
+    resolved = ManifestReferenceResolver().preprocess_manifest(
+        {**yaml.safe_load(handwritten()), "schemas": schemas()}
+    )
+    return [Stream(name, declared) for name, declared in resolved["definitions"]["streams"].items()]
+
+
+def handwritten() -> str:
+    """Return the part of the manifest that people write."""
+    return MANIFEST.read_text(encoding="utf-8").partition(FOOT)[0].rstrip("\n") + "\n"
+
+
+def schemas() -> dict[str, Any]:
+    """Return the schemas by stream."""
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(SCHEMAS.glob("*.json"))
+    }
+
+
+def spec() -> dict[str, Any]:
+    """Return what is configured, with the shared parts in their places and the scopes of all streams."""
+    written = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
+    resolved: dict[str, Any] = ManifestReferenceResolver().preprocess_manifest(written)["spec"]
+    needed = {
+        scope
+        for stream in streams()
+        for operation in stream.operations
+        for scope in operation.scopes.get("granular") or operation.scopes["classic"]
+    }
+    consent = resolved["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
+    # offline_access makes Atlassian hand out a refresh token; the rest is what the streams read.
+    consent["scope"] = " ".join(["offline_access", *sorted(needed)])
+    return resolved

@@ -47,7 +47,6 @@ def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
     _shrink(declared, group_size)
     return {
         **{key: whole[key] for key in ("version", "type", "check", "spec", "concurrency_level")},
-        "definitions": {"spec": whole["definitions"]["spec"]},
         "streams": declared,
     }
 

@@ -18,6 +18,7 @@ from jsonschema import Draft7Validator
 
 from source_confluence.source import MANIFEST
 from tools.derive import derived, stream_address
+from tools.streams import handwritten
 from unit_tests.conftest import ROOT, STREAMS, connector
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ def test_the_manifest_uses_references_and_nothing_else_to_share() -> None:
     assert "$parameters" not in text
     anchored = [event for event in yaml.parse(text) if getattr(event, "anchor", None)]
     assert anchored == []
+
+
+def test_what_people_write_of_the_manifest_is_short_enough_to_read() -> None:
+    lines = handwritten().splitlines()
+    assert 500 < len(lines) <= 830
 
 
 def test_the_manifest_needs_no_python() -> None:
