@@ -12,7 +12,7 @@ from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarat
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
-from source_confluence import future_dates, loop_guard, space_groups, tokens, whole_answers
+from source_confluence import fast_records, future_dates, loop_guard, space_groups, tokens, whole_answers
 from source_confluence.messages import LACKS_SCOPE, Failures, explain, reason, scopes
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
+fast_records.install()
 future_dates.install()
 loop_guard.install()
 space_groups.install()

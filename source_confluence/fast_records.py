@@ -1,0 +1,165 @@
+"""A record's way from the answer to the output, without the CDK's detours.
+
+Every patch gives what the CDK gives, and hands back to the CDK what it does not know. What each saves and
+where it belongs in the CDK stands in docs/cdk-proposals.md. To be deleted one by one, as the CDK follows.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from airbyte_cdk.sources.declarative.decoders.json_decoder import JsonDecoder
+from airbyte_cdk.sources.declarative.extractors.dpath_extractor import DpathExtractor
+from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
+from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
+from airbyte_cdk.sources.declarative.transformations import add_fields
+from airbyte_cdk.sources.streams.concurrent.partition_reader import PartitionReader
+from jinja2 import nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import requests
+    from airbyte_cdk.sources.streams.concurrent.cursor import Cursor
+    from airbyte_cdk.sources.streams.concurrent.partitions.partition import Partition
+    from airbyte_cdk.sources.types import Record
+    from jinja2.environment import Template
+
+PLAIN_KEY = re.compile(r"\w+")
+# Digits with letters or colons among them, as in 2024-01-31T00:00:00.000Z, are no Python literal.
+NO_LITERAL = re.compile(r"[0-9][0-9.+-]*[T:][\w.:+-]*")
+CONSTANTS = {"True": True, "False": False, "None": None}
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+
+
+def decoded(answer: requests.Response) -> dict[str, Any] | None:
+    """Return the object in an answer, decoded once; None when there is none, or an empty one."""
+    if "_decoded" not in answer.__dict__:
+        try:
+            body = orjson.loads(answer.content)
+        except ValueError:
+            body = None
+        answer.__dict__["_decoded"] = body if isinstance(body, dict) and body else None
+    found: dict[str, Any] | None = answer.__dict__["_decoded"]
+    return found
+
+
+def seen_by_predicates(answer: requests.Response) -> Any:
+    """Show all predicates the same object: the CDK decodes the answer anew for each of them."""
+    body = decoded(answer)
+    return cdk_seen_by_predicates(answer) if body is None else body
+
+
+def decode(self: JsonDecoder, response: requests.Response) -> Iterator[Any]:
+    """Hand out what the predicates have decoded, once: who comes after may change it."""
+    body = decoded(response)
+    if body is None:
+        yield from cdk_decode(self, response)
+    else:
+        del response.__dict__["_decoded"]
+        yield body
+
+
+def extract_records(self: DpathExtractor, response: requests.Response) -> Iterator[Any]:
+    """Look a plain key up: `dpath.get` compares the path of every leaf of the answer with it."""
+    path = [str(part.eval(self.config)) for part in self._field_path]
+    is_plain = len(path) == 1 and PLAIN_KEY.fullmatch(path[0]) and not self.record_expander
+    if not is_plain or type(self.decoder) is not JsonDecoder or decoded(response) is None:
+        yield from cdk_extract_records(self, response)
+        return
+    for body in self.decoder.decode(response):
+        extracted = body.get(path[0])
+        if isinstance(extracted, list):
+            yield from extracted
+        elif extracted:
+            yield extracted
+
+
+def literal_eval(self: JinjaInterpolation, result: Any, valid_types: Any) -> Any:
+    """Return at once what Python's parser would refuse or what it would make of the commonest words."""
+    if isinstance(result, str):
+        if not valid_types and result in CONSTANTS:
+            return CONSTANTS[result]
+        if NO_LITERAL.fullmatch(result):
+            return result
+    return cdk_literal_eval(self, result, valid_types)
+
+
+@cache
+def compile_template(text: str) -> Template:
+    """Keep those functions that the template names: for each record, all that it could call are copied."""
+    template = cdk_compile_template(text)
+    names = {name.name for name in template.environment.parse(text).find_all(nodes.Name)}
+    template.globals = {name: value for name, value in template.globals.items() if name in names}
+    return template
+
+
+class Dpath:
+    """What AddFields asks of dpath."""
+
+    @staticmethod
+    def new(record: Any, path: Sequence[str], value: Any) -> None:
+        """Set a field of the record itself at once, one further down as dpath does."""
+        if len(path) == 1 and isinstance(record, dict):
+            record[path[0]] = value
+        else:
+            cdk_dpath.new(record, path, value)
+
+
+class CursorOfPartition:
+    """The cursor of a stream while one partition is read: spares it the records that cannot move it.
+
+    Of each record that it sees, the CDK parses the moment twice and writes the partition out three times.
+    """
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self.close_partition = cursor.close_partition
+        field = getattr(cursor, "cursor_field", None)
+        self._field = field.cursor_field_key if field else ""
+        self._newest, self._descends = "", False
+
+    def observe(self, record: Record) -> None:
+        """Pass a record on, unless one as new has been."""
+        moment = record.data.get(self._field)
+        if not isinstance(moment, str) or not MOMENT.fullmatch(moment):
+            self._cursor.observe(record)
+        elif moment > self._newest:
+            self._cursor.observe(record)
+            self._newest = moment
+        elif moment < self._newest and not self._descends:
+            self._cursor.observe(record)  # so that it learns that the order is not ascending
+            self._descends = True
+
+
+def process_partition(self: PartitionReader, partition: Partition, cursor: Cursor) -> None:
+    """Read a partition with a cursor that is spared."""
+    cdk_process_partition(self, partition, CursorOfPartition(cursor))  # type: ignore[arg-type]  # all it calls
+
+
+PATCHES: list[tuple[Any, str, Any]] = [
+    (HttpResponseFilter, "_safe_response_json", staticmethod(seen_by_predicates)),
+    (JsonDecoder, "decode", decode),
+    (DpathExtractor, "extract_records", extract_records),
+    (JinjaInterpolation, "_literal_eval", literal_eval),
+    (JinjaInterpolation, "_compile", staticmethod(compile_template)),
+    (add_fields, "dpath", Dpath),
+    (PartitionReader, "process_partition", process_partition),
+]
+ORIGINALS: list[tuple[Any, str, Any]] = [(owner, name, vars(owner)[name]) for owner, name, _ in PATCHES]
+cdk_seen_by_predicates = HttpResponseFilter._safe_response_json  # noqa: SLF001 - patched above
+cdk_decode = JsonDecoder.decode
+cdk_extract_records = DpathExtractor.extract_records
+cdk_literal_eval = JinjaInterpolation._literal_eval  # noqa: SLF001 - patched above
+cdk_compile_template = JinjaInterpolation._compile  # noqa: SLF001 - patched above
+cdk_dpath = add_fields.dpath
+cdk_process_partition = PartitionReader.process_partition
+
+
+def install() -> None:
+    """Put the patches in place."""
+    for owner, name, patch in PATCHES:
+        setattr(owner, name, patch)
