@@ -35,6 +35,30 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("airbyte")
 FLUSH_SECONDS = 0.1
 READER_LEFT = 141  # as of a process that SIGPIPE ended
+SEE_HELP = "`source-confluence --help` shows one."
+HELP = """\
+usage: source-confluence {spec,check,discover,read} ...
+
+Reads Confluence Cloud and prints what it finds on stdout, one JSON message of the Airbyte protocol a line.
+
+  source-confluence spec                                    what can be configured
+  source-confluence check    --config FILE                  tries to sign in, and says what cannot be read
+  source-confluence discover --config FILE                  the streams and their fields
+  source-confluence read     --config FILE --catalog FILE   the records; with --state FILE what is new
+
+The configuration, with a token from https://id.atlassian.com/manage-profile/security/api-tokens:
+
+  {
+    "email": "you@example.com",
+    "api_token": "...",
+    "domain_name": "example.atlassian.net"
+  }
+
+The catalog names the streams to read:
+
+  {"streams": [{"stream": {"name": "pages", "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
+                "sync_mode": "full_refresh", "destination_sync_mode": "append"}]}
+"""
 
 
 class Entrypoint(AirbyteEntrypoint):
@@ -147,7 +171,11 @@ def run(args: list[str] | None = None) -> None:
         SystemExit: With 1 after an error, which stands on stdout as an Airbyte message and on stderr as a
             sentence; with 2 after a command line that makes no sense; with 141 when who read the output left.
     """
-    parsed = Entrypoint.parse_args((sys.argv[1:] if args is None else args) or ["--help"])
+    args = sys.argv[1:] if args is None else args
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    parsed = Entrypoint.parse_args(args)
     try:
         _execute(parsed)
     except OutputError as error:
@@ -205,7 +233,9 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
     given = vars(parsed)
     config = _json_file("configuration", given["config"]) if given.get("config") else None
     if given.get("config") and not isinstance(config, dict):
-        raise _config_error(f"The configuration in {given['config']} must be a JSON object: {{…}}.")
+        raise _config_error(
+            f"The configuration in {given['config']} must be a JSON object: {{…}}. {SEE_HELP}"
+        )
     paths = {what: given.get(what) for what in ("catalog", "state")}
     for what, path in paths.items():
         _json_file(what, path)
@@ -215,7 +245,7 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
     except Exception as error:
         raise _config_error(
             "The catalog or the state is not what Airbyte's protocol asks for "
-            f"({type(error).__name__}: {error}). `discover` prints the streams that a catalog can name."
+            f"({' '.join(str(error).split())}). {SEE_HELP} `discover` prints the streams that it can name."
         ) from error
     try:
         return SourceConfluence(catalog, config, state, given.get("config"))
@@ -232,9 +262,10 @@ def _json_file(what: str, path: str | None) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise _config_error(f"The {what} file {path} cannot be read: {error.strerror}.") from None
+        said = f"The {what} file {path} cannot be read: {error.strerror}."
     except ValueError as error:
-        raise _config_error(f"The {what} file {path} does not hold valid JSON: {error}.") from None
+        said = f"The {what} file {path} does not hold valid JSON: {error}."
+    raise _config_error(f"{said} {SEE_HELP}")
 
 
 def _sentence(error: ValidationError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -202,6 +203,16 @@ def test_a_command_line_is_understood_or_explained(args: list[str], code: int) -
     told = output.stderr if code else "\n".join(output.other)
     assert "usage: " in told
     assert "Traceback" not in output.stderr
+
+
+def test_the_files_that_the_help_shows_can_be_read(server: Server) -> None:
+    for args in ([], ["-h"], ["--help"]):
+        shown = "\n".join(run_args(args).other)
+        files = re.findall(r":\n(  \{.+?\})(?=\n\S|\Z)", shown, re.DOTALL)
+        config, catalog = (json.loads(file) for file in files)
+        assert [stream["stream"]["name"] for stream in catalog["streams"]] == ["pages"]
+        assert config.keys() == config_for(server).keys()
+    assert connector("read", config_for(server), catalog=catalog).records["pages"]
 
 
 def test_spec_needs_no_configuration(spec: ConnectorSpecification) -> None:

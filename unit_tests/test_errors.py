@@ -409,6 +409,7 @@ def test_a_configuration_file_that_is_none_is_named(tmp_path: Path, text: str | 
     for told in (output.stderr, output.connection["message"], *output.errors):
         assert words in told
         assert str(path) in told
+        assert "--help" in told
 
 
 GOOD_CATALOG = json.dumps({"streams": [configured("group")]})
