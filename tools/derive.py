@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from source_confluence.source import MANIFEST
+from tools.marks import between_marks
 from tools.recipes import recipes
 from tools.streams import FOOT, Stream, handwritten, schemas, spec, streams
 
@@ -66,16 +67,6 @@ def manifest_with_foot() -> str:
     lines = ["schemas:", *parts, f"spec: {json.dumps(spec(), ensure_ascii=False)}", "streams:", *index]
     text = "\n".join(lines)
     return f"{handwritten()}\n{FOOT}{text}\n"
-
-
-def between_marks(text: str, mark: str, content: str) -> str:
-    """Put content between the two marks of that name in a Markdown text."""
-    begin, end = f"<!-- {mark}:begin -->\n", f"<!-- {mark}:end -->"
-    before, _, rest = text.partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise LookupError(f"the text has no marks {begin!r} and {end!r}")
-    return f"{before}{begin}{content}{end}{after}"
 
 
 def stream_table() -> str:

@@ -2,7 +2,7 @@
 
     python -m tools.recipes demo/confluence.duckdb
 
-writes docs/recipes.md with what they answer there.
+writes docs/recipes.md with what they answer there, and the answer to the query in README.md.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from tools.marks import between_marks
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 PAGE = FOLDER.parent / "docs" / "recipes.md"
+README = FOLDER.parent / "README.md"
 # In the order of the page. text_for_ai asks page_tree, so that it comes after.
 NAMES = (
     *("latest_pages", "page_tree", "spaces_alive", "edits_by_month", "contributors", "page_ages"),
@@ -110,16 +113,23 @@ def page(connection: duckdb.DuckDBPyConnection) -> str:
     create_views(connection, "TEMP VIEW")
     parts = [HEAD]
     for recipe in recipes():
-        answer = connection.execute(recipe.show)
-        columns = [name for name, *_ in answer.description or []]
         code = f"```sql\n{recipe.query}\n```\n\nAsked with\n\n```sql\n{recipe.show}\n```"
-        parts.append(f"## {recipe.title}\n\n{recipe.about}\n\n{code}\n\n{table(columns, answer.fetchall())}")
+        parts.append(f"## {recipe.title}\n\n{recipe.about}\n\n{code}\n\n{answer(connection, recipe.show)}")
     return "\n".join(parts)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *([cell(value) for value in row] for row in rows)]
+def readme(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return README.md with the answer to its query."""
+    text = README.read_text(encoding="utf-8")
+    (query,) = re.findall(r"```sql\n(.+?)```", text, re.DOTALL)
+    return between_marks(text, "answer", answer(connection, query))
+
+
+def answer(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """Return the answer to a query as a table in Markdown."""
+    result = connection.execute(query)
+    columns = [name for name, *_ in result.description or []]
+    lines = [columns, ["---"] * len(columns), *([cell(value) for value in row] for row in result.fetchall())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -133,6 +143,7 @@ def main() -> None:
     """Write the page."""
     with duckdb.connect(sys.argv[1], read_only=True) as connection:
         PAGE.write_text(page(connection), encoding="utf-8")
+        README.write_text(readme(connection), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -84,10 +84,11 @@ def test_every_recipe_is_on_the_page() -> None:
     assert sorted(RECIPES) == sorted(path.stem for path in (ROOT / "recipes").iterdir())
 
 
-def test_the_page_of_recipes_says_what_the_demo_answers(directory: Path, printed: str) -> None:
+def test_the_recipes_and_the_readme_say_what_the_demo_answers(directory: Path, printed: str) -> None:
     assert printed
     with duckdb.connect(str(directory / "confluence.duckdb"), read_only=True) as connection:
         assert recipes.PAGE.read_text(encoding="utf-8") == recipes.page(connection), "run `make recipes`"
+        assert recipes.README.read_text(encoding="utf-8") == recipes.readme(connection), "run `make recipes`"
 
 
 # ------------------------------------------------------------------ the report

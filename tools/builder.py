@@ -1,0 +1,83 @@
+"""Tell what somebody changed in the Connector Builder, so that it can be taken back into the manifest.
+
+    python -m tools.builder exported.yaml
+
+The Builder writes its own form of a manifest, many times as long and without comments. Both that and ours are
+brought into that form here, by the code that the Builder calls, and compared value by value.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from airbyte_cdk.manifest_server.api_models import ResolveRequest
+from airbyte_cdk.manifest_server.routers.manifest import resolve
+from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
+
+from source_confluence.source import MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOT_SET = object()
+
+
+def main() -> None:
+    """Print each difference with the streams that have it."""
+    ours, theirs = parts(imported(MANIFEST)), parts(imported(Path(sys.argv[1])))
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name, values in ours.items():
+        for change in changes(values, theirs[name]) if name in theirs else ["is gone"]:
+            found[change].append(name)
+    for name in theirs.keys() - ours.keys():
+        found["is new"].append(name)
+    for change, names in found.items():
+        print(f"{change}:\n    {', '.join(names)}")
+    if not found:
+        print("Nothing differs.")
+
+
+@cache
+def imported(path: Path) -> dict[str, Any]:
+    """Return a manifest as the Builder has it after an import."""
+    manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    flags = {"__should_migrate": True, "__should_normalize": True}
+    answer = resolve(ResolveRequest.model_validate({"manifest": {**manifest, **flags}}))
+    return dict(answer.manifest.model_dump())
+
+
+def parts(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the values of each stream by name, and those of the rest."""
+    whole = ManifestReferenceResolver().preprocess_manifest(manifest)
+    streams = {stream["name"]: dict(leaves(stream)) for stream in whole.pop("streams")}
+    rest = {key: whole[key] for key in ("check", "concurrency_level", "spec") if key in whole}
+    return {**streams, "the connector itself": dict(leaves(rest))}
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value in a tree with where it stands; a parent stream only by its name."""
+    if path.endswith("parent_stream_configs.0.stream"):
+        yield path, node["name"]
+    elif isinstance(node, dict | list) and node:
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def changes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
+    """Yield what differs between two sets of values, in words."""
+    for path in [*ours, *(path for path in theirs if path not in ours)]:
+        values = [side.get(path, NOT_SET) for side in (ours, theirs)]
+        if values[0] != values[1]:
+            was, now = ("not set" if value is NOT_SET else repr(value) for value in values)
+            yield f"{path} was {was} and is now {now}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""Parts of a document that are written by a tool: what stands between two marks."""
+
+from __future__ import annotations
+
+
+def between_marks(text: str, mark: str, content: str) -> str:
+    """Put content between the two marks of that name in a Markdown text."""
+    begin, end = f"<!-- {mark}:begin -->\n", f"<!-- {mark}:end -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise LookupError(f"the text has no marks {begin!r} and {end!r}")
+    return f"{before}{begin}{content}{end}{after}"
