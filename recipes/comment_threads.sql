@@ -1,7 +1,8 @@
 -- Comment threads
 -- Comments on pages, each followed by its replies, at any depth. `thread` is the comment that began it and `place`
 -- sorts: the ids on the way down, which grow with time.
--- Show: SELECT space, page, repeat('↳ ', depth) || text AS said, person, resolution FROM comment_threads WHERE thread IN (SELECT thread FROM comment_threads WHERE depth = 2) ORDER BY thread, place LIMIT 6
+-- Show: SELECT space, page, repeat('↳ ', depth) || text AS said, person, resolution FROM comment_threads
+-- WHERE thread IN (SELECT thread FROM comment_threads WHERE depth = 2) ORDER BY thread, place LIMIT 6
 WITH RECURSIVE comments AS (
   SELECT 'footer' AS kind, id, parentCommentId AS above, pageId, version, body, resolutionStatus FROM footer_comments
   UNION ALL SELECT 'footer', id, parentCommentId, pageId, version, body, resolutionStatus FROM footer_comment_replies

@@ -1,6 +1,6 @@
 -- What became of each page
--- `page_index` names every page that can be seen now, trashed ones too. [Incremental syncs](incremental.md#deletions-what-became-of-each-page)
--- says what each value of `now` means.
+-- `page_index` names every page that can be seen now, trashed ones too. What each value of `now` means is told in
+-- [Incremental syncs](incremental.md#deletions-what-became-of-each-page).
 -- Show: FROM deletions WHERE now <> 'current' LIMIT 6
 WITH latest AS (
   SELECT * FROM pages

@@ -1,7 +1,8 @@
 -- Stale pages, by owner
 -- How long ago each page was last saved, and whose it is. Days are counted back from the newest change of the site;
 -- put `now()` in place of `newest` to count from today.
--- Show: SELECT owner, count(*) AS stale, max(days) AS most_days, arg_max(title, days) AS stalest FROM page_ages WHERE days > 365 GROUP BY owner ORDER BY stale DESC, owner LIMIT 6
+-- Show: SELECT owner, count(*) AS stale, max(days) AS most_days, arg_max(title, days) AS stalest
+-- FROM page_ages WHERE days > 365 GROUP BY owner ORDER BY stale DESC, owner LIMIT 6
 SELECT s.key AS space, p.id, p.title, coalesce(u.displayName, u.publicName, p.ownerId) AS owner,
        p.updatedAt::DATE AS last_edit, date_diff('day', p.updatedAt, newest) AS days
 FROM pages p

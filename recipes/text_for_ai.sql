@@ -1,7 +1,8 @@
 -- Text for an AI
 -- Each page as plain text, with what a search or a model wants beside it. Macros keep their text and lose their
 -- parameters. Join [who can see what](#who-can-see-what) before you show a page to anybody.
--- Show: SELECT path, labels, characters, replace(text, chr(10), ' ')[:70] AS text FROM text_for_ai WHERE len(labels) > 1 ORDER BY path LIMIT 5
+-- Show: SELECT path, labels, characters, replace(text, chr(10), ' ')[:70] AS text
+-- FROM text_for_ai WHERE len(labels) > 1 ORDER BY path LIMIT 5
 WITH parts AS (  -- code stands in CDATA, where nothing is escaped
   SELECT id, string_split(body ->> '$.storage.value', '<![CDATA[') AS parts FROM pages WHERE status = 'current'
 ),
@@ -26,4 +27,6 @@ SELECT t.space, t.path, p.title, coalesce(l.labels, []) AS labels, p.updatedAt, 
 FROM unmarked u
 JOIN pages p ON p.id = u.id
 JOIN page_tree t ON t.id = u.id
-LEFT JOIN (SELECT pageId, list(labelName ORDER BY labelName) AS labels FROM page_labels GROUP BY ALL) l ON l.pageId = u.id
+LEFT JOIN (
+  SELECT pageId, list(labelName ORDER BY labelName) AS labels FROM page_labels GROUP BY pageId
+) l ON l.pageId = u.id

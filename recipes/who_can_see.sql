@@ -4,9 +4,10 @@
 -- nothing.** `lists` counts the lists on that way.
 --
 -- Not in it: readers who are in no record of `users`, visitors without an account, access classes other than
--- everybody with a licence, restrictions of folders (Confluence's API has none to read), and administrators, who
+-- everybody with a licence, restrictions of folders (which the connector does not read), and administrators, who
 -- can give themselves access.
--- Show: SELECT space, page, lists, count(*) AS people, string_agg(person, ', ' ORDER BY person)[:60] AS names FROM who_can_see WHERE lists > 0 GROUP BY ALL ORDER BY people, space, page LIMIT 6
+-- Show: SELECT space, page, lists, count(*) AS people, string_agg(person, ', ' ORDER BY person)[:60] AS names
+-- FROM who_can_see WHERE lists > 0 GROUP BY ALL ORDER BY people, space, page LIMIT 6
 WITH RECURSIVE people AS (
   SELECT accountId, coalesce(displayName, publicName, accountId) AS person FROM users
   WHERE accountType = 'atlassian' AND accountStatus = 'active'

@@ -53,17 +53,23 @@ def imported(path: Path) -> dict[str, Any]:
 
 def parts(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the values of each stream by name, and those of the rest."""
-    whole = ManifestReferenceResolver().preprocess_manifest(manifest)
+    names = {f"#/streams/{n}": stream["name"] for n, stream in enumerate(manifest["streams"])}
+    whole = ManifestReferenceResolver().preprocess_manifest(with_parents_named(manifest, names))
     streams = {stream["name"]: dict(leaves(stream)) for stream in whole.pop("streams")}
     rest = {key: whole[key] for key in ("check", "concurrency_level", "spec") if key in whole}
     return {**streams, "the connector itself": dict(leaves(rest))}
 
 
+def with_parents_named(node: Any, names: dict[str, str]) -> Any:
+    """Put their names in place of the streams that a tree refers to: what changed in those is told there."""
+    if isinstance(node, dict):
+        return names.get(node.get("$ref", "")) or {k: with_parents_named(v, names) for k, v in node.items()}
+    return [with_parents_named(value, names) for value in node] if isinstance(node, list) else node
+
+
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value in a tree with where it stands; a parent stream only by its name."""
-    if path.endswith("parent_stream_configs.0.stream"):
-        yield path, node["name"]
-    elif isinstance(node, dict | list) and node:
+    """Yield every value in a tree with where it stands."""
+    if isinstance(node, dict | list) and node:
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             yield from leaves(value, f"{path}.{key}" if path else str(key))
     else:

@@ -69,9 +69,10 @@ def recipes() -> Iterator[Recipe]:
     for name in NAMES:
         lines = (FOLDER / f"{name}.sql").read_text(encoding="utf-8").splitlines()
         length = next(n for n, line in enumerate(lines) if not line.startswith("--"))
-        title, *about, show = (line.removeprefix("--").strip() for line in lines[:length])
-        query = "\n".join(lines[length:]).strip()
-        yield Recipe(name, title, "\n".join(about), show.removeprefix("Show: "), query)
+        head = "\n".join(line.removeprefix("--").removeprefix(" ") for line in lines[:length])
+        title, _, rest = head.partition("\n")
+        about, _, show = rest.partition("\nShow: ")
+        yield Recipe(name, title, about, show, "\n".join(lines[length:]).strip())
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> dict[str, str]:

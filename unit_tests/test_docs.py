@@ -82,7 +82,7 @@ def test_what_was_changed_in_the_builder_is_told_with_its_streams(
     del streams["tasks"]["retriever"]["requester"]["request_parameters"]["body-format"]
     for name in ("labels", "group"):
         streams[name]["retriever"]["requester"]["http_method"] = "POST"
-    exported["streams"].remove(streams["audit"])
+    exported["streams"].remove(streams["audit"])  # the last, so that no reference to a stream shifts
     exported["streams"].append({**streams["labels"], "name": "label_list"})
     exported["metadata"] = {"testedStreams": {}}
     lines = told(exported, tmp_path, monkeypatch, capsys)
