@@ -81,7 +81,9 @@ QUERIES = {
           AND space IN (SELECT space FROM spaces_alive ORDER BY pages DESC, space LIMIT 15)
         GROUP BY ALL ORDER BY space, operation""",
     "hidden": """
-        WITH everybody AS (SELECT count(DISTINCT accountId) AS everybody FROM who_can_see)
+        WITH everybody AS (
+          SELECT count(*) AS everybody FROM users WHERE accountType = 'atlassian' AND accountStatus = 'active'
+        )
         SELECT page, space, lists, everybody, count(*) AS people,
           string_agg(person, ', ' ORDER BY person) AS names
         FROM who_can_see, everybody WHERE lists > 0
