@@ -126,6 +126,31 @@ def test_a_stream_has_a_schema_file_of_its_name(name: str) -> None:
     assert json.loads(text_of(f"source_confluence/schemas/{name}.json")) == STREAMS[name].schema
 
 
+@pytest.mark.parametrize("name", list(STREAMS))
+def test_every_field_but_keys_and_cursors_may_be_null(name: str) -> None:
+    never = {*STREAMS[name].key, STREAMS[name].declared.get("incremental_sync", {}).get("cursor_field")}
+    fields = STREAMS[name].schema["properties"].items()
+    assert {field for field, said in fields if "null" not in said["type"]} == never - {None}
+
+
+@pytest.mark.parametrize("name", list(STREAMS))
+def test_every_field_is_described(name: str) -> None:
+    undescribed = {
+        field for field, said in fields_within(STREAMS[name].schema) if not said.get("description")
+    }
+    assert STREAMS[name].schema["description"]
+    assert undescribed == set()
+
+
+def fields_within(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every field of a schema, however deep."""
+    for field, said in schema.get("properties", {}).items():
+        yield field, said
+        yield from fields_within(said)
+    if "items" in schema:
+        yield from fields_within(schema["items"])
+
+
 def test_no_schema_is_left_over() -> None:
     assert {path.stem for path in (ROOT / "source_confluence" / "schemas").iterdir()} == set(STREAMS)
 
