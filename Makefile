@@ -50,11 +50,7 @@ build/peers/%/.ready: benchmarks/peers/%.txt
 	$(@D)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-$(VENV)/.plots: $(READY)
-	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint constraints.txt
-	@touch $@
-
-bench: $(VENV)/.plots build/peers/dlt/.ready build/peers/llamaindex/.ready ## Measure the connector beside others (20 minutes; ARGS=--quick: 3)
+bench: $(READY) build/peers/dlt/.ready build/peers/llamaindex/.ready ## Measure the connector beside others (20 minutes; ARGS=--quick: 3)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 golden: $(READY) ## Write the records that the tests expect; look at the difference before you commit it

@@ -32,7 +32,9 @@ def main() -> None:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="?", choices=["run", "report", "incremental"], default="run")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the pages, one round")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the pages, one round, nothing written"
+    )
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=", ".join(WORKLOADS))
     given = parser.parse_args()
     if given.what == "incremental":

@@ -102,7 +102,8 @@ def _python(environment: str) -> Path:
     return ENVIRONMENTS / environment / "bin" / "python"
 
 
-CONNECTOR, DLT, DLT_SPACES, BARE = "connector", "dlt", "dlt_spaces", "bare"
+CONNECTOR, UPSTREAM = "connector", "upstream"
+DLT, DLT_SPACES, LLAMAINDEX, BARE = "dlt", "dlt_spaces", "llamaindex", "bare"
 READERS = {
     CONNECTOR: Reader(
         "this connector",
@@ -126,13 +127,13 @@ READERS = {
         "requests and orjson, pages of 250, every record written to a file: the floor for one chain",
         _script("bare_loop.py", Path(sys.executable)),
     ),
-    "llamaindex": Reader(
+    LLAMAINDEX: Reader(
         "LlamaIndex's reader",
         "one CQL query for the whole site, 50 pages a request, the most that v1 gives with bodies",
         _script("llamaindex_reader.py", _python("llamaindex")),
         writes_bodies=False,
     ),
-    "upstream": Reader(
+    UPSTREAM: Reader(
         "Airbyte's connector so far",
         "its way to ask, in a manifest of ours on the same CDK: pages of 25, no bodies",
         _airbyte("source-declarative-manifest", "--manifest-path", str(PEERS / "upstream.yaml")),

@@ -53,6 +53,7 @@ class SiteProcess:
         self._pipe, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there, dict(sizes)), daemon=True)
         self._process.start()
+        there.close()  # so that the site's end shows here
         self.url, self.email, self.token = self._pipe.recv()
 
     def begin(self, latency: float, rate: int) -> None:
