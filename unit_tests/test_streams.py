@@ -513,6 +513,16 @@ def test_only_the_chosen_spaces_are_asked_for(two_spaces: tuple[Reading, set[str
     assert named & outside == set()
 
 
+def test_custom_content_is_that_of_the_chosen_spaces(server: Server) -> None:
+    held = server.site.records("custom_content")
+    spaces = {space["id"] for space in server.site.records("spaces") if space["key"] in KEPT}
+    types = sorted({record["type"] for record in held})
+    found = read(server, ["custom_content"], space_keys=list(KEPT), custom_content_types=types)
+    expected = {record["id"] for record in held if record["spaceId"] in spaces}
+    assert 0 < len(expected) < len(held)
+    assert {record["id"] for record in found.output.records["custom_content"]} == expected
+
+
 @pytest.mark.parametrize(
     ("config", "missing"),
     [
