@@ -171,7 +171,7 @@ def by_space(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def drawn(chart: dict[str, Any], name: str) -> Markup:
     """Draw a chart as SVG."""
     svg = vl_convert.vegalite_to_svg({**chart, "config": STYLE})
-    # Vega says in aria-label what a mark stands for; in a title it also shows under the pointer.
+    # Vega puts the description of a mark into aria-label; as a title it also shows under the pointer.
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
     # Ids count from one in every chart, and all charts stand on one page.
     svg = re.sub(r'(id="|url\(#)(\w+)', rf"\1{name}-\2", svg)
@@ -195,7 +195,7 @@ def months(rows: list[dict[str, Any]]) -> dict[str, Any]:
     top = {
         "width": WIDTH - 110,
         "height": 70,
-        "mark": {"type": "bar", "opacity": 0.75},
+        "mark": {"type": "bar", "opacity": 0.75, "aria": False},
         "encoding": {"x": {**month, "axis": None}, "y": {**busy, "axis": {"title": None, "tickCount": 2}}},
     }
     field = {
@@ -212,6 +212,7 @@ def months(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "x": {**month, "axis": {**year, "title": None}},
             "y": {**space, "axis": SHORT},
             "opacity": {**busy, "scale": {"range": [0.2, 1]}, "legend": None},
+            "description": {"field": "says"},
         },
     }
     right = {
@@ -219,12 +220,13 @@ def months(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "height": {"step": 22},
         "encoding": {"y": {**space, "axis": None}, "x": {**busy, "axis": None}},
         "layer": [
-            {"mark": {"type": "bar", "height": 12}},
+            {"mark": {"type": "bar", "height": 12, "aria": False}},
             {"mark": {"type": "text", "align": "left", "dx": 5}, "encoding": {"text": busy}},
         ],
     }
     below = {"hconcat": [field, right], "spacing": 14, "bounds": "flush"}
-    return {"data": {"values": rows}, "vconcat": [top, below], "spacing": 6, "bounds": "flush"}
+    shown = [{**row, "says": f"{row['space']}, {row['month'][:7]}: {row['saved']}"} for row in rows]
+    return {"data": {"values": shown}, "vconcat": [top, below], "spacing": 6, "bounds": "flush"}
 
 
 def stacked(rows: list[dict[str, Any]], across: str, kinds: dict[str, str]) -> dict[str, Any]:
@@ -236,7 +238,10 @@ def stacked(rows: list[dict[str, Any]], across: str, kinds: dict[str, str]) -> d
         kinds: The colours of the kinds, in their order.
     """
     order = {kind: n for n, kind in enumerate(kinds)}
-    shown = [{**row, "order": order[row["kind"]]} for row in rows]
+    shown = [
+        {**row, "order": order[row["kind"]], "says": f"{row[across]}, {row['kind']}: {row['n']}"}
+        for row in rows
+    ]
     bars = list(dict.fromkeys(row[across] for row in rows))
     return {
         "data": {"values": shown},
@@ -257,6 +262,7 @@ def stacked(rows: list[dict[str, Any]], across: str, kinds: dict[str, str]) -> d
                 "scale": {"domain": list(kinds), "range": list(kinds.values())},
             },
             "order": {"field": "order"},
+            "description": {"field": "says"},
         },
     }
 

@@ -115,6 +115,8 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
     assert tags.count("svg") == len(report.CHARTS)
     assert tags.count("table") == 4
     assert "Not drawn" not in drawn.text
+    assert "undefined" not in drawn.text
+    assert "OPS, 2026-06: 2" in drawn.text  # what the pointer shows
     assert "nothing of this" not in drawn.text
     for shown in (
         "Norrvik Instruments",
