@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -97,7 +98,7 @@ def measure(reader: Reader, workload: Workload, site: SiteProcess, state: Any = 
         records = _count(printed, workload.command) if reader.airbyte else _last_number(printed)
         failure = ""
         if status:
-            failure = f"ended with {status}: {' '.join(error.split())[-200:]}"
+            failure = f"ended with {status}: {_last_words(error)}"
         elif workload.records is not None and records != workload.records:
             failure = f"{records:,} records instead of {workload.records:,}"
         elif workload.bodies and reader.writes_bodies and workload.records == workload.pages:
@@ -141,6 +142,11 @@ def _run(command: list[str], directory: str) -> tuple[int, Any, Path, str]:
         limit.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
     return process.returncode, usage, printed, complaints.read_text(encoding="utf-8", errors="replace")
+
+
+def _last_words(error: str) -> str:
+    """Return the end of what a program complained of, fit for a table and without passing addresses."""
+    return re.sub(r"https?://\S+", "…", " ".join(error.replace("|", " ").split()))[-150:]
 
 
 def _count(printed: Path, command: str) -> int:
