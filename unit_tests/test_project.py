@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from airbyte_connector_models.metadata.v0.connector_metadata_definition_v0 impor
     ConnectorMetadataDefinitionV0,
 )
 from jsonschema import Draft7Validator
+from pydantic import ValidationError
 
 from source_confluence.source import MANIFEST
 from tools.derive import derived, stream_address
@@ -23,7 +26,6 @@ from unit_tests.conftest import ROOT, STREAMS, connector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 METADATA: dict[str, Any] = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
 DOCUMENTS = [
@@ -47,7 +49,8 @@ def spec() -> dict[str, Any]:
 def test_the_version_is_the_same_everywhere() -> None:
     (packaged,) = re.findall(r'^version = "(.+)"$', text_of("pyproject.toml"), re.MULTILINE)
     newest = re.findall(r"^## (\S+)", text_of("CHANGELOG.md"), re.MULTILINE)[0]
-    assert METADATA["data"]["dockerImageTag"] == packaged == newest
+    (image,) = re.findall(r"docker build --tag \S+:(\S+) ", text_of("Dockerfile"))
+    assert METADATA["data"]["dockerImageTag"] == packaged == newest == image
 
 
 def test_every_breaking_change_stands_in_the_changelog() -> None:
@@ -58,6 +61,12 @@ def test_every_breaking_change_stands_in_the_changelog() -> None:
 
 def test_the_metadata_is_what_the_registry_takes() -> None:
     assert ConnectorMetadataDefinitionV0.model_validate(METADATA).data.name == "Confluence"
+
+
+def test_the_registry_takes_no_field_that_it_does_not_know() -> None:
+    misspelt = {**METADATA, "data": {**METADATA["data"], "suportLevel": "community"}}
+    with pytest.raises(ValidationError, match="suportLevel"):
+        ConnectorMetadataDefinitionV0.model_validate(misspelt)
 
 
 def test_the_metadata_names_only_streams_that_exist() -> None:
@@ -228,28 +237,99 @@ def test_the_abnormal_state_is_one_of_streams_with_a_cursor() -> None:
         assert list(state["stream"]["stream_state"]) == [STREAMS[name].cursor]
 
 
+# ------------------------------------------------------------------ the image
+
+DOCKERFILE = re.findall(r"^([A-Z]+) (.+)$", text_of("Dockerfile"), re.MULTILINE)
+COPIED = [name for instruction, rest in DOCKERFILE if instruction == "COPY" for name in rest.split()[:-1]]
+
+
+def test_the_image_is_built_on_the_base_that_the_metadata_names() -> None:
+    base = METADATA["data"]["connectorBuildOptions"]["baseImage"]
+    assert ("ARG", f"BASE_IMAGE={base}") in DOCKERFILE
+    assert [rest for instruction, rest in DOCKERFILE if instruction == "FROM"] == ["${BASE_IMAGE}"]
+
+
+def test_the_image_gets_what_is_copied_and_nothing_else() -> None:
+    rules = [line for line in text_of(".dockerignore").splitlines() if line and not line.startswith("#")]
+    assert rules == ["*", *(f"!{name}" for name in COPIED), "**/__pycache__"]
+    assert [name for name in COPIED if not (ROOT / name).exists()] == []
+
+
+def test_the_image_starts_the_console_script_as_somebody_who_is_not_root() -> None:
+    (script,) = re.findall(r"^(.+) = \"source_confluence.run:run\"$", text_of("pyproject.toml"), re.MULTILINE)
+    assert DOCKERFILE[-3:] == [
+        ("USER", "1000:1000"),
+        ("ENV", f'AIRBYTE_ENTRYPOINT="{script}"'),
+        ("ENTRYPOINT", f'["{script}"]'),
+    ]
+    assert METADATA["data"]["dockerRepository"] == f"airbyte/{script}"
+
+
 # ------------------------------------------------------------------ what is installed
 
 
-def test_the_wheel_holds_the_connector_and_nothing_else(tmp_path: Path) -> None:
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        str(tmp_path),
-        str(ROOT),
-    ]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel of what the image gets."""
+    root = tmp_path_factory.mktemp("image")
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, root / name)
+    out = str(tmp_path_factory.mktemp("wheel"))
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, str(root)]
     subprocess.run(build, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    (wheel,) = Path(out).glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Install the wheel into a clean environment and return its Python."""
+    environment = tmp_path_factory.mktemp("clean")
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = str(environment / "bin" / "python")
+    constraints = str(ROOT / "constraints.txt")
+    install = ["install", "--quiet", "--no-compile", "--constraint", constraints, str(wheel)]
+    subprocess.run([python, "-m", "pip", *install], check=True)
+    return python
+
+
+def test_the_wheel_holds_the_connector_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {"source_confluence/manifest.yaml", "source_confluence/py.typed", "source_confluence/run.py"}
-    expected |= {f"source_confluence/schemas/{name}.json" for name in STREAMS}
-    assert expected <= names
+    files = {path.relative_to(ROOT) for path in (ROOT / "source_confluence").rglob("*") if path.is_file()}
+    expected = {str(path) for path in files if path.suffix != ".pyc"}
+    assert {"source_confluence/py.typed", "source_confluence/scopes.json"} < expected
+    assert {name for name in names if name.startswith("source_confluence/")} == expected
     others = {name.partition("/")[0] for name in names} - {"source_confluence"}
-    assert [name.partition("-")[2].partition(".dist")[0] for name in others] == [
-        METADATA["data"]["dockerImageTag"]
-    ]
+    version = METADATA["data"]["dockerImageTag"]
+    assert others == {f"airbyte_source_confluence-{version}.dist-info"}
+
+
+def test_what_is_installed_starts_as_a_module_and_as_a_script(python: str, tmp_path: Path) -> None:
+    script = str(Path(python).with_name("source-confluence"))
+    for command in ([python, "-m", "source_confluence"], [script]):
+        ran = subprocess.run([*command, "spec"], cwd=tmp_path, capture_output=True, check=True, text=True)
+        (said,) = [line for line in map(json.loads, ran.stdout.splitlines()) if line["type"] == "SPEC"]
+        assert said["spec"]["connectionSpecification"]["title"] == "Confluence Spec"
+
+
+def test_what_is_installed_discovers_with_every_schema(python: str, tmp_path: Path) -> None:
+    code = (
+        "import json, logging; from source_confluence import SourceConfluence\n"
+        "config = {'domain_name': 'acme', 'email': 'a@example.com', 'api_token': 'x'}\n"
+        "catalog = SourceConfluence(config=config).discover(logging.getLogger(), config)\n"
+        "print(json.dumps({stream.name: stream.json_schema for stream in catalog.streams}))"
+    )
+    ran = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert json.loads(ran.stdout) == {name: stream.schema for name, stream in STREAMS.items()}
+
+
+@pytest.mark.parametrize(("config", "errors"), [("{'domain_name': 'acme'}", 0), ("'acme'", 1)])
+def test_what_is_installed_has_types(python: str, tmp_path: Path, config: str, errors: int) -> None:
+    code = (
+        f"from source_confluence import SourceConfluence\nSourceConfluence(config={config}).streams({{}})\n"
+    )
+    (tmp_path / "use.py").write_text(code)
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "use.py"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
+    assert ran.stdout.count("error:") == ran.stdout.count("[arg-type]") == errors, ran.stdout
