@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types derived check-derived recipes bench golden site
+.PHONY: help demo test live lint types derived check-derived recipes bench golden site
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: $(READY) ## Sync an embedded Confluence site into demo/confluence.duckdb a
 
 test: $(READY) $(HOMES) lint types check-derived ## Lint, check types and derived files, run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+live: $(READY) ## Try the connector on your own site: secrets/config.json
+	$(BIN)/python -m pytest integration_tests -rs
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .

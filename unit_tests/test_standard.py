@@ -1,8 +1,10 @@
-"""The CDK's own standard tests, run by its own command over the embedded site."""
+"""What tests the connector from outside, over the embedded site: the CDK's own tests and `make live`."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,3 +63,40 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 )
 def test_a_standard_test_passes(results: dict[str, str], test: str) -> None:
     assert results[test] == "passed"
+
+
+# ------------------------------------------------------------------ one's own site
+
+
+def live(config: Path, select: str) -> str:
+    """Run what `make live` runs, for some streams, and return what it prints."""
+    recipe = re.findall(r"^live: .+\n\t\$\(BIN\)/python (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    ran = subprocess.run(
+        [sys.executable, *recipe[0].split(), "-k", select],
+        cwd=ROOT,
+        env={**os.environ, "CONFLUENCE_CONFIG": str(config), "COLUMNS": "500"},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout
+    return ran.stdout
+
+
+def test_ones_own_site_is_verified_and_what_could_not_be_is_told(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        site.deny("/audit")
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(config_for(site)))
+        told = live(
+            path, "connection or discovered or [pages] or [page_likes] or [audit] or [custom_content]"
+        )
+    assert "4 passed, 2 skipped" in told
+    assert re.search(r"^SKIPPED .+ audit: .*Confluence administrator", told, re.MULTILINE)
+    assert re.search(r"^SKIPPED .+ custom_content: no records$", told, re.MULTILINE)
+
+
+def test_without_a_configuration_it_says_where_to_write_one(tmp_path: Path) -> None:
+    told = live(tmp_path / "none.json", "pages")
+    assert "passed" not in told
+    assert f"there is no {tmp_path / 'none.json'}: see CONTRIBUTING.md" in told
