@@ -105,14 +105,19 @@ def connector(
 
 def run_args(args: list[str]) -> Output:
     """Run the connector in this process with a command line."""
-    out, err, output = io.StringIO(), io.StringIO(), Output()
+    out, err, exit_code = io.StringIO(), io.StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
             run(args)
         except SystemExit as stop:
-            output.exit_code = int(stop.code or 0)
-    output.stderr = err.getvalue()
-    for line in filter(str.strip, out.getvalue().splitlines()):
+            exit_code = int(stop.code or 0)
+    return output_of(out.getvalue(), err.getvalue(), exit_code)
+
+
+def output_of(stdout: str, stderr: str, exit_code: int) -> Output:
+    """Take apart what a command printed."""
+    output = Output(stderr=stderr, exit_code=exit_code)
+    for line in filter(str.strip, stdout.splitlines()):
         try:
             message = json.loads(line)
         except ValueError:

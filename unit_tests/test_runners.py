@@ -1,29 +1,161 @@
-"""The one file runs elsewhere: in Airbyte's declarative runner and behind the Connector Builder."""
+"""Whatever runs the connector reads the same: the package, Airbyte's declarative runner, and PyAirbyte.
+
+Every one of them reads all streams, the site changes, and they read the streams with a cursor again.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
-from unit_tests.conftest import config_for, configured, connector
+from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, key_of, output_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-# The first five, and one of each way to ask for more: spaces grouped, per record, with two parents, by a
-# field of the parent, and through the search.
-READ = [
-    *("audit", "blog_posts", "group", "pages", "space"),
-    *("content_templates", "group_members", "page_labels", "page_versions", "tasks", "tree_items"),
-]
+DAY = 86400.0
+WITH_CURSOR = [name for name, stream in STREAMS.items() if stream.cursor]
+EXECUTABLE = Path(sys.executable).with_name("source-confluence")
+EDITED = "Edited since"
+PACKAGE, MANIFEST_ALONE = "source-confluence", "source-declarative-manifest"
+PYAIRBYTE_PACKAGE, PYAIRBYTE_MANIFEST = "PyAirbyte, local_executable", "PyAirbyte, source_manifest"
+# It shall neither look for connectors in Airbyte's registry nor report that it is used.
+ALONE = {**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
+
+Rows = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
+
+
+class ProtocolRunner:
+    """A runner that prints messages; what is kept of them is what a destination would keep, by key.
+
+    Attributes:
+        counts: How many records each read took.
+    """
+
+    def __init__(self, read: Callable[..., Output]) -> None:
+        self.read = read
+        self.state: list[dict[str, Any]] = []
+        self.kept: Rows = {}
+        self.counts: list[int] = []
+
+    def begin(self, streams: list[str]) -> None:
+        self.streams = [configured(name, incremental=True) for name in streams]
+
+    def finish(self) -> Rows:
+        output = self.read(catalog={"streams": self.streams}, state=self.state)
+        assert output.exit_code == 0, output.errors
+        self.state = output.state
+        self.counts.append(sum(map(len, output.records.values())))
+        new = {
+            name: {key_of(name, record): record for record in records}
+            for name, records in output.records.items()
+        }
+        self.kept = {name: {**self.kept.get(name, {}), **new.get(name, {})} for name in STREAMS}
+        return self.kept
+
+
+def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) -> Output:
+    """Read with Airbyte's runner and nothing of this project but a copy of the manifest."""
+    runner = str(EXECUTABLE.with_name("source-declarative-manifest"))
+    for name, value in (("catalog", catalog), ("state", state or [])):
+        (directory / f"{name}.json").write_text(json.dumps(value))
+    files = ["--config", "config.json", "--catalog", "catalog.json", "--state", "state.json"]
+    ran = subprocess.run(
+        [runner, "read", "--manifest-path", "manifest.yaml", *files],
+        cwd=directory,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    return output_of(ran.stdout, ran.stderr, ran.returncode)
+
+
+class PyAirbyte:
+    """PyAirbyte with a DuckDB file, in its own process.
+
+    Attributes:
+        counts: How many records each read took.
+    """
+
+    def __init__(self, source: Path, directory: Path) -> None:
+        self.database, self.log = directory / f"{source.name}.duckdb", directory / f"{source.name}.log"
+        self.counts: list[int] = []
+        script = Path(__file__).with_name("read_with_pyairbyte.py")
+        self.process = subprocess.Popen(
+            [pyairbyte("python"), script, "config.json", source, self.database],
+            cwd=directory,
+            env=ALONE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log.open("w"),
+            text=True,
+        )
+
+    def begin(self, streams: list[str]) -> None:
+        print(json.dumps(streams), file=self.process.stdin, flush=True)
+
+    def finish(self) -> Rows:
+        assert self.process.stdout
+        answer = next((line for line in self.process.stdout if line.startswith("records: ")), None)
+        assert answer, self.log.read_text()[-4000:]
+        self.counts.append(int(answer.removeprefix("records: ")))
+        copy = shutil.copy(
+            self.database, self.database.with_suffix(".copy")
+        )  # the process has locked the file
+        with duckdb.connect(str(copy), read_only=True) as connection:
+            return {name: rows_of(connection, name) for name in STREAMS}
+
+
+def pyairbyte(command: str) -> Path:
+    path = ROOT / ".venv-pyairbyte" / "bin" / command
+    assert path.exists(), f"there is no {path}: run `make .venv-pyairbyte/.ready`"
+    return path
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return the rows of a table by key, without what PyAirbyte adds."""
+    found = connection.table(f"main.{name}").select("COLUMNS(c -> NOT c.starts_with('_airbyte'))")
+    columns = [(column[0], str(column[1])) for column in found.description]
+    rows = [
+        {
+            column: json.loads(value) if kind == "JSON" and value is not None else value
+            for (column, kind), value in zip(columns, row, strict=True)
+        }
+        for row in found.fetchall()
+    ]
+    return {tuple(row[field.lower()] for field in STREAMS[name].key): row for row in rows}
+
+
+def landed(name: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record in the form in which PyAirbyte writes it: declared fields, in small letters."""
+    return {
+        field.lower(): landed_value(schema, record.get(field))
+        for field, schema in STREAMS[name].schema["properties"].items()
+    }
+
+
+def landed_value(schema: dict[str, Any], value: Any) -> Any:
+    if value is not None and schema.get("format") == "date-time":
+        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))  # Python 3.10 knows no Z
+        return moment.astimezone(timezone.utc).replace(tzinfo=None)
+    if {"string", "object"} <= {*schema["type"]} and not isinstance(value, str | None):
+        return json.dumps(value, separators=(",", ":"))  # a column for values of any type is one of text
+    return value
+
+
+# ------------------------------------------------------------------ all of them, side by side
 
 
 @pytest.fixture(scope="module")
@@ -33,46 +165,98 @@ def site() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def config(site: Server) -> dict[str, Any]:
-    # The Builder reads five partitions in a test, and those of the audit log are years.
-    return config_for(site, start_date="2023-01-01T00:00:00Z")
-
-
-# ------------------------------------------------------------------ source-declarative-manifest
-
-
-@pytest.fixture(scope="module")
-def alone(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Read with Airbyte's runner and nothing of this project but a copy of the manifest."""
-    directory = tmp_path_factory.mktemp("alone")
+def directory(site: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with the manifest and a configuration, and nothing else of the project."""
+    directory = tmp_path_factory.mktemp("elsewhere")
+    types = sorted({record["type"] for record in site.site.records("custom_content")})
+    (directory / "config.json").write_text(json.dumps(config_for(site, custom_content_types=types)))
     shutil.copy(MANIFEST, directory)
-    (directory / "config.json").write_text(json.dumps(config))
-    (directory / "catalog.json").write_text(json.dumps({"streams": [configured(name) for name in READ]}))
-    command = str(Path(sys.executable).with_name("source-declarative-manifest"))
-    args = ["--manifest-path", "manifest.yaml", "--config", "config.json", "--catalog", "catalog.json"]
-    ran = subprocess.run([command, "read", *args], cwd=directory, capture_output=True, check=False, text=True)
-    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr
-    messages = [json.loads(line) for line in ran.stdout.splitlines()]
-    return in_order([m["record"] for m in messages if m["type"] == "RECORD"])
+    return directory
 
 
 @pytest.fixture(scope="module")
-def packaged(config: dict[str, Any]) -> dict[str, list[str]]:
-    output = connector("read", config, select=READ)
-    assert output.exit_code == 0, output.errors
-    return in_order([m["record"] for m in output.messages if m["type"] == "RECORD"])
+def runners(directory: Path) -> Iterator[dict[str, ProtocolRunner | PyAirbyte]]:
+    config = json.loads((directory / "config.json").read_text())
+    started = {
+        PYAIRBYTE_PACKAGE: PyAirbyte(EXECUTABLE, directory),
+        PYAIRBYTE_MANIFEST: PyAirbyte(directory / "manifest.yaml", directory),
+    }
+    yield {
+        PACKAGE: ProtocolRunner(partial(connector, "read", config)),
+        MANIFEST_ALONE: ProtocolRunner(partial(with_the_declarative_runner, directory)),
+        **started,
+    }
+    for runner in started.values():
+        runner.process.kill()
+        runner.process.communicate()
 
 
-def in_order(records: list[dict[str, Any]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {name: [] for name in READ}
-    for record in records:
-        found[record["stream"]].append(json.dumps(record["data"], sort_keys=True))
-    return {name: sorted(lines) for name, lines in found.items()}
+@pytest.fixture(scope="module")
+def copies(site: Server, runners: dict[str, ProtocolRunner | PyAirbyte]) -> dict[str, list[Rows]]:
+    """Read with all runners, change the site, and read with them again."""
+    copies: dict[str, list[Rows]] = {name: [] for name in runners}
+    for streams in (list(STREAMS), WITH_CURSOR):
+        for runner in runners.values():
+            runner.begin(streams)
+        for name, runner in runners.items():
+            copies[name].append(runner.finish())
+        site.site.tick(DAY)
+        site.site.edit_page(site.site.records("pages")[0]["id"], title=EDITED)
+        site.site.edit_blog_post(site.site.records("blog_posts")[0]["id"], title=EDITED)
+        site.site.add_page("New", space_id=site.site.records("spaces")[0]["id"])
+    return copies
 
 
-@pytest.mark.parametrize("name", READ)
-def test_the_manifest_alone_reads_the_same_records(
-    alone: dict[str, list[str]], packaged: dict[str, list[str]], name: str
+@pytest.mark.parametrize("name", list(STREAMS))
+@pytest.mark.parametrize("runner", [MANIFEST_ALONE, PYAIRBYTE_PACKAGE, PYAIRBYTE_MANIFEST])
+def test_a_runner_reads_the_records_that_the_package_reads(
+    copies: dict[str, list[Rows]], runner: str, name: str
 ) -> None:
-    assert packaged[name]
-    assert alone[name] == packaged[name]
+    assert copies[PACKAGE][0][name]
+    assert copies[runner][0][name] == expected(copies[PACKAGE][0], runner, name)
+
+
+@pytest.mark.parametrize("name", WITH_CURSOR)
+@pytest.mark.parametrize("runner", [MANIFEST_ALONE, PYAIRBYTE_PACKAGE, PYAIRBYTE_MANIFEST])
+def test_a_runner_keeps_up_with_changes_as_the_package_does(
+    copies: dict[str, list[Rows]], runner: str, name: str
+) -> None:
+    assert copies[runner][1][name] == expected(copies[PACKAGE][1], runner, name)
+
+
+def expected(read: Rows, runner: str, name: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    form = partial(landed, name) if runner in (PYAIRBYTE_PACKAGE, PYAIRBYTE_MANIFEST) else dict
+    return {key: form(record) for key, record in read[name].items()}
+
+
+def test_the_package_has_read_the_changes(copies: dict[str, list[Rows]]) -> None:
+    before, after = copies[PACKAGE]
+    for name in ("pages", "blog_posts"):
+        assert EDITED in {record["title"] for record in after[name].values()}
+        assert EDITED not in {record["title"] for record in before[name].values()}
+    assert len(after["pages"]) == len(before["pages"]) + 1
+
+
+@pytest.mark.parametrize("runner", [PACKAGE, MANIFEST_ALONE, PYAIRBYTE_PACKAGE])
+@pytest.mark.usefixtures("copies")
+def test_a_second_read_takes_what_changed(
+    runners: dict[str, ProtocolRunner | PyAirbyte], runner: str
+) -> None:
+    first, second = runners[runner].counts
+    assert 0 < second < first / 10
+
+
+@pytest.mark.usefixtures("copies")
+def test_pyairbyte_with_the_manifest_takes_everything_again(
+    runners: dict[str, ProtocolRunner | PyAirbyte], copies: dict[str, list[Rows]]
+) -> None:
+    # It builds the source without the state that it keeps; what it ends up with is right all the same.
+    everything = sum(len(copies[PYAIRBYTE_MANIFEST][1][name]) for name in WITH_CURSOR)
+    assert runners[PYAIRBYTE_MANIFEST].counts[1] == everything
+
+
+def test_pyairbyte_validates_the_connector(directory: Path) -> None:
+    command = [str(pyairbyte("pyab")), "validate", f"--connector={EXECUTABLE}", "--config=config.json"]
+    ran = subprocess.run(command, cwd=directory, env=ALONE, capture_output=True, check=False, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Connection check succeeded" in ran.stderr
