@@ -256,7 +256,9 @@ def test_the_image_gets_what_is_copied_and_nothing_else() -> None:
 
 
 def test_the_image_starts_the_console_script_as_somebody_who_is_not_root() -> None:
-    (script,) = re.findall(r"^(.+) = \"source_confluence.run:main\"$", text_of("pyproject.toml"), re.MULTILINE)
+    (script,) = re.findall(
+        r"^(.+) = \"source_confluence.run:main\"$", text_of("pyproject.toml"), re.MULTILINE
+    )
     assert DOCKERFILE[-3:] == [
         ("USER", "1000:1000"),
         ("ENV", f'AIRBYTE_ENTRYPOINT="{script}"'),
