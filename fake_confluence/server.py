@@ -277,8 +277,10 @@ class Server:
             body: The body instead of the genuine one, or what makes it from the genuine one.
             how: "answer"; "redirect" (302 to headers["Location"]); "drop" (close without a
                 word); "reset" (the same with a TCP reset); "cut" (break off amid the body);
-                "hang" (never answer); "drip" (a byte of the body every so many seconds).
-            seconds: The pause between two bytes of "drip".
+                "cut head" (amid the headers); "reset body" (with a TCP reset amid the body);
+                "hang" (never answer); "drip" (a byte of the body every so many seconds);
+                "drip head" (a byte of the headers).
+            seconds: The pause between two bytes of a drip.
         """
         if how not in _HOW:
             raise ValueError(f"how must be one of {', '.join(_HOW)}, not {how!r}")
@@ -313,7 +315,7 @@ class Server:
             answer = self._answer(request)
         if fault is not None:
             answer = _spoil(answer, fault)
-        request.status = 0 if fault and fault.how in ("drop", "reset", "hang") else answer.status
+        request.status = 0 if fault and fault.how in _BROKEN else answer.status
         if self.latency and self._loop is not None:
             self._loop.call_later(self.latency, connection.send, answer, fault)
         else:
@@ -368,7 +370,9 @@ class Server:
 # Of a site that holds nothing, its own description included.
 _CLOUD_ID = "00000000-0000-4000-8000-000000000000"
 _GATEWAY = "/ex/confluence/"
-_HOW = ("answer", "redirect", "drop", "reset", "cut", "hang", "drip")
+_BROKEN = ("drop", "reset", "cut", "cut head", "reset body", "hang")
+_HOW = ("answer", "redirect", *_BROKEN, "drip", "drip head")
+_LINGER = 0.05  # seconds in which the client takes what came before a reset
 
 
 def _spoil(answer: Answer, fault: Fault) -> Answer:
@@ -435,13 +439,18 @@ class _Connection(asyncio.Protocol):
             self._reset()
             return
         head = _head(answer)
-        if how == "cut":
-            self.transport.write(head + answer.body[: len(answer.body) // 2])
-            self.transport.close()
+        if how in ("cut", "cut head", "reset body"):
+            half = head + answer.body[: len(answer.body) // 2]
+            self.transport.write(head[: len(head) // 2] if how == "cut head" else half)
+            if how == "reset body":
+                asyncio.get_running_loop().call_later(_LINGER, self._reset)
+            else:
+                self.transport.close()
             return
-        if how == "drip" and fault:
-            self.transport.write(head)
-            self._drip(answer.body, fault.seconds)
+        if how in ("drip", "drip head") and fault:
+            at_once = head if how == "drip" else b""
+            self.transport.write(at_once)
+            self._drip((head + answer.body)[len(at_once) :], fault.seconds)
             return
         self.transport.write(head + answer.body)
         self._done()
