@@ -25,6 +25,17 @@ WRAPPING = re.compile(
 # The reasons that no answer of Confluence can explain, because there was none.
 REASONS = [
     (
+        re.compile(r"API rate limit exceeded"),
+        (
+            "Confluence asked for fewer requests (429) again and again. Lower num_workers, or sync at "
+            "another time."
+        ),
+    ),
+    (
+        re.compile(r"rate limit wait time is longer than the connector is allowed"),
+        "Confluence asks to wait for more than an hour (429). Sync again later.",
+    ),
+    (
         re.compile(r"Refresh token was rejected by the OAuth provider.*access_denied", re.DOTALL),
         "Atlassian does not know this client: client_id or client_secret is wrong or was replaced.",
     ),

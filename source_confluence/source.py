@@ -12,7 +12,17 @@ from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarat
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
-from source_confluence import fast_records, future_dates, loop_guard, space_groups, tokens, whole_answers
+from source_confluence import (
+    fast_records,
+    future_dates,
+    loop_guard,
+    patience,
+    smaller_pages,
+    space_groups,
+    strict_answers,
+    tokens,
+    whole_answers,
+)
 from source_confluence.messages import LACKS_SCOPE, Failures, explain, reason, scopes
 
 if TYPE_CHECKING:
@@ -31,7 +41,10 @@ MANIFEST = Path(__file__).with_name("manifest.yaml")
 fast_records.install()
 future_dates.install()
 loop_guard.install()
+patience.install()
+smaller_pages.install()
 space_groups.install()
+strict_answers.install()
 tokens.install()
 whole_answers.install()
 INDEX_STREAMS = {"page_index", "blog_post_index"}

@@ -91,7 +91,6 @@ def _warn(reason: str) -> None:
 
 def _is_whole(answer: requests.Response) -> bool:
     try:
-        orjson.loads(answer.content)
+        return bool(orjson.loads(answer.content))  # not null either
     except ValueError:
         return False
-    return True
