@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test live lint types derived check-derived recipes bench golden site
+.PHONY: help demo test live lint types derived check-derived recipes bench golden site faults
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ build/peers/%/.ready: benchmarks/peers/%.txt
 
 bench: $(READY) build/peers/dlt/.ready build/peers/llamaindex/.ready ## Measure the connector beside others (20 minutes; ARGS=--quick: 3)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(READY) ## Read every family of streams under every fault, for docs/promises.md; takes some minutes
+	$(BIN)/python -m tools.faults
 
 golden: $(READY) ## Write the records that the tests expect; look at the difference before you commit it
 	$(BIN)/python -m tools.golden
