@@ -23,8 +23,8 @@ os.environ |= {
     "DLT_DATA_DIR": JOB["directory"],
 }
 import dlt  # noqa: E402 - see above
-from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator  # noqa: E402
-from dlt.sources.rest_api import rest_api_source  # noqa: E402
+from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator  # noqa: E402 - see above
+from dlt.sources.rest_api import rest_api_source  # noqa: E402 - see above
 
 
 class NextCursor(JSONResponseCursorPaginator):  # type: ignore[misc] # dlt lies in an environment of its own
