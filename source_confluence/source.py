@@ -47,6 +47,7 @@ space_groups.install()
 strict_answers.install()
 tokens.install()
 whole_answers.install()
+QUEUED_RECORDS = 1_000
 INDEX_STREAMS = {"page_index", "blog_post_index"}
 
 
@@ -73,6 +74,11 @@ class SourceConfluence(YamlDeclarativeSource):
         ]
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         self._given_config, self._given_catalog = config, catalog
+        # The CDK lets 10,000 records wait for whoever reads them, whatever their size.
+        self._concurrent_source._queue.maxsize = QUEUED_RECORDS  # noqa: SLF001 - it cannot be set otherwise
+
+    def _validate_source(self) -> None:
+        """Hold no manifest against the CDK's schema that does not change: whatever else runs it does."""
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Take the configuration, also where the source was made without one.
@@ -141,8 +147,14 @@ class SourceConfluence(YamlDeclarativeSource):
         if self._given_catalog != catalog:
             SourceConfluence.__init__(self, catalog, config, state)
         failures = Failures()
+        selected = [configured.stream.name for configured in catalog.streams]
+        declared = {stream["name"]: stream for stream in self._stream_configs(self._source_config)}
+        # The CDK builds every stream, and keeps on disk what is the parent of one that nobody selected.
+        chosen = [declared[name] for name in selected if name in declared]
         try:
-            for message in super().read(logger, config, catalog, state):
+            self._prepare_for_stream_build()
+            streams = self._select_streams(self._create_streams(chosen, chosen), catalog)
+            for message in self._concurrent_source.read(streams) if streams else ():
                 if not message.trace or not message.trace.error or failures.is_new(message.trace.error):
                     yield message
         except AirbyteTracedException as combined:
@@ -154,18 +166,12 @@ class SourceConfluence(YamlDeclarativeSource):
                 raise
             sentence = f"The state holds a cursor that is no moment ({error}). Reset the stream."
             raise AirbyteTracedException(message=sentence, failure_type=FailureType.config_error) from error
-        for name in self._unknown_streams(catalog):  # the CDK passes over them in silence
-            sentence = "The connector has no such stream. Refresh the schema of the connection."
-            failures.add(name, sentence, FailureType.config_error)
+        for name in selected:
+            if name not in declared:
+                sentence = "The connector has no such stream. Refresh the schema of the connection."
+                failures.add(name, sentence, FailureType.config_error)
         if failures:
             raise failures.as_exception()
-
-    def _unknown_streams(self, catalog: ConfiguredAirbyteCatalog) -> list[str]:
-        """Return the names in a catalog that are no streams of this connector."""
-        known = {stream["name"] for stream in self._stream_configs(self._source_config)}
-        return [
-            configured.stream.name for configured in catalog.streams if configured.stream.name not in known
-        ]
 
     def _probe(self, **changes: Any) -> SourceConfluence:
         """Return a source with some values of the configuration changed, which does not repeat requests."""
