@@ -1,4 +1,4 @@
-"""A guard against lists without end."""
+"""A guard against lists without end, and against links that lead nowhere."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _Strategy = cursor_pagination_strategy.CursorPaginationStrategy
 _next_page_token = _Strategy.next_page_token
 
+# What the manifest sends where a link has no place in it, so that Confluence refuses: see next_cursor.
+NOWHERE = {"no cursor in the next link", "no start in the next link"}
 # The tokens that one chain of pages has had, by the slice that the chain reads.
 _seen: dict[int, set[Any]] = {}
 
@@ -39,7 +41,7 @@ def _guarded(  # noqa: PLR0913, PLR0917 - the signature that it replaces
     """Return the next token like the CDK.
 
     Raises:
-        AirbyteTracedException: The token has been used in this chain before.
+        AirbyteTracedException: The token was used in this chain before, or the link has none.
     """
     token = _next_page_token(
         self,
@@ -50,6 +52,12 @@ def _guarded(  # noqa: PLR0913, PLR0917 - the signature that it replaces
         page_size_override,
         stream_slice,
     )
+    if token in NOWHERE:
+        raise AirbyteTracedException(
+            message="Confluence's link to the next page leads nowhere, so the rest of the list cannot be "
+            "asked for. Try again later, and tell Atlassian's support if it stays so.",
+            failure_type=FailureType.transient_error,
+        )
     seen = _seen.setdefault(id(stream_slice), set())
     if last_page_token_value is None:
         seen.clear()  # a new chain; an earlier one at the same address was given up

@@ -220,7 +220,7 @@ def test_a_link_without_a_place_in_it_is_not_the_end(server: Server) -> None:
     output = connector("read", config_for(server), select=["tasks", "users", "group"])
     assert output.exit_code == 1
     assert output.statuses == {"tasks": "INCOMPLETE", "users": "INCOMPLETE", "group": "COMPLETE"}
-    assert any("Confluence refused a request of the connector" in sentence for sentence in output.errors)
+    assert any("link to the next page leads nowhere" in sentence for sentence in output.errors)
 
 
 def test_a_link_to_the_same_page_fails_instead_of_going_on_for_ever(server: Server) -> None:
