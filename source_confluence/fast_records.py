@@ -7,31 +7,35 @@ where it belongs in the CDK stands in docs/cdk-proposals.md. To be deleted one b
 from __future__ import annotations
 
 import re
+from collections import deque
 from functools import cache
+from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.declarative.decoders.json_decoder import JsonDecoder
 from airbyte_cdk.sources.declarative.extractors.dpath_extractor import DpathExtractor
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.declarative.transformations import add_fields
 from airbyte_cdk.sources.streams.concurrent.partition_reader import PartitionReader
+from airbyte_cdk.sources.types import Record
 from jinja2 import nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import requests
     from airbyte_cdk.sources.streams.concurrent.cursor import Cursor
     from airbyte_cdk.sources.streams.concurrent.partitions.partition import Partition
-    from airbyte_cdk.sources.types import Record
     from jinja2.environment import Template
 
 PLAIN_KEY = re.compile(r"\w+")
 # Digits with letters or colons among them, as in 2024-01-31T00:00:00.000Z, are no Python literal.
 NO_LITERAL = re.compile(r"[0-9][0-9.+-]*[T:][\w.:+-]*")
 CONSTANTS = {"True": True, "False": False, "None": None}
+RECORDS_A_PIECE, WAITING_PIECES = 50, 20
 MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
 
@@ -115,12 +119,16 @@ class CursorOfPartition:
     Of each record that it sees, the CDK parses the moment twice and writes the partition out three times.
     """
 
-    def __init__(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-        self.close_partition = cursor.close_partition
+    def __init__(self, cursor: Cursor, before_closing: Callable[[], None]) -> None:
+        self._cursor, self._before_closing = cursor, before_closing
         field = getattr(cursor, "cursor_field", None)
         self._field = field.cursor_field_key if field else ""
         self._newest, self._descends = "", False
+
+    def close_partition(self, partition: Partition) -> None:
+        """Close it once its records are passed on: from now on a state can say that they were read."""
+        self._before_closing()
+        self._cursor.close_partition(partition)
 
     def observe(self, record: Record) -> None:
         """Pass a record on, unless one as new has been."""
@@ -135,9 +143,59 @@ class CursorOfPartition:
             self._descends = True
 
 
+class RecordQueue(Queue[Any]):
+    """What waits for the one thread that prints: fewer and larger pieces than the CDK hands over.
+
+    Ten thousand records wait in the CDK's queue, whatever their size, and each of them wakes a thread.
+    """
+
+    def __init__(self, maxsize: int) -> None:  # noqa: ARG002 - what the CDK asks for
+        super().__init__(WAITING_PIECES)
+        self._taken: deque[Any] = deque()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as inherited
+        """Return the next single item."""
+        if not self._taken:
+            item = super().get(block, timeout)
+            if not isinstance(item, list):
+                return item
+            self._taken.extend(item)
+        return self._taken.popleft()
+
+    def empty(self) -> bool:
+        """Tell whether nothing waits."""
+        return not self._taken and super().empty()
+
+
+class RecordsOfPartition:
+    """The queue while one partition is read: gathers its records, and passes them on before all else."""
+
+    def __init__(self, queue: Queue[Any]) -> None:
+        self._queue = queue
+        self._gathered: list[Any] = []
+
+    def put(self, item: Any) -> None:
+        """Put a record in the next piece, or pass on what is none."""
+        if isinstance(item, Record):
+            self._gathered.append(item)
+            if len(self._gathered) == RECORDS_A_PIECE:
+                self.flush()
+        else:
+            self.flush()
+            self._queue.put(item)
+
+    def flush(self) -> None:
+        """Pass on what has been gathered."""
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
+
+
 def process_partition(self: PartitionReader, partition: Partition, cursor: Cursor) -> None:
-    """Read a partition with a cursor that is spared."""
-    cdk_process_partition(self, partition, CursorOfPartition(cursor))  # type: ignore[arg-type]  # all it calls
+    """Read a partition with a cursor that is spared, and a queue that is."""
+    records = RecordsOfPartition(self._queue)
+    reader = PartitionReader(records, self._partition_logger)  # type: ignore[arg-type]  # all it calls
+    cdk_process_partition(reader, partition, CursorOfPartition(cursor, records.flush))  # type: ignore[arg-type]  # as above
 
 
 PATCHES: list[tuple[Any, str, Any]] = [
@@ -148,6 +206,7 @@ PATCHES: list[tuple[Any, str, Any]] = [
     (JinjaInterpolation, "_compile", staticmethod(compile_template)),
     (add_fields, "dpath", Dpath),
     (PartitionReader, "process_partition", process_partition),
+    (concurrent_declarative_source, "Queue", RecordQueue),
 ]
 ORIGINALS: list[tuple[Any, str, Any]] = [(owner, name, vars(owner)[name]) for owner, name, _ in PATCHES]
 cdk_seen_by_predicates = HttpResponseFilter._safe_response_json  # noqa: SLF001 - patched above

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 LOGGER = logging.getLogger("airbyte")
-FLUSH_SECONDS = 0.1
+FLUSH_SECONDS, FLUSH_LENGTH = 0.1, 1 << 18
 READER_LEFT = 141  # as of a process that SIGPIPE ended
 SEE_HELP = "`source-confluence --help` shows one."
 HELP = """\
@@ -119,7 +119,7 @@ class Output:
         if not self.is_busy:
             raise SystemExit(128 + number)
 
-    def write(self, text: str, *, flush: bool) -> None:
+    def write(self, text: str) -> None:
         """Write lines, in one call: the CDK prints from other threads too.
 
         Raises:
@@ -129,8 +129,7 @@ class Output:
         self.is_busy = True
         try:
             sys.stdout.write(text)
-            if flush:
-                sys.stdout.flush()
+            sys.stdout.flush()
         except OSError as error:
             raise OutputError(error.strerror) from error
         finally:
@@ -207,13 +206,18 @@ def _print(messages: Iterable[str]) -> None:
 
     The CDK's print buffer is not used: it sends to stdout what others write to stderr.
     """
-    flushed = time.monotonic()
-    for message in messages:
-        is_due = time.monotonic() - flushed > FLUSH_SECONDS
-        OUTPUT.write(f"{message}\n", flush=is_due)
-        if is_due:
-            flushed = time.monotonic()
-    OUTPUT.write("", flush=True)
+    waiting: list[str] = []
+    length, written = 0, time.monotonic()
+    try:
+        for message in messages:
+            waiting.append(message)
+            length += len(message)
+            if length > FLUSH_LENGTH or time.monotonic() - written > FLUSH_SECONDS:
+                lines, waiting = "\n".join([*waiting, ""]), []
+                OUTPUT.write(lines)
+                length, written = 0, time.monotonic()
+    finally:
+        OUTPUT.write("\n".join([*waiting, ""]))
 
 
 def _require_room_for_files() -> None:
@@ -301,5 +305,5 @@ def _report(error: AirbyteTracedException, command: str) -> None:
     """Tell the platform on stdout and a person on stderr."""
     status = error.as_connection_status_message() if command == "check" else None
     for message in filter(None, [error.as_sanitized_airbyte_message(), status]):
-        OUTPUT.write(Entrypoint.airbyte_message_to_string(message) + "\n", flush=True)
+        OUTPUT.write(Entrypoint.airbyte_message_to_string(message) + "\n")
     print(filter_secrets(f"source-confluence: {error.message or error}"), file=sys.stderr)

@@ -47,7 +47,6 @@ space_groups.install()
 strict_answers.install()
 tokens.install()
 whole_answers.install()
-QUEUED_RECORDS = 1_000
 INDEX_STREAMS = {"page_index", "blog_post_index"}
 
 
@@ -74,8 +73,6 @@ class SourceConfluence(YamlDeclarativeSource):
         ]
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         self._given_config, self._given_catalog = config, catalog
-        # The CDK lets 10,000 records wait for whoever reads them, whatever their size.
-        self._concurrent_source._queue.maxsize = QUEUED_RECORDS  # noqa: SLF001 - it cannot be set otherwise
 
     def _validate_source(self) -> None:
         """Hold no manifest against the CDK's schema that does not change: whatever else runs it does."""
@@ -133,7 +130,7 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def read(
         self,
-        logger: logging.Logger,
+        logger: logging.Logger,  # noqa: ARG002 - what the CDK calls it with
         config: Mapping[str, Any],
         catalog: ConfiguredAirbyteCatalog,
         state: list[AirbyteStateMessage] | None = None,
@@ -149,11 +146,8 @@ class SourceConfluence(YamlDeclarativeSource):
         failures = Failures()
         selected = [configured.stream.name for configured in catalog.streams]
         declared = {stream["name"]: stream for stream in self._stream_configs(self._source_config)}
-        # The CDK builds every stream, and keeps on disk what is the parent of one that nobody selected.
-        chosen = [declared[name] for name in selected if name in declared]
         try:
-            self._prepare_for_stream_build()
-            streams = self._select_streams(self._create_streams(chosen, chosen), catalog)
+            streams = self._built([declared[name] for name in selected if name in declared], catalog)
             for message in self._concurrent_source.read(streams) if streams else ():
                 if not message.trace or not message.trace.error or failures.is_new(message.trace.error):
                     yield message
@@ -166,12 +160,22 @@ class SourceConfluence(YamlDeclarativeSource):
                 raise
             sentence = f"The state holds a cursor that is no moment ({error}). Reset the stream."
             raise AirbyteTracedException(message=sentence, failure_type=FailureType.config_error) from error
-        for name in selected:
-            if name not in declared:
-                sentence = "The connector has no such stream. Refresh the schema of the connection."
-                failures.add(name, sentence, FailureType.config_error)
+        for name in (
+            name for name in selected if name not in declared
+        ):  # the CDK passes over them in silence
+            sentence = "The connector has no such stream. Refresh the schema of the connection."
+            failures.add(name, sentence, FailureType.config_error)
         if failures:
             raise failures.as_exception()
+
+    def _built(self, chosen: list[dict[str, Any]], catalog: ConfiguredAirbyteCatalog) -> list[AbstractStream]:
+        """Build the selected streams.
+
+        For a read the CDK builds all, and keeps on disk what is the parent of any. To be deleted when it
+        builds those of the catalog.
+        """
+        self._prepare_for_stream_build()
+        return self._select_streams(self._create_streams(chosen, chosen), catalog)
 
     def _probe(self, **changes: Any) -> SourceConfluence:
         """Return a source with some values of the configuration changed, which does not repeat requests."""

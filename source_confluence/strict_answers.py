@@ -9,6 +9,8 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers import DefaultErr
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from requests import Response
 
+from source_confluence.fast_records import decoded
+
 _interpret_response = DefaultErrorHandler.interpret_response
 
 
@@ -25,7 +27,8 @@ def _if_decodable(self: DefaultErrorHandler, response_or_exception: Any) -> Erro
     resolution = _interpret_response(self, response_or_exception)
     if resolution.response_action is ResponseAction.SUCCESS and isinstance(response_or_exception, Response):
         try:
-            response_or_exception.content.decode()
+            if decoded(response_or_exception) is None:
+                response_or_exception.content.decode()
         except UnicodeDecodeError:
             sentence = "Confluence's answer is not in UTF-8. Try again later."
             return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, sentence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolati
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition, AddFields
 from airbyte_cdk.sources.streams.concurrent.cursor import CursorField
+from airbyte_cdk.sources.streams.concurrent.partition_reader import PartitionReader
+from airbyte_cdk.sources.streams.concurrent.partitions.types import PartitionCompleteSentinel
 from airbyte_cdk.sources.types import Record
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +27,7 @@ from source_confluence.source import MANIFEST
 from unit_tests.conftest import config_for, connector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ANSWERS = {
     "a list of results": b'{"results": [{"id": "1"}, {"id": "2"}], "_links": {"next": "/x"}}',
@@ -215,7 +218,6 @@ class Observed:
     """A cursor of which only the newest moment is asked, and whether all came in ascending order."""
 
     cursor_field = CursorField("updatedAt")
-    close_partition = None
 
     def __init__(self) -> None:
         self.newest, self.ascends = "", True
@@ -231,12 +233,75 @@ def test_a_cursor_knows_the_newest_moment_and_the_order_though_it_sees_few_recor
     moments: list[str],
 ) -> None:
     spared, told = Observed(), Observed()
-    cursor = fast_records.CursorOfPartition(spared)  # type: ignore[arg-type]  # all of a cursor that it calls
+    cursor = fast_records.CursorOfPartition(spared, list)  # type: ignore[arg-type]  # all of a cursor that it calls
     for moment in moments:
         record = Record({"updatedAt": moment}, "pages")
         cursor.observe(record)
         told.observe(record)
     assert vars(spared) == vars(told)
+
+
+class Closing(Observed):
+    """A cursor that puts a state in the queue when a partition is closed."""
+
+    def __init__(self, queue: fast_records.RecordQueue) -> None:
+        super().__init__()
+        self.queue = queue
+
+    def close_partition(self, partition: Any) -> None:
+        self.queue.put(("state", partition.stream_name()))
+
+
+class Part:
+    """A partition of some records; more than as many fail it."""
+
+    def __init__(self, count: int, *, fails: bool = False) -> None:
+        self.count, self.fails = count, fails
+
+    def read(self) -> Iterator[Record]:
+        for n in range(self.count):
+            yield Record({"updatedAt": f"{n:04}"}, "pages")
+        if self.fails:
+            raise ValueError("no more")
+
+    def stream_name(self) -> str:
+        return "pages"
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 120])
+def test_records_come_one_by_one_in_their_order_and_before_the_state_that_counts_them(count: int) -> None:
+    queue = fast_records.RecordQueue(10_000)
+    part: Any = Part(count)
+    PartitionReader(queue).process_partition(part, Closing(queue))  # type: ignore[arg-type]  # all of a cursor that it calls
+    came = [queue.get() for _ in range(count + 2)]
+    assert [record.data["updatedAt"] for record in came[:count]] == [f"{n:04}" for n in range(count)]
+    assert came[count] == ("state", "pages")
+    assert isinstance(came[count + 1], PartitionCompleteSentinel)
+    assert queue.empty()
+
+
+def test_the_records_before_a_failure_come_before_it() -> None:
+    queue = fast_records.RecordQueue(10_000)
+    part: Any = Part(70, fails=True)
+    PartitionReader(queue).process_partition(part, Closing(queue))  # type: ignore[arg-type]  # all of a cursor that it calls
+    kinds = [type(queue.get()).__name__ for _ in range(72)]
+    assert kinds == ["Record"] * 70 + ["StreamThreadException", "PartitionCompleteSentinel"]
+    assert queue.empty()
+
+
+def test_no_more_records_wait_than_a_few_pieces() -> None:
+    queue = fast_records.RecordQueue(10_000)
+    part: Any = Part(10_000)
+    cursor = Closing(queue)
+    reading = Thread(target=PartitionReader(queue).process_partition, args=(part, cursor), daemon=True)
+    reading.start()
+    reading.join(timeout=1)
+    assert reading.is_alive()
+    assert queue.qsize() == fast_records.WAITING_PIECES
+    taken = 0
+    while not isinstance(queue.get(), PartitionCompleteSentinel):
+        taken += 1
+    assert taken == 10_001
 
 
 VARYING = ("lookback_window", "sourceStats")
