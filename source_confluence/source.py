@@ -22,6 +22,7 @@ from source_confluence import (
     strict_answers,
     tokens,
     whole_answers,
+    whole_records,
 )
 from source_confluence.messages import LACKS_SCOPE, Failures, explain, reason, scopes
 
@@ -47,6 +48,7 @@ space_groups.install()
 strict_answers.install()
 tokens.install()
 whole_answers.install()
+whole_records.install()
 INDEX_STREAMS = {"page_index", "blog_post_index"}
 
 
@@ -146,8 +148,9 @@ class SourceConfluence(YamlDeclarativeSource):
         failures = Failures()
         selected = [configured.stream.name for configured in catalog.streams]
         declared = {stream["name"]: stream for stream in self._stream_configs(self._source_config)}
+        chosen = [declared[name] for name in selected if name in declared]
         try:
-            streams = self._built([declared[name] for name in selected if name in declared], catalog)
+            streams = self._built(chosen, catalog)
             for message in self._concurrent_source.read(streams) if streams else ():
                 if not message.trace or not message.trace.error or failures.is_new(message.trace.error):
                     yield message
@@ -155,18 +158,43 @@ class SourceConfluence(YamlDeclarativeSource):
             if not failures:
                 raise
             failures.cause = combined.internal_message or ""
-        except ValueError as error:
-            if "No format in" not in str(error):
-                raise
-            sentence = f"The state holds a cursor that is no moment ({error}). Reset the stream."
-            raise AirbyteTracedException(message=sentence, failure_type=FailureType.config_error) from error
-        for name in (
-            name for name in selected if name not in declared
-        ):  # the CDK passes over them in silence
-            sentence = "The connector has no such stream. Refresh the schema of the connection."
-            failures.add(name, sentence, FailureType.config_error)
+        except Exception as error:
+            self._blame_state(error, chosen, state or [])
+            raise
+        for name in selected:
+            if name not in declared:
+                sentence = "The connector has no such stream. Refresh the schema of the connection."
+                failures.add(name, sentence, FailureType.config_error)
         if failures:
             raise failures.as_exception()
+
+    def _blame_state(
+        self, error: Exception, chosen: list[dict[str, Any]], state: list[AirbyteStateMessage]
+    ) -> None:
+        """Say which streams have a state that is none, where that is why the CDK stumbled.
+
+        Raises:
+            AirbyteTracedException: Some have.
+        """
+        given = {s.stream.stream_descriptor.name for s in state if s.stream}
+        # A date at the end of all dates overflows when its group is reached, not when the stream is built.
+        is_late = isinstance(error, OverflowError)
+        foreign = [s["name"] for s in chosen if s["name"] in given and (is_late or not self._can_be_built(s))]
+        if foreign:
+            sentence = (
+                f"The state of {', '.join(foreign)} is none that this connector wrote, so the read cannot go "
+                "on from there. Hand in the state of the last sync as it was, or reset these streams."
+            )
+            raise AirbyteTracedException(
+                message=sentence, internal_message=str(error), failure_type=FailureType.config_error
+            ) from error
+
+    def _can_be_built(self, stream: dict[str, Any]) -> bool:
+        try:
+            self._create_streams([stream], [stream])
+        except Exception:  # noqa: BLE001 - whatever the CDK stumbles over
+            return False
+        return True
 
     def _built(self, chosen: list[dict[str, Any]], catalog: ConfiguredAirbyteCatalog) -> list[AbstractStream]:
         """Build the selected streams.
