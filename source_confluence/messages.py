@@ -85,6 +85,17 @@ REASONS = [
         ),
         "The connection to Confluence broke off again and again. Try again later.",
     ),
+    (
+        re.compile(r"failed to be serialized to JSON"),
+        "A record is nested too deep to be written down, so the read ended there. Please report it.",
+    ),
+    (
+        re.compile(r"^An unexpected error occurred in stream \w+: (\w+)"),
+        (
+            "Confluence gave something that the connector cannot make sense of ({0}); the log says where. "
+            "Please report it."
+        ),
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.exception_handler import assemble_uncaught_exception
@@ -22,20 +22,26 @@ from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secre
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
+from source_confluence.messages import reason
 from source_confluence.source import SourceConfluence
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import FrameType
 
     from airbyte_cdk.models import ConnectorSpecification
     from jsonschema import ValidationError
 
+Returned = TypeVar("Returned")
 LOGGER = logging.getLogger("airbyte")
 FLUSH_SECONDS, FLUSH_LENGTH = 0.1, 1 << 18
 READER_LEFT = 141  # as of a process that SIGPIPE ended
-SEE_HELP = "`source-confluence --help` shows one."
+HINTS = {
+    "configuration": "`source-confluence --help` shows one.",
+    "catalog": "`source-confluence --help` shows one. `discover` prints the streams that it can name.",
+    "state": "Hand in the state that the last sync printed, or none.",
+}
 HELP = """\
 usage: source-confluence {spec,check,discover,read} ...
 
@@ -71,7 +77,7 @@ class Entrypoint(AirbyteEntrypoint):
         nested = config.get("credentials")
         given = nested if isinstance(nested, dict) else config
         pair = f"{given.get('email')}:{given.get('api_token')}"
-        add_to_secrets(base64.b64encode(pair.encode()).decode())
+        add_to_secrets(base64.b64encode(pair.encode(errors="replace")).decode())
 
     @staticmethod
     def validate_connection(source_spec: ConnectorSpecification, config: Mapping[str, Any]) -> None:
@@ -171,12 +177,11 @@ def run(args: list[str] | None = None) -> None:
             sentence; with 2 after a command line that makes no sense; with 141 when who read the output left.
     """
     args = sys.argv[1:] if args is None else args
-    if not args or args[0] in ("-h", "--help"):
-        print(HELP, end="")
-        return
-    parsed = Entrypoint.parse_args(args)
     try:
-        _execute(parsed)
+        if not args or args[0] in ("-h", "--help"):
+            OUTPUT.write(HELP)
+        else:
+            _execute(Entrypoint.parse_args(args))
     except OutputError as error:
         if isinstance(error.__cause__, BrokenPipeError):
             sys.exit(READER_LEFT)
@@ -238,25 +243,26 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
     config = _json_file("configuration", given["config"]) if given.get("config") else None
     if given.get("config") and not isinstance(config, dict):
         raise _config_error(
-            f"The configuration in {given['config']} must be a JSON object: {{…}}. {SEE_HELP}"
+            f"The configuration in {given['config']} must be a JSON object: {{…}}. {HINTS['configuration']}"
         )
-    paths = {what: given.get(what) for what in ("catalog", "state")}
-    for what, path in paths.items():
-        _json_file(what, path)
-    try:
-        catalog = SourceConfluence.read_catalog(paths["catalog"]) if paths["catalog"] else None
-        state = SourceConfluence.read_state(paths["state"]) if paths["state"] else []
-    except Exception as error:
-        raise _config_error(
-            "The catalog or the state is not what Airbyte's protocol asks for "
-            f"({' '.join(str(error).split())}). {SEE_HELP} `discover` prints the streams that it can name."
-        ) from error
+    catalog = _protocol_file("catalog", given.get("catalog"), SourceConfluence.read_catalog)
+    state = _protocol_file("state", given.get("state"), SourceConfluence.read_state)
     try:
         return SourceConfluence(catalog, config, state, given.get("config"))
     except Exception:
         # Some values stop the CDK while it builds the source, before it holds them against the spec.
         Entrypoint.validate_connection(SourceConfluence().spec(LOGGER), config or {})
         raise
+
+
+def _protocol_file(what: str, path: str | None, read: Callable[[str], Returned]) -> Returned | None:
+    """Return what the CDK makes of a file, or None where no file is named."""
+    _json_file(what, path)
+    try:
+        return read(path) if path else None
+    except Exception as error:
+        said = f"The {what} in {path} is not what Airbyte's protocol asks for. {HINTS[what]}"
+        raise _config_error(said, str(error)) from error
 
 
 def _json_file(what: str, path: str | None) -> Any:
@@ -267,9 +273,9 @@ def _json_file(what: str, path: str | None) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         said = f"The {what} file {path} cannot be read: {error.strerror}."
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         said = f"The {what} file {path} does not hold valid JSON: {error}."
-    raise _config_error(f"{said} {SEE_HELP}")
+    raise _config_error(f"{said} {HINTS[what]}")
 
 
 def _sentence(error: ValidationError) -> str:
@@ -295,15 +301,16 @@ def _sentence(error: ValidationError) -> str:
             return f"{name} does not fit the specification ({rule}: {bound})."
 
 
-def _config_error(message: str) -> AirbyteTracedException:
+def _config_error(message: str, internal_message: str = "") -> AirbyteTracedException:
     return AirbyteTracedException(
-        message=message, internal_message=message, failure_type=FailureType.config_error
+        message=message, internal_message=internal_message or message, failure_type=FailureType.config_error
     )
 
 
 def _report(error: AirbyteTracedException, command: str) -> None:
     """Tell the platform on stdout and a person on stderr."""
+    error.message = reason(error.message or str(error))
     status = error.as_connection_status_message() if command == "check" else None
     for message in filter(None, [error.as_sanitized_airbyte_message(), status]):
         OUTPUT.write(Entrypoint.airbyte_message_to_string(message) + "\n")
-    print(filter_secrets(f"source-confluence: {error.message or error}"), file=sys.stderr)
+    print(filter_secrets(f"source-confluence: {error.message}"), file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -155,3 +156,11 @@ def test_two_processes_with_the_same_configuration_do_not_disturb_each_other(
             assert (process.returncode, said) == (0, b"")
             assert ids(messages, "pages") == sorted(page["id"] for page in small.site.records("pages"))
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".json"]
+
+
+def test_help_whose_reader_has_left_ends_without_a_word() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run([CONNECTOR, "--help"], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (141, b"")
