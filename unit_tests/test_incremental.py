@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -61,16 +61,20 @@ def _shrink(part: Any, group_size: int) -> None:
         _shrink(value, group_size)
 
 
-def sync(server: Server, *select: str, state: Any = None, group_size: int = 2, **config: Any) -> Output:
-    """Read incrementally, where six spaces are three groups.
-
-    What takes most of the time of a small read is left out: parsing and validating the whole manifest.
-    """
+@contextmanager
+def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
+    """Leave out what takes most of the time of a small read: parsing and validating the whole manifest."""
     manifest = manifest_of(select, group_size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: copy.deepcopy(manifest))
         patch.setattr(SourceConfluence, "_validate_source", lambda _: None)
         patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", dict)
+        yield
+
+
+def sync(server: Server, *select: str, state: Any = None, group_size: int = 2, **config: Any) -> Output:
+    """Read incrementally, where six spaces are three groups."""
+    with few_streams(*select, group_size=group_size):
         return connector("read", config_for(server, **config), select=select, state=state, incremental=True)
 
 

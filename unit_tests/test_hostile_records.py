@@ -1,0 +1,272 @@
+"""Records that no document allows: each arrives once, or its stream fails and nothing is missed later."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fake_confluence import Server, generate
+from fake_confluence.site import format_time
+from tools.demo import CONNECTOR
+from unit_tests.conftest import Output, config_for, configured
+from unit_tests.test_incremental import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PAGES, LABELLED = "/wiki/api/v2/pages", "/wiki/api/v2/labels/{id}/pages"
+LABELS = r"/labels\?"
+SLOT = "what stands here"
+ON_A_LABEL = 5_000
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Server]:
+    with Server(generate(pages=20, spaces=2, labels=5, body_bytes=50)) as running:
+        yield running
+
+
+@pytest.fixture
+def server(site: Server) -> Iterator[Server]:
+    yield site
+    site.heal()
+
+
+def with_fields(**fields: Any) -> Callable[[bytes], bytes]:
+    """Make the fourth record of an answer one with other fields; SLOT is where raw JSON goes."""
+
+    def change(body: bytes) -> bytes:
+        answer = json.loads(body)
+        answer["results"][3] |= fields
+        return json.dumps(answer).encode()
+
+    return change
+
+
+def with_raw(text: str) -> Callable[[bytes], bytes]:
+    """Put JSON as it is written here into the title of the fourth record."""
+    change = with_fields(title=SLOT)
+    return lambda body: change(body).replace(json.dumps(SLOT).encode(), text.encode())
+
+
+def without(*names: str) -> Callable[[bytes], bytes]:
+    def change(body: bytes) -> bytes:
+        answer = json.loads(body)
+        for name in names or list(set(answer["results"][3]) - {"id"}):
+            answer["results"][3].pop(name)
+        return json.dumps(answer).encode()
+
+    return change
+
+
+def instead(record: Any) -> Callable[[bytes], bytes]:
+    def change(body: bytes) -> bytes:
+        answer = json.loads(body)
+        answer["results"][3] = record
+        return json.dumps(answer).encode()
+
+    return change
+
+
+def with_links(links: Any) -> Callable[[bytes], bytes]:
+    return lambda body: json.dumps({**json.loads(body), "_links": links}).encode()
+
+
+def dated(moment: Any) -> Callable[[bytes], bytes]:
+    return with_fields(version={"number": 1, "createdAt": moment}, createdAt=moment)
+
+
+def ids(output: Output, stream: str = "pages") -> list[str]:
+    return sorted(str(record.get("id")) for record in output.records[stream])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_fields(**{"brandNew": {"a": [1, {}]}, "": 1, "with space": 2, "__class__": "x"}),
+        without(),
+        without("version"),
+        without("version", "createdAt"),
+        with_fields(title=None, spaceId=None, authorId=None, status=None, body=None),
+        with_fields(version=None, createdAt=None),
+        with_fields(version={}, _links=None),
+        with_fields(version="1"),
+        with_fields(position=2**70, title=1e300),
+        with_fields(title="nul \0, a template {{ config['api_token'] }} and a quote \"'"),
+        with_raw("1e999"),
+        with_raw('"an escaped half \\ud800 of a pair"'),
+        with_raw('{"a":' * 600 + "1" + "}" * 600),
+        dated("1969-12-31T23:59:59.999Z"),
+        dated("1807-01-01T00:00:00.000Z"),
+        dated("0001-01-01T00:00:00.000Z"),
+        dated("9999-12-31T23:59:59.999Z"),
+        dated("2024-02-30T00:00:00.000Z"),
+        dated("1 May 2024"),
+        dated("yesterday"),
+        dated(""),
+        dated(5),
+        dated(["2024"]),
+    ],
+    ids=[
+        "unknown fields",
+        "nothing but the id",
+        "no version",
+        "no date at all",
+        "null where there is always a value",
+        "null for dates",
+        "an empty version",
+        "a version in words",
+        "numbers that fit no integer",
+        "odd text",
+        "a number beyond all",
+        "a lone surrogate",
+        "nested six hundred deep",
+        "before 1970",
+        "before 1900",
+        "the year one",
+        "the last year",
+        "a day that does not exist",
+        "a date in words",
+        "no date",
+        "an empty date",
+        "a number for a date",
+        "a list for a date",
+    ],
+)
+def test_an_odd_record_arrives_once_and_hides_no_later_change(
+    server: Server, change: Callable[[bytes], bytes]
+) -> None:
+    pages = sorted(page["id"] for page in server.site.records("pages"))
+    server.fail(PAGES, body=change)
+    first = sync(server, "pages")
+    assert (first.exit_code, first.errors, first.other) == (0, [], [])
+    assert ids(first) == pages
+    edited = server.site.edit_page(pages[3], at=format_time(datetime.now(timezone.utc)))
+    second = sync(server, "pages", state=first.state)
+    assert second.exit_code == 0
+    assert edited["version"] in [record["version"] for record in second.records["pages"]]
+
+
+@pytest.mark.parametrize(
+    "moment", ["1807-01-01T00:00:00.000Z", "0001-01-01T00:00:00.000Z", "", "1 May 2024", None, 5]
+)
+def test_a_record_whose_date_says_nothing_is_read_though_there_is_a_state(
+    server: Server, moment: Any
+) -> None:
+    first = sync(server, "pages")
+    server.fail(PAGES, body=lambda body: dated(moment)(with_fields(id="77")(body)))
+    second = sync(server, "pages", state=first.state)
+    assert second.exit_code == 0
+    assert "77" in ids(second)
+
+
+def test_a_record_nested_too_deep_to_be_printed_ends_the_read_in_a_sentence(server: Server) -> None:
+    server.fail(PAGES, body=with_raw("[" * 1_010 + "]" * 1_010))
+    failed = sync(server, "pages")
+    assert (failed.exit_code, failed.other, failed.state) == (1, [], [])
+    assert failed.stderr.count("\n") == 1
+    assert (
+        "nested too deep" in failed.stderr or "cannot make sense of" in failed.stderr
+    )  # by Python's version
+
+
+def test_an_id_that_is_a_number_is_still_that_record(server: Server) -> None:
+    server.fail(PAGES, body=with_fields(id=77))
+    output = sync(server, "pages")
+    assert output.exit_code == 0
+    assert len(output.records["pages"]) == 20
+    assert "77" in ids(output)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("id"), "gave a record of pages without id"),
+        (with_fields(id=None), "gave a record of pages without id"),
+        (instead(None), "cannot make sense of"),
+        (instead("a page"), "cannot make sense of"),
+        (instead([]), "cannot make sense of"),
+        (with_raw("[" * 5_000 + "]" * 5_000), "cannot make sense of"),
+        (with_links("text"), "leads nowhere"),
+        (with_links(5), "leads nowhere"),
+        (with_links({"next": 5}), "leads nowhere"),
+        (with_links({"next": "/wiki/elsewhere"}), "leads nowhere"),
+    ],
+    ids=[
+        "no id",
+        "null for an id",
+        "null",
+        "text",
+        "a list",
+        "nested without end",
+        "text for links",
+        "a number for links",
+        "a number for a link",
+        "a link without a cursor",
+    ],
+)
+def test_a_record_that_makes_no_sense_fails_the_stream_and_the_next_read_misses_nothing(
+    server: Server, change: Callable[[bytes], bytes], words: str
+) -> None:
+    server.fail(PAGES, body=change)
+    failed = sync(server, "pages")
+    assert (failed.exit_code, failed.other) == (1, [])
+    assert failed.statuses == {"pages": "INCOMPLETE"}
+    assert words in failed.stderr
+    assert all(words in sentence for sentence in failed.errors)
+    assert "Traceback" not in failed.stderr
+    second = sync(server, "pages", state=failed.state)
+    assert second.exit_code == 0
+    assert ids(second) == sorted(page["id"] for page in server.site.records("pages"))
+
+
+@pytest.mark.parametrize("change", [with_fields(id=None), without("id")], ids=["null", "missing"])
+def test_a_parent_without_id_fails_its_children_instead_of_hiding_them(
+    server: Server, change: Callable[[bytes], bytes]
+) -> None:
+    server.fail(LABELS, times=None, body=change)
+    failed = sync(server, "page_labels", "labels")
+    assert failed.exit_code == 1
+    assert failed.statuses["page_labels"] == "INCOMPLETE"
+    assert "page_labels: Confluence gave a record of labels without id" in failed.stderr
+
+
+def test_a_label_on_very_many_pages_is_read_to_the_end() -> None:
+    with Server(generate(pages=ON_A_LABEL, spaces=2, labels=1, body_bytes=0)) as server:
+        output = sync(server, "page_labels", "labels")
+        assert output.exit_code == 0
+        found = [record["pageId"] for record in output.records["page_labels"]]
+        assert len(found) == ON_A_LABEL
+        assert set(found) == {page["id"] for page in server.site.records("pages")}
+        assert len(server.requests_to(LABELLED)) == ON_A_LABEL / 250
+
+
+def test_every_plane_and_large_bodies_are_printed_as_they_are(tmp_path: Path) -> None:
+    planes = "".join(chr(plane * 0x10000 + at) for plane in range(17) for at in (0x41, 0xD7FF, 0xFFFD))
+    large = "ß" * 2_600_000  # more than 5 MB on the wire
+    half = "\ud83d"
+    site = generate(pages=20, spaces=2, body_bytes=0)
+    for page, title in zip(site.records("pages"), (planes, large, "half"), strict=False):
+        page["title"] = title
+    with Server(site) as hostile:
+        hostile.fail(PAGES, times=None, body=lambda body: body.replace(b'"half"', json.dumps(half).encode()))
+        files = {
+            "config": config_for(hostile),
+            "catalog": {"streams": [configured("pages"), configured("space")]},
+        }
+        args = [str(CONNECTOR), "read"]
+        for name, content in files.items():
+            (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+            args += [f"--{name}", str(tmp_path / name)]
+        ran = subprocess.run(args, capture_output=True, check=False, timeout=100)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    messages = [json.loads(line) for line in ran.stdout.decode("utf-8").splitlines()]
+    records = [m["record"]["data"] for m in messages if m["type"] == "RECORD"]
+    titles = [record["title"] for record in records if "title" in record]
+    assert len(titles) == 20
+    assert {planes, large, half} <= set(titles)
