@@ -33,13 +33,13 @@ _send_with_retry = HttpClient._send_with_retry  # noqa: SLF001 - wrapped below
 
 def install() -> None:
     """Have the CDK's HTTP client wait as it is told, and for nothing without end."""
-    wait_time.get_numeric_value_from_header = _seconds_told
+    wait_time.get_numeric_value_from_header = seconds_told
     _Strategy.backoff_time = _at_least_doubling  # type: ignore[method-assign]
     HTTPConnection.response_class = _TimelyResponse
     HttpClient._send_with_retry = _unless_in_vain  # type: ignore[method-assign]  # noqa: SLF001
 
 
-def _seconds_told(response: requests.Response, header: str, regex: Any) -> float | None:  # noqa: ARG001 - the CDK passes it
+def seconds_told(response: requests.Response, header: str, regex: Any) -> float | None:  # noqa: ARG001 - the CDK passes it
     """Return how long an answer says to wait.
 
     The CDK understands a number of seconds alone. To be deleted when the platform's CDK has

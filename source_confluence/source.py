@@ -25,6 +25,7 @@ from source_confluence import (
     whole_records,
 )
 from source_confluence.messages import LACKS_SCOPE, Failures, explain, reason, scopes
+from source_confluence.pace import Pace
 
 if TYPE_CHECKING:
     import logging
@@ -74,6 +75,7 @@ class SourceConfluence(YamlDeclarativeSource):
             s for s in state or [] if not s.stream or s.stream.stream_descriptor.name not in INDEX_STREAMS
         ]
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
+        self._constructor._api_budget = Pace()  # type: ignore[assignment]  # noqa: SLF001 - the CDK asks no more of it, and offers no way to give it
         self._given_config, self._given_catalog = config, catalog
 
     def _validate_source(self) -> None:

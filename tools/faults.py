@@ -16,6 +16,7 @@ import logging
 import re
 import sys
 import threading
+import time
 from collections import Counter, defaultdict
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from airbyte_cdk.sources.declarative.retrievers import page_size_reducer
 from airbyte_cdk.sources.streams.http import rate_limiting
 
 from fake_confluence import Request, Server, Site, company
-from source_confluence import patience, source
+from source_confluence import pace, patience, source
 from tools.derive import ROOT, between_marks
 from unit_tests.conftest import Output, config_for, connector, key_of
 
@@ -91,15 +92,27 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
-        self._mine.slept = getattr(self._mine, "slept", 0.0) + seconds
+        self.let_pass(seconds)
         request = getattr(sys.exc_info()[1], "request", None)
         caller = sys._getframe(1).f_locals.get("self")  # noqa: SLF001 - a reducer does not say for what it waits
         self.waited[request.url if request else caller] += seconds
 
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass for the sake of others' requests."""
+        self._mine.slept = self.slept + seconds
+
+    @property
+    def slept(self) -> float:
+        """What has passed in this thread."""
+        return float(getattr(self._mine, "slept", 0.0))
+
     def now(self) -> dt.datetime:
         """Return the time of this thread."""
-        slept = dt.timedelta(seconds=getattr(self._mine, "slept", 0.0))
-        return dt.datetime.now().astimezone() + slept
+        return dt.datetime.now().astimezone() + dt.timedelta(seconds=self.slept)
+
+    def monotonic(self) -> float:
+        """Return it as a number."""
+        return time.monotonic() + self.slept
 
     def __enter__(self) -> Self:
         """Take the place of the clock by which the CDK waits."""
@@ -107,6 +120,8 @@ class Clock:
         self._patches = ExitStack()
         for module in (rate_limiting, page_size_reducer, backoff._sync):  # noqa: SLF001 - it has no other name
             self._patches.enter_context(patch.object(module, "time", sleeping))
+        pacing = SimpleNamespace(monotonic=self.monotonic, sleep=self.let_pass)
+        self._patches.enter_context(patch.object(pace, "time", pacing))
         ours = SimpleNamespace(datetime=SimpleNamespace(now=self.now))
         self._patches.enter_context(patch.object(backoff._sync, "datetime", ours))  # noqa: SLF001 - as above
         return self

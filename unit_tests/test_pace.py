@@ -1,0 +1,125 @@
+"""The pace of requests comes close to what a site allows, and there is none where it allows all."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fake_confluence import Server, generate
+from source_confluence import pace
+from unit_tests.conftest import config_for, connector
+
+
+class Clock:
+    """A clock that only waiting moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Limited:
+    """A site that answers so many requests within a second, read by requests that take no time."""
+
+    def __init__(self, clock: Clock, allowed: int) -> None:
+        self.clock, self.allowed, self.told = clock, allowed, "1"
+        self.pace = pace.Pace()
+        self.recent: deque[float] = deque()
+
+    def read(self, seconds: float) -> tuple[float, int]:
+        """Ask for as long; return how many requests were answered a second, and how many refused."""
+        answered = refused = 0
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            request: Any = SimpleNamespace()
+            self.pace.acquire_call(request)
+            self.clock.now += 0.001
+            while self.recent and self.recent[0] <= self.clock.now - 1:
+                self.recent.popleft()
+            is_refused = len(self.recent) >= self.allowed
+            answer: Any = SimpleNamespace(
+                status_code=429 if is_refused else 200, headers={"Retry-After": self.told}
+            )
+            if is_refused:
+                refused += 1
+            else:
+                answered += 1
+                self.recent.append(self.clock.now)
+            self.pace.update_from_response(request, answer)
+        return answered / seconds, refused
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    ours = Clock()
+    monkeypatch.setattr(pace, "time", ours)
+    return ours
+
+
+@pytest.mark.parametrize("allowed", [2, 3, 5, 10, 20, 100])
+def test_a_read_settles_near_the_limit(clock: Clock, allowed: int) -> None:
+    site = Limited(clock, allowed)
+    site.read(20)
+    answered, refused = site.read(300)
+    assert 0.8 * allowed <= answered <= allowed
+    assert refused < 300 / 5
+
+
+def test_it_follows_a_limit_that_falls_and_rises(clock: Clock) -> None:
+    site = Limited(clock, 50)
+    site.read(60)
+    site.allowed = 5
+    site.read(20)
+    assert 4 <= site.read(60)[0] <= 5
+    site.allowed = 50
+    site.read(120)
+    assert 40 <= site.read(60)[0] <= 50
+
+
+def test_a_single_refusal_is_waited_for_and_forgotten(clock: Clock) -> None:
+    site = Limited(clock, 10**9)
+    site.read(1)
+    site.allowed = 0
+    assert site.read(0.001)[1] == 1
+    site.allowed = 10**9
+    began = clock.now
+    answered, refused = site.read(1.5)
+    assert refused == 0
+    assert answered > 300  # in the half second that is left
+    assert clock.now - began < 1.6
+
+
+def test_nobody_else_waits_longer_than_ten_seconds_for_what_one_list_was_told(clock: Clock) -> None:
+    site = Limited(clock, 0)
+    site.told = "3000"
+    site.read(0.001)
+    began = clock.now
+    site.allowed = 10
+    site.read(0.001)
+    assert clock.now - began <= 10.1
+
+
+def test_who_was_refused_and_answered_nothing_is_not_slowed_down(clock: Clock) -> None:
+    site = Limited(clock, 0)
+    site.read(60)
+    site.allowed = 10**9
+    assert site.read(10)[0] > 500
+
+
+def test_all_workers_together_keep_to_the_limit_of_a_real_site() -> None:
+    with Server(generate(pages=1_500, spaces=50, body_bytes=0), rate=10) as server:
+        output = connector(
+            "read", config_for(server, page_size=25, num_workers=25), select=["pages", "space"]
+        )
+    assert (output.exit_code, output.errors) == (0, [])
+    assert len(output.records["pages"]) == 1_500
+    refused = sum(request.status == 429 for request in server.log)
+    assert refused < len(server.log) / 3
