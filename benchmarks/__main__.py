@@ -5,6 +5,7 @@
     python -m benchmarks --only latency-50   one workload again; the rest stays what it was
     python -m benchmarks report              the page and its plot again, from what is kept in results.json
     python -m benchmarks incremental         the requests of incremental syncs, and what groups of spaces save
+    python -m benchmarks proposals           what each shortcut through the CDK saves: docs/cdk-proposals.md
 
 `make bench` installs the others, each in an environment of its own, and runs the first. The machine must do
 nothing else meanwhile.
@@ -17,7 +18,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import incremental
+from benchmarks import incremental, proposals
 from benchmarks.report import document, failures, tables
 from benchmarks.runner import run_all
 from benchmarks.workloads import WORKLOADS
@@ -31,7 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=["run", "report", "incremental"], default="run")
+    whats = ["run", "report", "incremental", "proposals"]
+    parser.add_argument("what", nargs="?", choices=whats, default="run")
     parser.add_argument(
         "--quick", action="store_true", help="a tenth of the pages, one round, nothing written"
     )
@@ -39,6 +41,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.what == "incremental":
         incremental.main()
+        return
+    if given.what == "proposals":
+        proposals.main()
         return
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     if given.what == "run":

@@ -29,6 +29,7 @@ class Job:
     directory: Path
     pages: int = 0
     bodies: bool = True
+    workers: int = 0
     command: str = "read"
     streams: tuple[str, ...] = ("pages",)
     state: Any = None
@@ -77,9 +78,11 @@ def airbyte_files(
 
 def _airbyte(script: str, *more: str) -> Callable[[Job], list[str]]:
     def command(job: Job) -> list[str]:
-        config = {"email": job.email, "api_token": job.token, "domain_name": job.url}
+        config: dict[str, Any] = {"email": job.email, "api_token": job.token, "domain_name": job.url}
         if not job.bodies:
             config["body_format"] = "none"
+        if job.workers:
+            config["num_workers"] = job.workers
         files = airbyte_files(job.directory, config, job.streams, job.state)
         if not job.streams:
             files = [*files[:2], "--catalog", str(EVERY_STREAM)]

@@ -90,7 +90,7 @@ def measure(reader: Reader, workload: Workload, site: SiteProcess, state: Any = 
     with TemporaryDirectory() as directory:
         site.begin(workload.latency, workload.rate)
         began = time.perf_counter()
-        status, usage, printed, error = _run(
+        status, usage, printed, error = run_process(
             reader.command(_job(workload, site, directory, state)), directory
         )
         wall = time.perf_counter() - began
@@ -125,13 +125,14 @@ def _job(workload: Workload, site: SiteProcess, directory: str, state: Any) -> J
         directory=Path(directory),
         pages=workload.pages,
         bodies=workload.bodies,
+        workers=workload.workers,
         command=workload.command,
         streams=workload.streams,
         state=state,
     )
 
 
-def _run(command: list[str], directory: str) -> tuple[int, Any, Path, str]:
+def run_process(command: list[str], directory: str) -> tuple[int, Any, Path, str]:
     """Run a command; return its status, what it used, the file that it printed into, and its complaints."""
     printed, complaints = Path(directory, "printed"), Path(directory, "complaints")
     with printed.open("wb") as out, complaints.open("wb") as err:
@@ -164,7 +165,8 @@ def _state_after(workload: Workload, site: SiteProcess) -> list[dict[str, Any]]:
     states: dict[str, dict[str, Any]] = {}
     with TemporaryDirectory() as directory:
         site.begin(0, 0)
-        _, _, printed, _ = _run(READERS[CONNECTOR].command(_job(workload, site, directory, None)), directory)
+        command = READERS[CONNECTOR].command(_job(workload, site, directory, None))
+        _, _, printed, _ = run_process(command, directory)
         site.end()
         with printed.open(encoding="utf-8") as lines:
             for line in lines:

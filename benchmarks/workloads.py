@@ -15,7 +15,7 @@ from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, LLAMAINDEX, REA
 
 PEERS = {CONNECTOR: 3, DLT: 3, DLT_SPACES: 3, BARE: 3}
 ONCE = {CONNECTOR: 1, DLT: 1, DLT_SPACES: 1}
-OURS = {CONNECTOR: 3}
+OURS, OURS_ONCE = {CONNECTOR: 3}, {CONNECTOR: 1}
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Workload:
         latency: Seconds that each answer takes.
         rate: Requests a second that the site allows; 0 for any number.
         bodies: Whether the pages are read with their bodies.
+        workers: How many requests the connector has under way; 0 for its default.
         command: spec, check or read.
         streams: What is read; every stream where none is named.
         again: Whether the site was read before, and has not changed.
@@ -46,6 +47,7 @@ class Workload:
     latency: float = 0.0
     rate: int = 0
     bodies: bool = True
+    workers: int = 0
     command: str = "read"
     streams: tuple[str, ...] = ("pages",)
     again: bool = False
@@ -99,6 +101,9 @@ WORKLOADS = {
     "latency-50": Workload("50 ms an answer", {**PEERS, LLAMAINDEX: 1}, latency=0.05),
     "latency-200": Workload("200 ms an answer", PEERS, latency=0.2),
     "latency-800": Workload("800 ms an answer", ONCE, latency=0.8),
+    "workers-2": Workload("200 ms an answer, 2 workers", OURS_ONCE, latency=0.2, workers=2),
+    "workers-5": Workload("200 ms an answer, 5 workers", OURS_ONCE, latency=0.2, workers=5),
+    "workers-25": Workload("200 ms an answer, 25 workers", OURS_ONCE, latency=0.2, workers=25),
     "no-bodies": Workload("Without bodies", {**PEERS, UPSTREAM: 1}, latency=0.05, bodies=False),
     "rate-limit": Workload(
         "A site that allows 5 requests a second", {CONNECTOR: 2, DLT_SPACES: 1}, latency=0.05, rate=5
