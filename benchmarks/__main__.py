@@ -6,6 +6,7 @@
     python -m benchmarks report              the page and its plot again, from what is kept in results.json
     python -m benchmarks incremental         the requests of incremental syncs, and what groups of spaces save
     python -m benchmarks proposals           what each shortcut through the CDK saves: docs/cdk-proposals.md
+    python -m benchmarks scale               whether large sites are read to the end, in the same memory
 
 `make bench` installs the others, each in an environment of its own, and runs the first. The machine must do
 nothing else meanwhile.
@@ -18,7 +19,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import incremental, proposals
+from benchmarks import incremental, proposals, scale
 from benchmarks.report import document, failures, tables
 from benchmarks.runner import run_all
 from benchmarks.workloads import WORKLOADS
@@ -32,18 +33,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    whats = ["run", "report", "incremental", "proposals"]
+    whats = ["run", "report", "incremental", "proposals", "scale"]
     parser.add_argument("what", nargs="?", choices=whats, default="run")
     parser.add_argument(
         "--quick", action="store_true", help="a tenth of the pages, one round, nothing written"
     )
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=", ".join(WORKLOADS))
+    sizes = parser.add_argument_group("of scale alone")
+    sizes.add_argument("--pages", type=int, default=scale.PAGES, help="to read with their bodies")
+    sizes.add_argument("--children", type=int, default=scale.CHILDREN, help="of one parent")
+    sizes.add_argument("--partitions", type=int, default=scale.PARTITIONS, help="pages to ask for one by one")
+    sizes.add_argument("--cursors", type=int, default=scale.CURSORS, help="the same with a cursor for each")
+    sizes.add_argument("--workers", type=int, nargs="+", default=scale.ALL_WORKERS, help="who ask for them")
     given = parser.parse_args()
     if given.what == "incremental":
         incremental.main()
         return
     if given.what == "proposals":
         proposals.main()
+        return
+    if given.what == "scale":
+        scale.main(given.pages, given.children, given.partitions, given.cursors, given.workers)
         return
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     if given.what == "run":

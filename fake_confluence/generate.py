@@ -22,6 +22,7 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
     users: int = 10,
     audit_events: int = 0,
     labels: int = 0,
+    labels_per_page: int = 1,
     comments: int = 0,
     versions_per_page: int = 0,
     body_bytes: int = 1_000,
@@ -39,7 +40,8 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
         groups: Groups; user n is in the group n modulo this.
         users: People who write.
         audit_events: Events, one in five of them in the same millisecond as another.
-        labels: Labels; page n has the label n modulo this.
+        labels: Labels; page n has the label n modulo this,
+        labels_per_page: and those after it, so many in all.
         comments: Footer comments, one a page in turn.
         versions_per_page: Versions that each page has; 0 for a history of nothing.
         body_bytes: The size of the one body that all pages and posts share.
@@ -50,11 +52,15 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
     try:
         people = [_account(n) for n in range(max(1, users))]
         body = _body(body_bytes)
+        held = [
+            [str(_LABEL + (n + more) % labels) for more in range(labels_per_page)]
+            for n in range(min(labels, pages))
+        ]
         site = Site(
             {
                 "users": [_user(n, groups) for n in range(users)],
                 "spaces": [_space(n, people) for n in range(spaces)],
-                "pages": _pages(pages, spaces, people, body, labels, versions_per_page, skew),
+                "pages": _pages(pages, spaces, people, body, held, versions_per_page, skew),
                 "blog_posts": _blog_posts(blog_posts, spaces, people, body),
                 "groups": [_group(n) for n in range(groups)],
                 "audit": [_event(n, audit_events, people) for n in range(audit_events)],
@@ -117,13 +123,12 @@ def _pages(  # noqa: PLR0913, PLR0917 - the numbers of `generate`
     spaces: int,
     people: list[str],
     body: dict[str, str],
-    labels: int,
+    labels: list[list[str]],
     versions: int,
     skew: float,
 ) -> list[Record]:
     times = _times(count)
     space_ids = [str(_SPACE + n) for n in range(max(1, spaces))]
-    label_ids = [[str(_LABEL + n)] for n in range(labels)]
     crowded = int(count * skew)
     made = []
     for n in range(count):
@@ -153,7 +158,7 @@ def _pages(  # noqa: PLR0913, PLR0917 - the numbers of `generate`
             "_body": body,
         }
         if labels:
-            record["_labels"] = label_ids[n % labels]
+            record["_labels"] = labels[n % len(labels)]
         made.append(record)
     return made
 
