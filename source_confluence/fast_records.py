@@ -10,6 +10,7 @@ import re
 from collections import deque
 from functools import cache
 from queue import Queue
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -36,6 +37,9 @@ PLAIN_KEY = re.compile(r"\w+")
 NO_LITERAL = re.compile(r"[0-9][0-9.+-]*[T:][\w.:+-]*")
 CONSTANTS = {"True": True, "False": False, "None": None}
 RECORDS_A_PIECE, WAITING_PIECES = 50, 20
+# Python 3.11 counts how deep a syntax tree is for all threads together: two that parse at once can fail with
+# "AST constructor recursion depth mismatch" (CPython issue 106905).
+PARSING = Lock()
 MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
 
@@ -89,7 +93,8 @@ def literal_eval(self: JinjaInterpolation, result: Any, valid_types: Any) -> Any
             return CONSTANTS[result]
         if NO_LITERAL.fullmatch(result):
             return result
-    return cdk_literal_eval(self, result, valid_types)
+    with PARSING:
+        return cdk_literal_eval(self, result, valid_types)
 
 
 @cache

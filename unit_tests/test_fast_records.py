@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,6 +126,25 @@ def test_text_becomes_the_value_that_the_cdk_makes_of_it(text: str, types: Any) 
         fast_records.cdk_literal_eval(jinja, text, types),
     )
     assert (type(fast), repr(fast)) == (type(slow), repr(slow))
+
+
+def test_only_one_thread_at_a_time_has_python_parse_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11 can fail where two do."""
+    inside: list[int] = []
+    most: list[int] = []
+
+    def parse(*_: object) -> str:
+        inside.append(1)
+        most.append(len(inside))
+        Event().wait(0.01)
+        inside.pop()
+        return "parsed"
+
+    monkeypatch.setattr(fast_records, "cdk_literal_eval", parse)
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: fast_records.literal_eval(JinjaInterpolation(), "{}", None), range(8)))
+    assert done == ["parsed"] * 8
+    assert most == [1] * 8
 
 
 @pytest.mark.parametrize(
