@@ -13,13 +13,14 @@ from queue import Queue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import dpath
 import orjson
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.declarative.decoders.json_decoder import JsonDecoder
 from airbyte_cdk.sources.declarative.extractors.dpath_extractor import DpathExtractor
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
-from airbyte_cdk.sources.declarative.transformations import add_fields
+from airbyte_cdk.sources.declarative.transformations import add_fields, remove_fields
 from airbyte_cdk.sources.streams.concurrent.partition_reader import PartitionReader
 from airbyte_cdk.sources.types import Record
 from jinja2 import nodes
@@ -115,7 +116,22 @@ class Dpath:
         if len(path) == 1 and isinstance(record, dict):
             record[path[0]] = value
         else:
-            cdk_dpath.new(record, path, value)
+            dpath.new(record, path, value)
+
+
+class RemovingDpath:
+    """What RemoveFields asks of dpath."""
+
+    exceptions = dpath.exceptions
+
+    @staticmethod
+    def delete(record: Any, pointer: Sequence[str], afilter: Any = None) -> None:
+        """Take a field of the record itself away at once: dpath compares the path of every field with it."""
+        is_plain = isinstance(pointer, list) and len(pointer) == 1 and PLAIN_KEY.fullmatch(str(pointer[0]))
+        if is_plain and isinstance(record, dict) and not afilter:
+            record.pop(pointer[0], None)
+        else:
+            dpath.delete(record, pointer, afilter=afilter)
 
 
 class CursorOfPartition:
@@ -210,6 +226,7 @@ PATCHES: list[tuple[Any, str, Any]] = [
     (JinjaInterpolation, "_literal_eval", literal_eval),
     (JinjaInterpolation, "_compile", staticmethod(compile_template)),
     (add_fields, "dpath", Dpath),
+    (remove_fields, "dpath", RemovingDpath),
     (PartitionReader, "process_partition", process_partition),
     (concurrent_declarative_source, "Queue", RecordQueue),
 ]
@@ -219,7 +236,6 @@ cdk_decode = JsonDecoder.decode
 cdk_extract_records = DpathExtractor.extract_records
 cdk_literal_eval = JinjaInterpolation._literal_eval  # noqa: SLF001 - patched above
 cdk_compile_template = JinjaInterpolation._compile  # noqa: SLF001 - patched above
-cdk_dpath = add_fields.dpath
 cdk_process_partition = PartitionReader.process_partition
 
 

@@ -15,6 +15,7 @@ from airbyte_cdk.sources.declarative.interpolation.interpolated_string import In
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition, AddFields
+from airbyte_cdk.sources.declarative.transformations.remove_fields import RemoveFields
 from airbyte_cdk.sources.streams.concurrent.cursor import CursorField
 from airbyte_cdk.sources.streams.concurrent.partition_reader import PartitionReader
 from airbyte_cdk.sources.streams.concurrent.partitions.types import PartitionCompleteSentinel
@@ -209,6 +210,24 @@ def test_a_field_is_added_where_the_cdk_adds_it(path: list[str], as_the_cdk_does
     fast = added()
     as_the_cdk_does()
     assert fast == added()
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [["list"], ["text"], ["none"], ["empty"], ["missing"], ["a", "b"], ["list", 0], ["te*"], ["3"]],
+    ids=str,
+)
+def test_a_field_is_taken_away_where_the_cdk_takes_it(
+    pointer: list[Any], as_the_cdk_does: Callable[[], None]
+) -> None:
+    def left() -> Any:
+        record = {"list": [1], "text": "x", "none": None, "empty": {}, "a": {"b": 1, "c": 2}, "3": 3}
+        RemoveFields(field_pointers=[pointer], parameters={}).transform(record)
+        return record
+
+    fast = left()
+    as_the_cdk_does()
+    assert fast == left()
 
 
 def test_a_read_gives_the_records_states_and_statuses_that_the_cdk_gives(
