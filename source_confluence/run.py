@@ -7,8 +7,6 @@ import contextlib
 import ctypes
 import json
 import logging
-import os
-import signal
 import sys
 import tempfile
 import time
@@ -24,12 +22,12 @@ from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
 from source_confluence.messages import reason
+from source_confluence.output import take_over_stdout
 from source_confluence.source import SourceConfluence
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Mapping
-    from types import FrameType
 
     from airbyte_cdk.models import ConnectorSpecification
     from jsonschema import ValidationError
@@ -110,63 +108,17 @@ class Entrypoint(AirbyteEntrypoint):
             raise _config_error(_sentence(error))
 
 
-class OutputError(Exception):
-    """What is printed cannot be written."""
-
-
-class Output:
-    """Standard output in whole lines: no signal comes between the two halves of one."""
-
-    is_busy = False
-    stopped_by = 0
-
-    def stop(self, number: int, _frame: FrameType | None) -> None:
-        """End as shells expect of a process that a signal ended; a second signal ends it whatever it does."""
-        signal.signal(number, signal.SIG_DFL)
-        self.stopped_by = number
-        if not self.is_busy:
-            raise SystemExit(128 + number)
-
-    def write(self, text: str) -> None:
-        """Write lines, in one call: the CDK prints from other threads too.
-
-        Raises:
-            OutputError: They cannot be written.
-            SystemExit: A signal came meanwhile.
-        """
-        self.is_busy = True
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except OSError as error:
-            raise OutputError(error.strerror) from error
-        finally:
-            self.is_busy = False
-        if self.stopped_by:
-            raise SystemExit(128 + self.stopped_by)
-
-
-OUTPUT = Output()
-
-
 def main() -> None:
-    """Run as a process of its own, and end at once when there is nothing to go on for.
-
-    An interpreter that ends in the usual way waits for the threads that read, and they can wait for ever:
-    for room in a queue that nobody empties any more.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, OUTPUT.stop)
+    """Run as a process of its own."""
     _share_memory_among_threads()
     logging.raiseExceptions = False  # a log that nobody reads is not worth a traceback
+    output = take_over_stdout()
     code: object = 0
     try:
         run()
     except SystemExit as stop:
         code = stop.code
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    os._exit(code if isinstance(code, int) else 0)
+    output.end_process(code if isinstance(code, int) else 0)
 
 
 def _share_memory_among_threads() -> None:
@@ -190,32 +142,39 @@ def run(args: list[str] | None = None) -> None:
             sentence; with 2 after a command line that makes no sense; with 141 when who read the output left.
     """
     args = sys.argv[1:] if args is None else args
-    try:
-        if not args or args[0] in ("-h", "--help"):
-            OUTPUT.write(HELP)
-        else:
-            _execute(Entrypoint.parse_args(args))
-    except OutputError as error:
-        if isinstance(error.__cause__, BrokenPipeError):
-            sys.exit(READER_LEFT)
-        print(f"source-confluence: The output cannot be written: {error}.", file=sys.stderr)
-        sys.exit(1)
+    if not args or args[0] in ("-h", "--help"):
+        _write(HELP)
+    else:
+        _execute(Entrypoint.parse_args(args))
 
 
 def _execute(parsed: argparse.Namespace) -> None:
-    """Print what a command has to say.
+    """Print the messages of one command.
 
     Raises:
-        OutputError: Nobody can be told.
         SystemExit: With 1 after an error.
     """
     try:
         _require_room_for_files()
         _print(Entrypoint(_source(parsed)).run(parsed))
-    except OutputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence and the platform a trace
+    except Exception as error:  # noqa: BLE001 - any error: a person gets a sentence, the platform a trace
         _report(assemble_uncaught_exception(type(error), error), parsed.command)
+        sys.exit(1)
+
+
+def _write(text: str) -> None:
+    """Write whole lines.
+
+    Raises:
+        SystemExit: They cannot be written.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(READER_LEFT)
+    except OSError as error:
+        print(f"source-confluence: The output cannot be written: {error.strerror}.", file=sys.stderr)
         sys.exit(1)
 
 
@@ -232,10 +191,10 @@ def _print(messages: Iterable[str]) -> None:
             length += len(message)
             if length > FLUSH_LENGTH or time.monotonic() - written > FLUSH_SECONDS:
                 lines, waiting = "\n".join([*waiting, ""]), []
-                OUTPUT.write(lines)
+                _write(lines)
                 length, written = 0, time.monotonic()
     finally:
-        OUTPUT.write("\n".join([*waiting, ""]))
+        _write("\n".join([*waiting, ""]))
 
 
 def _require_room_for_files() -> None:
@@ -325,5 +284,5 @@ def _report(error: AirbyteTracedException, command: str) -> None:
     error.message = reason(error.message or str(error))
     status = error.as_connection_status_message() if command == "check" else None
     for message in filter(None, [error.as_sanitized_airbyte_message(), status]):
-        OUTPUT.write(Entrypoint.airbyte_message_to_string(message) + "\n")
+        _write(Entrypoint.airbyte_message_to_string(message) + "\n")
     print(filter_secrets(f"source-confluence: {error.message}"), file=sys.stderr)

@@ -1,0 +1,172 @@
+"""Standard output of the real process over a real pipe: whole lines, and each record once."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fake_confluence import Server, generate
+from unit_tests.test_process import LONG, arguments, started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MOST_OF_A_PIPE = 50_000
+# A program whose threads print and log, in pieces, while its main thread writes long lines.
+THREADS = """
+import logging, sys, threading
+from airbyte_cdk.logger import init_logger
+from source_confluence.output import take_over_stdout
+logger = init_logger("airbyte")
+output = take_over_stdout()
+def chatter(number):
+    for count in range(500):
+        print('{"thread": %d,' % number, end="")
+        print(' "count": %d}' % count)
+        logger.info("x" * 5_000)
+threads = [threading.Thread(target=chatter, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for count in range(50):
+    sys.stdout.write('{"main": %d, "body": "%s"}\\n' % (count, "y" * 1_000_000))
+for thread in threads:
+    thread.join()
+output.end_process(0)
+"""
+
+
+def read_slowly(descriptor: int, pause: float) -> bytes:
+    """Read to the end, so that the pipe is full most of the time."""
+    chunks = []
+    while chunk := os.read(descriptor, MOST_OF_A_PIPE):
+        chunks.append(chunk)
+        time.sleep(pause)
+    return b"".join(chunks)
+
+
+@contextmanager
+def failing_site(body_bytes: int, pages: int) -> Iterator[Server]:
+    """Serve a site that fails every ninth request once."""
+    site = generate(pages=pages, spaces=10, blog_posts=pages // 4, groups=600, body_bytes=body_bytes)
+    count = itertools.count(1)
+    with Server(site) as server:
+        server.before("", lambda r: server.fail(r.path, status=500) if next(count) % 9 == 0 else None)
+        yield server
+
+
+@contextmanager
+def logging_site(pages: int) -> Iterator[Server]:
+    """Serve a site whose pages vanish after they are listed: each costs a log line of a reader thread."""
+    gone = {"status": 404, "code": "NOT_FOUND", "title": "The page cannot be found", "detail": None}
+    with Server(generate(pages=pages, spaces=10, body_bytes=20_000)) as server:
+        body = json.dumps({"errors": [gone]}).encode()
+        server.fail("/wiki/api/v2/pages/{page-id}/properties", times=None, status=404, body=body)
+        yield server
+
+
+def messages_of(output: bytes) -> list[dict[str, Any]]:
+    assert output.endswith(b"\n")
+    return [json.loads(line) for line in output.removesuffix(b"\n").split(b"\n")]
+
+
+def records_of(messages: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    records = [message["record"] for message in messages if message["type"] == "RECORD"]
+    return Counter((record["stream"], record["data"]["id"]) for record in records)
+
+
+@pytest.mark.parametrize("round_", range(2))
+@pytest.mark.parametrize(
+    ("body_bytes", "pages", "pause"), [(1_000, 2_000, 0), (50_000, 300, 0.001), (1_000_000, 24, 0.0005)]
+)
+def test_no_line_is_ever_broken(
+    tmp_path: Path, body_bytes: int, pages: int, pause: float, round_: int
+) -> None:
+    del round_
+    with failing_site(body_bytes, pages) as server:
+        args = arguments(tmp_path, server, "pages", "blog_posts", "group", page_size=max(4, pages // 20))
+        with started(args) as (process, stdout):
+            messages = messages_of(read_slowly(stdout.fileno(), pause))
+            assert process.wait(LONG) == 0
+        lists = {"pages": "pages", "blog_posts": "blog_posts", "group": "groups"}
+        assert records_of(messages) == Counter(
+            (stream, record["id"]) for stream, name in lists.items() for record in server.site.records(name)
+        )
+        assert any("Retrying" in message["log"]["message"] for message in messages if "log" in message)
+
+
+@pytest.mark.parametrize("round_", range(2))
+@pytest.mark.parametrize("pause", [0, 0.0005])
+def test_no_line_is_broken_by_thousands_of_log_lines(tmp_path: Path, pause: float, round_: int) -> None:
+    del round_
+    with logging_site(2_000) as server:
+        args = arguments(tmp_path, server, "pages", "page_properties", num_workers=25)
+        with started(args) as (process, stdout):
+            messages = messages_of(read_slowly(stdout.fileno(), pause))
+            assert process.wait(LONG) == 0
+        assert records_of(messages) == Counter(("pages", page["id"]) for page in server.site.records("pages"))
+        assert sum(message["type"] == "LOG" for message in messages) > 2_000
+
+
+def test_a_full_pipe_in_non_blocking_mode_loses_nothing(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with failing_site(50_000, 200) as server:
+        args = arguments(tmp_path, server, "pages")
+        with subprocess.Popen(args, stdout=writer, stderr=subprocess.PIPE) as process:
+            os.close(writer)
+            messages = messages_of(read_slowly(reader, 0.001))
+            os.close(reader)
+            assert process.wait(LONG) == 0
+        pages = {("pages", page["id"]) for page in server.site.records("pages")}
+        assert records_of(messages) == Counter(pages)
+
+
+@pytest.mark.parametrize("bytes_read", [20_000, 500_000, 3_000_000])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_between_two_lines(
+    tmp_path: Path, number: signal.Signals, bytes_read: int
+) -> None:
+    with failing_site(200_000, 100) as server:
+        args = arguments(tmp_path, server, "pages", page_size=10)
+        with started(args) as (process, stdout):
+            output = stdout.read(bytes_read)  # the process waits for room in the pipe by now
+            process.send_signal(number)
+            output += read_slowly(stdout.fileno(), 0.001) if bytes_read > MOST_OF_A_PIPE else stdout.read()
+            assert process.wait(LONG) == 128 + number
+            assert process.stderr
+            assert process.stderr.read() == b""
+        assert 0 < len(records_of(messages_of(output))) < 100
+
+
+def test_a_second_signal_ends_a_process_whose_reader_does_not_read(tmp_path: Path) -> None:
+    with (
+        failing_site(200_000, 100) as server,
+        started(arguments(tmp_path, server, "pages")) as (process, stdout),
+    ):
+        stdout.read(10_000)
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONG) == -signal.SIGTERM
+
+
+def test_threads_that_print_and_log_do_not_break_lines() -> None:
+    with started([sys.executable, "-c", THREADS]) as (process, stdout):
+        messages = messages_of(read_slowly(stdout.fileno(), 0.0001))
+        assert process.wait(LONG) == 0
+    assert [m["main"] for m in messages if "main" in m] == list(range(50))
+    assert sum(m.get("type") == "LOG" for m in messages) == 8 * 500
+    for number in range(8):
+        assert [m["count"] for m in messages if m.get("thread") == number] == list(range(500))
