@@ -1,7 +1,5 @@
 """Standard output in whole lines, whichever thread writes and however full the pipe is."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os
@@ -9,19 +7,15 @@ import select
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from types import FrameType
+from types import FrameType
+from typing import NoReturn
 
 
 class LineWriter(io.TextIOBase):
     """A text stream that writes to a file descriptor in whole lines, one write at a time.
 
     Python's own `sys.stdout` splits a large write when another thread writes or a signal arrives. A
-    destination then gets two lines that are not messages, and the record is lost.
-
-    Test: `unit_tests/test_output.py`.
+    destination then gets two lines that are not messages, and the record is lost. Test: `test_output.py`.
 
     Args:
         descriptor: An open file descriptor.
@@ -41,38 +35,30 @@ class LineWriter(io.TextIOBase):
             OSError: The lines cannot be written.
             SystemExit: In the main thread, when a signal arrived meanwhile.
         """
-        lines, newline, unfinished = (vars(self._unfinished).get("text", "") + text).rpartition("\n")
-        self._unfinished.text = unfinished
-        if newline:
-            data = (lines + newline).encode("utf-8", "backslashreplace")
-            if threading.current_thread() is threading.main_thread():
-                self._write_in_main_thread(data)
-            else:
-                self._write_lines(data)
-        return len(text)
-
-    def _write_in_main_thread(self, lines: bytes) -> None:
+        lines, newline, self._unfinished.text = (vars(self._unfinished).get("text", "") + text).rpartition(
+            "\n"
+        )
+        if threading.current_thread() is not threading.main_thread():
+            self._write_all(lines + newline)
+            return len(text)
         self._main_thread_writes = True
         try:
-            self._write_lines(lines)
+            self._write_all(lines + newline)
         finally:
             self._main_thread_writes = False
         if self._stopped_by:
             sys.exit(128 + self._stopped_by)
+        return len(text)
 
-    def _write_lines(self, lines: bytes) -> None:
-        left = memoryview(lines)
+    def _write_all(self, lines: str) -> None:
+        left = memoryview(lines.encode("utf-8", "backslashreplace"))
         with self._lock:
             while left:
                 select.select([], [self._descriptor], [])  # a pipe in non-blocking mode may be full
                 left = left[os.write(self._descriptor, left) :]
 
     def stop(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal: exit between two lines. A second signal ends the process at once.
-
-        Raises:
-            SystemExit: With 128 plus the signal's number, as shells expect.
-        """
+        """Handle a signal: exit between two lines with 128 plus its number. A second signal ends at once."""
         signal.signal(number, signal.SIG_DFL)
         self._stopped_by = number
         if not self._main_thread_writes:

@@ -47,7 +47,7 @@ def derived() -> Iterator[tuple[Path, str]]:
     The manifest comes first: the others are derived from it.
     """
     yield MANIFEST, manifest_with_foot()
-    yield ROOT / "source_confluence" / "scopes.json", scopes_by_stream()
+    yield ROOT / "source_confluence" / "access.json", access_by_stream()
     index = ROOT / "docs" / "index.md"
     text = between_marks(index.read_text(encoding="utf-8"), "streams", stream_table())
     yield index, between_marks(text, "entities", entity_diagram())
@@ -154,19 +154,40 @@ def entity_diagram() -> str:
     return "\n".join([*lines, "```", ""])
 
 
-def scopes_by_stream() -> str:
-    """Return for each stream the sets of scopes that let it be read, those of its parents included."""
+def access_by_stream() -> str:
+    """Return for each stream what `check` and messages say of access to it.
+
+    `scopes`: the sets of scopes, any of which is enough to read the stream and its parents. `probes`: streams
+    that a check reads on its behalf; streams whose operations need the same scopes and permission share one.
+    """
     known = {stream.name: stream for stream in streams()}
-    return json.dumps({name: ways_to_read(stream, known) for name, stream in known.items()}, indent=2) + "\n"
+    parents = {parent for stream in known.values() for parent in stream.parents}
+    representatives: dict[str, str] = {}
+    for stream in sorted(known.values(), key=lambda stream: stream.name not in parents):
+        representatives.setdefault(grant(stream), stream.name)
+    access = {
+        name: {
+            "scopes": ways_to_read(stream, known),
+            "probes": sorted({representatives[grant(each)] for each in with_ancestors(stream, known)}),
+        }
+        for name, stream in known.items()
+    }
+    return json.dumps(access, indent=2) + "\n"
+
+
+def grant(stream: Stream) -> str:
+    """Return what an account must have been given to read a stream, apart from its parents."""
+    return repr([(operation.scopes, operation.needs) for operation in stream.operations])
+
+
+def with_ancestors(stream: Stream, known: dict[str, Stream]) -> list[Stream]:
+    """Return a stream, its parents, their parents and so on."""
+    return [stream, *(s for name in stream.parents for s in with_ancestors(known[name], known))]
 
 
 def ways_to_read(stream: Stream, known: dict[str, Stream]) -> list[list[str]]:
     """Return the sets of scopes any of which suffices: granular ones, and classic where there are such."""
-    line, operations = [stream], []
-    while line:
-        asked = line.pop()
-        operations += asked.operations
-        line += [known[parent] for parent in asked.parents]
+    operations = [operation for each in with_ancestors(stream, known) for operation in each.operations]
     ways: list[list[str]] = []
     for kind, other in (("granular", "classic"), ("classic", "granular")):
         way = sorted({scope for op in operations for scope in op.scopes.get(kind) or op.scopes[other]})

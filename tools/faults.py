@@ -34,7 +34,8 @@ from airbyte_cdk.sources.declarative.retrievers import page_size_reducer
 from airbyte_cdk.sources.streams.http import rate_limiting
 
 from fake_confluence import Request, Server, Site, company
-from source_confluence import pace, patience, source
+from source_confluence import source
+from source_confluence.components import api_budget, requester
 from tools.derive import ROOT, between_marks
 from unit_tests.conftest import Output, config_for, connector, key_of
 
@@ -121,7 +122,7 @@ class Clock:
         for module in (rate_limiting, page_size_reducer, backoff._sync):  # noqa: SLF001 - it has no other name
             self._patches.enter_context(patch.object(module, "time", sleeping))
         pacing = SimpleNamespace(monotonic=self.monotonic, sleep=self.let_pass)
-        self._patches.enter_context(patch.object(pace, "time", pacing))
+        self._patches.enter_context(patch.object(api_budget, "time", pacing))
         ours = SimpleNamespace(datetime=SimpleNamespace(now=self.now))
         self._patches.enter_context(patch.object(backoff._sync, "datetime", ours))  # noqa: SLF001 - as above
         return self
@@ -399,7 +400,7 @@ def short_timeouts() -> Iterator[None]:
         manifest = Path(directory) / "manifest.yaml"
         text = text.replace("read_timeout_in_seconds: 120", "read_timeout_in_seconds: 2")
         manifest.write_text(text, encoding="utf-8")
-        with patch.object(source, "MANIFEST", manifest), patch.object(patience, "ANSWER_SECONDS", 2):
+        with patch.object(source, "MANIFEST", manifest), patch.object(requester, "ANSWER_SECONDS", 2):
             yield
 
 

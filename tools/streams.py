@@ -11,7 +11,7 @@ import yaml
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 
 from fake_confluence.contract import Operation, load_contract
-from source_confluence.source import INDEX_STREAMS, MANIFEST
+from source_confluence.source import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,8 +56,6 @@ class Stream:
     @property
     def cursor(self) -> str | None:
         """The cursor field, None where every sync reads everything."""
-        if self.name in INDEX_STREAMS:
-            return None
         cursor: str | None = self.declared.get("incremental_sync", {}).get("cursor_field")
         return cursor
 

@@ -19,7 +19,7 @@ from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolati
 from jsonschema import Draft7Validator
 
 from fake_confluence import Server, company
-from source_confluence.source import INDEX_STREAMS, MANIFEST
+from source_confluence.source import MANIFEST
 from unit_tests.conftest import ROOT, STREAMS, config_for
 
 if TYPE_CHECKING:
@@ -153,7 +153,11 @@ def test_only_parents_within_groups_are_copies(builder: Builder) -> None:
         for config in blocks_with(stream, "parent_key")
         if "$ref" not in config["stream"]
     }
-    assert copied == grouped == {*("pages", "blog_posts", "tasks"), *INDEX_STREAMS, "custom_content"}
+    assert (
+        copied
+        == grouped
+        == {*("pages", "blog_posts", "tasks"), "page_index", "blog_post_index", "custom_content"}
+    )
 
 
 def test_what_all_streams_share_is_linked(builder: Builder) -> None:

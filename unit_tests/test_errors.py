@@ -392,8 +392,8 @@ def test_a_refused_configuration_sends_nothing(
     ("text", "words"),
     [
         (None, "cannot be read: No such file"),
-        ("{'email': 'a'}", "does not hold valid JSON"),
-        ("", "does not hold valid JSON"),
+        ("{'email': 'a'}", "does not contain valid JSON"),
+        ("", "does not contain valid JSON"),
         ("[]", "must be a JSON object"),
         ("null", "must be a JSON object"),
     ],

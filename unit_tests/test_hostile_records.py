@@ -170,9 +170,7 @@ def test_a_record_nested_too_deep_to_be_printed_ends_the_read_in_a_sentence(serv
     failed = sync(server, "pages")
     assert (failed.exit_code, failed.other, failed.state) == (1, [], [])
     assert failed.stderr.count("\n") == 1
-    assert (
-        "nested too deep" in failed.stderr or "cannot make sense of" in failed.stderr
-    )  # by Python's version
+    assert "nested too deep" in failed.stderr or "cannot read (" in failed.stderr  # by Python's version
 
 
 def test_an_id_that_is_a_number_is_still_that_record(server: Server) -> None:
@@ -186,12 +184,12 @@ def test_an_id_that_is_a_number_is_still_that_record(server: Server) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without("id"), "gave a record of pages without id"),
-        (with_fields(id=None), "gave a record of pages without id"),
-        (instead(None), "cannot make sense of"),
-        (instead("a page"), "cannot make sense of"),
-        (instead([]), "cannot make sense of"),
-        (with_raw("[" * 5_000 + "]" * 5_000), "cannot make sense of"),
+        (without("id"), "a record of pages without id"),
+        (with_fields(id=None), "a record of pages without id"),
+        (instead(None), "a record of pages without id"),
+        (instead("a page"), "a record of pages without id"),
+        (instead([]), "a record of pages without id"),
+        (with_raw("[" * 5_000 + "]" * 5_000), "cannot read ("),
         (with_links("text"), "leads nowhere"),
         (with_links(5), "leads nowhere"),
         (with_links({"next": 5}), "leads nowhere"),
@@ -233,7 +231,7 @@ def test_a_parent_without_id_fails_its_children_instead_of_hiding_them(
     failed = sync(server, "page_labels", "labels")
     assert failed.exit_code == 1
     assert failed.statuses["page_labels"] == "INCOMPLETE"
-    assert "page_labels: Confluence gave a record of labels without id" in failed.stderr
+    assert "page_labels: Confluence returned 17 records of labels without id" in failed.stderr
 
 
 def test_a_label_on_very_many_pages_is_read_to_the_end() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fake_confluence import Server, generate
-from source_confluence import pace
+from source_confluence.components import api_budget
 from unit_tests.conftest import config_for, connector
 
 
@@ -31,7 +31,7 @@ class Limited:
 
     def __init__(self, clock: Clock, allowed: int) -> None:
         self.clock, self.allowed, self.told = clock, allowed, "1"
-        self.pace = pace.Pace()
+        self.pace = api_budget.AdaptiveAPIBudget()
         self.recent: deque[float] = deque()
 
     def read(self, seconds: float) -> tuple[float, int]:
@@ -60,7 +60,7 @@ class Limited:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     ours = Clock()
-    monkeypatch.setattr(pace, "time", ours)
+    monkeypatch.setattr(api_budget, "time", ours)
     return ours
 
 

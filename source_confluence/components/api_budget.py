@@ -1,18 +1,14 @@
-"""As many requests a second as the site bears."""
-
-from __future__ import annotations
+"""Adapt the request rate to the site's limit."""
 
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import requests
 from airbyte_cdk.sources.streams.call_rate import AbstractAPIBudget
 
-from source_confluence.patience import seconds_told
-
-if TYPE_CHECKING:
-    import requests
+from source_confluence.components.backoff_strategy import retry_after
 
 TOO_MANY = 429
 LONGEST_PAUSE = 10.0
@@ -20,43 +16,41 @@ BACK = 0.9
 DOUBLING_SECONDS = 30.0
 
 
-class Pace(AbstractAPIBudget):
-    """One pace for all streams: none until the site refuses requests, then a little below what it answered.
+class AdaptiveAPIBudget(AbstractAPIBudget):
+    """One request rate for all streams: no limit until the site answers 429, then a little below its limit.
 
-    A refusal holds everybody back for as long as it says (its own request waits in the CDK), at most ten
-    seconds: longer ones may concern one list alone. From the second in short order on, requests leave at even
-    intervals: nine tenths of the rate at which they were answered, growing with the square of the time
-    until the next refusal, so that the read comes close to the limit, and up again when there is none.
+    A 429 delays all requests for as long as it asks (the CDK makes its own request wait), at most ten seconds:
+    a longer wait may concern one list alone. From the second 429 in ten seconds on, requests leave at even
+    intervals: at nine tenths of the rate that the site answered, growing with the square of the time until
+    the next 429. So the read approaches the limit, and speeds up when there is none.
 
-    An `api_budget` in the manifest would have to know the limit, which Confluence does not tell.
+    An `api_budget` in the manifest needs the limit, which Confluence does not publish. Test: `test_pace.py`.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._base = 0.0  # requests a second at the last refusal; 0 while there is no limit
-        self._refused = self._next = float("-inf")  # when one was, and when the next may leave
+        self._base = 0.0  # requests a second after the last 429; 0 while there is no limit
+        self._refused = self._next = float("-inf")  # time of the last 429, and of the next request
         self._answered: deque[float] = deque()
 
     def acquire_call(self, request: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002, FBT001, FBT002 - as inherited
-        """Wait until a request may leave."""
         while (seconds := self._seconds_left(request)) > 0:
             time.sleep(seconds)
 
     def update_from_response(self, request: Any, response: requests.Response) -> None:
-        """Learn from an answer."""
         now = time.monotonic()
         with self._lock:
             while self._answered and self._answered[0] < now - 1:
                 self._answered.popleft()
             if response.status_code != TOO_MANY:
                 self._answered.append(now)
-            elif request.left > self._refused:  # else it left together with one that was refused
+            elif request.left > self._refused:  # else it left before the last 429
                 self._slow_down(now)
-                told = seconds_told(response, "Retry-After", None)
-                self._next = max(self._next, now + min(1.0 if told is None else told, LONGEST_PAUSE))
+                wait = retry_after(response)
+                self._next = max(self._next, now + min(1.0 if wait is None else wait, LONGEST_PAUSE))
 
     def get_matching_policy(self, request: Any) -> None:
-        """Return no policy: the limit is not known beforehand."""
+        """Return no policy: the limit is not known in advance."""
 
     def _seconds_left(self, request: Any) -> float:
         now = time.monotonic()

@@ -1,0 +1,1 @@
+"""The components that replace the CDK's where those fall short; `factory` puts them in their places."""

@@ -1,0 +1,126 @@
+"""Build the manifest's components: the CDK's, or ours where the CDK's fall short.
+
+What the factory builds stays inside one source: no name of the CDK is replaced.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from airbyte_cdk.sources.declarative.auth import DeclarativeOauth2Authenticator
+from airbyte_cdk.sources.declarative.decoders import JsonDecoder
+from airbyte_cdk.sources.declarative.extractors import DpathExtractor, RecordFilter
+from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
+from airbyte_cdk.sources.declarative.requesters import HttpRequester
+from airbyte_cdk.sources.declarative.requesters.error_handlers.backoff_strategies import (
+    WaitTimeFromHeaderBackoffStrategy,
+)
+from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
+from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
+from airbyte_cdk.sources.declarative.retrievers.page_size_reducer import PageSizeReduction
+from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition
+from airbyte_cdk.sources.message.repository import StateFilteringMessageRepository
+from airbyte_cdk.sources.streams.core import NO_CURSOR_STATE_KEY
+from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
+
+from source_confluence.components.authenticator import TimelyOauthAuthenticator
+from source_confluence.components.backoff_strategy import RetryAfterBackoffStrategy
+from source_confluence.components.cursor import PartitionCursor, SpaceGroupCursor, is_grouped
+from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
+from source_confluence.components.interpolation import added_field, record_filter
+from source_confluence.components.requester import PatientRequester
+from source_confluence.components.retriever import WholeListRetriever
+
+
+def as_a(subclass: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return what rebuilds a component of the CDK, a dataclass, as a subclass of its class."""
+
+    def rebuild(component: Any) -> Any:
+        given = {field.name: getattr(component, field.name) for field in fields(component) if field.init}
+        return subclass(**given, parameters={})
+
+    return rebuild
+
+
+# What becomes of a component that the CDK builds. The docstrings of our classes say why.
+OURS: dict[type, Callable[[Any], Any]] = {
+    AddedFieldDefinition: added_field,
+    DeclarativeOauth2Authenticator: as_a(TimelyOauthAuthenticator),
+    DpathExtractor: as_a(KeyExtractor),
+    HttpRequester: as_a(PatientRequester),
+    HttpResponseFilter: as_a(OnceResponseFilter),
+    JsonDecoder: as_a(OnceDecoder),
+    RecordFilter: record_filter,
+    SimpleRetriever: as_a(WholeListRetriever),
+    WaitTimeFromHeaderBackoffStrategy: lambda wait: RetryAfterBackoffStrategy(
+        wait.max_waiting_time_in_seconds
+    ),
+}
+# 250, 125 … 1 in eight steps, with a pause of 2, 4 … 16 seconds before each.
+SMALLER_PAGES = PageSizeReduction(
+    max_attempts=8,
+    backoff_seconds=2.0,
+    retries_at_minimum_page_size=4,
+    failure_message="Confluence did not answer in time (504). Try again later.",
+)
+
+
+class ComponentFactory(ModelToComponentFactory):
+    """Build the components of one source."""
+
+    def __init__(self, *, authenticators: dict[str, Any] | None = None, **named: Any) -> None:
+        super().__init__(**named)
+        self._authenticators = {} if authenticators is None else authenticators
+
+    def _create_component_from_model(self, model: Any, config: Any, **named: Any) -> Any:
+        component = super()._create_component_from_model(model, config, **named)
+        return OURS.get(type(component), lambda it: it)(component)
+
+    def create_http_requester(self, model: Any, config: Any, **named: Any) -> HttpRequester:  # type: ignore[override]
+        """Cache all responses or none: a check shares the lists of parents, a read does not need to."""
+        model.use_cache = not self._disable_cache
+        return super().create_http_requester(model, config, **named)
+
+    def create_selective_authenticator(self, model: Any, config: Any, **named: Any) -> Any:
+        """Build one for all requesters: otherwise each of them asks for an access token of its own."""
+        if "shared" not in self._authenticators:
+            self._authenticators["shared"] = super().create_selective_authenticator(model, config, **named)
+        return self._authenticators["shared"]
+
+    def create_concurrent_cursor_from_perpartition_cursor(self, *args: Any, **named: Any) -> PartitionCursor:
+        """Build our cursor from the CDK's."""
+        built = super().create_concurrent_cursor_from_perpartition_cursor(*args, **named)
+        ours = SpaceGroupCursor if is_grouped(named["partition_router"]) else PartitionCursor
+        return ours.like(built, named["stream_state"])
+
+    def create_simple_retriever(self, model: Any, config: Any, **named: Any) -> SimpleRetriever:
+        """After a 504, ask for half as many records and go on from the same place.
+
+        The manifest can say this when the Builder's CDK knows REDUCE_PAGE_SIZE: 7.23.8 does not.
+        """
+        retriever = super().create_simple_retriever(model, config, **named)
+        if retriever.paginator and retriever.paginator.get_page_size() and not self._disable_retries:
+            retriever.page_size_reduction = SMALLER_PAGES
+            shrink = HttpResponseFilter(
+                config=config, parameters={}, http_codes={504}, action=ResponseAction.REDUCE_PAGE_SIZE
+            )
+            retriever.requester.error_handler.response_filters.insert(0, shrink)  # type: ignore[attr-defined]
+        return retriever
+
+    def create_parent_stream_config_with_substream_wrapper(
+        self, model: Any, config: Any, *, stream_name: str, **named: Any
+    ) -> Any:
+        """Build parents with a factory of this class, where the CDK uses its own."""
+        state = dict(self._connector_state_manager.get_stream_state(stream_name, None))
+        state.pop(NO_CURSOR_STATE_KEY, None)
+        parents = type(self)(
+            authenticators=self._authenticators,
+            api_budget=self._api_budget,
+            connector_state_manager=self._instantiate_parent_stream_state_manager(
+                state, config, model, state if model.incremental_dependency else None
+            ),
+            disable_cache=self._disable_cache,
+            disable_retries=self._disable_retries,
+            message_repository=StateFilteringMessageRepository(self._message_repository),
+        )
+        return parents.create_parent_stream_config(model, config, stream_name=stream_name, **named)

@@ -1,0 +1,85 @@
+"""Read and validate what the user hands in: a sentence for each error, without values, which may be secrets."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from jsonschema import Draft7Validator, ValidationError
+from jsonschema.exceptions import best_match
+
+from source_confluence.messages import error
+
+Read = TypeVar("Read")
+HINTS = {
+    "configuration": "`source-confluence --help` shows one.",
+    "catalog": "`source-confluence --help` shows one. `discover` prints the streams that it can name.",
+    "state": "Use the state that the last sync printed, or none.",
+}
+
+
+def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Validate a configuration.
+
+    Raises:
+        AirbyteTracedException: It does not match the spec. The CDK's own message would quote the value, which may
+            be a secret, and show a regular expression.
+    """
+    ways = spec["properties"]["credentials"]["oneOf"]
+    ways_by_type = {way["properties"]["auth_type"]["const"]: way for way in ways}
+    match config.get("credentials"):
+        case None:
+            missing = [field for field in ("email", "api_token") if field not in config]
+            if missing:
+                other = " It needs credentials, or else email and api_token."
+                raise error(f"The configuration lacks {' and '.join(missing)}.{other}")
+        case {"auth_type": auth_type} if auth_type not in list(ways_by_type):
+            raise error(f"credentials.auth_type must be one of: {', '.join(ways_by_type)}.")
+        case {"auth_type": auth_type}:
+            # Validate only the chosen way, so that the sentence is about that one.
+            spec = {**spec, "properties": {**spec["properties"], "credentials": ways_by_type[auth_type]}}
+        case {}:
+            raise error("credentials lacks auth_type, which says the way to sign in.")
+    problem = best_match(Draft7Validator(spec).iter_errors(config))
+    if problem is not None:
+        raise error(_sentence(problem))
+
+
+def _sentence(problem: ValidationError) -> str:
+    """Say what a value in the configuration must be, without quoting it."""
+    name = ".".join(str(part) for part in problem.absolute_path) or "The configuration"
+    rule, bound = problem.validator, cast("Any", problem.validator_value)
+    schema, value = cast("Any", problem.schema), cast("Any", problem.instance)
+    match rule:
+        case "required":
+            missing = next(key for key in bound if key not in value)
+            return f"{name} lacks {missing}. {schema['properties'][missing]['description']}"
+        case "pattern":
+            return f"{name} must be {schema['pattern_descriptor']}."
+        case "type":
+            return f"{name} must be of type {bound}."
+        case "enum":
+            return f"{name} must be one of: {', '.join(map(str, bound))}."
+        case "minimum" | "maximum":
+            return f"{name} must be between {schema['minimum']} and {schema['maximum']}."
+        case "minLength":
+            return f"{name} must not be empty."
+        case _:
+            return f"{name} does not fit the specification ({rule}: {bound})."
+
+
+def read_file(what: str, path: str | None, read: Callable[[str], Read]) -> Read | None:
+    """Return the content of a file, or None where no file is named."""
+    if path is None:
+        return None
+    try:
+        json.loads(Path(path).read_text(encoding="utf-8"))
+        return read(path)
+    except OSError as failure:
+        said = f"The {what} file {path} cannot be read: {failure.strerror}."
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:
+        said = f"The {what} file {path} does not contain valid JSON: {failure}."
+    except Exception as failure:
+        said = f"The {what} in {path} does not follow the Airbyte protocol."
+        raise error(f"{said} {HINTS[what]}", str(failure)) from failure
+    raise error(f"{said} {HINTS[what]}")
