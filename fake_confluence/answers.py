@@ -452,10 +452,12 @@ def _principals(call: Call) -> Answer:
         users, groups = restriction.get("_users", []), restriction.get("_groups", [])
         longest = max(longest, len(users), len(groups))
         restrictions = {
-            "user": _principal_page(call, users, [_user(call, each) for each in users[start : start + size]]),
-            "group": _principal_page(
-                call, groups, [_group(call, each) for each in groups[start : start + size]]
-            ),
+            "user": {
+                **_principal_page(call, [_user(call, each) for each in users[start : start + size]]),
+                "totalSize": len(users),
+                "_links": {"self": f"{call.base}{call.path}"},
+            },
+            "group": _principal_page(call, [_group(call, each) for each in groups[start : start + size]]),
             "_expandable": {},
         }
         links = {"self": f"{call.base}{call.path}/byOperation/{operation}"}
@@ -472,14 +474,12 @@ def _principals(call: Call) -> Answer:
     return Answer(200, orjson.dumps(body))
 
 
-def _principal_page(call: Call, ids: list[str], page: list[Record]) -> Record:
+def _principal_page(call: Call, page: list[Record]) -> Record:
     return {
         "results": page,
         "start": _start(call),
         "limit": _capped(call, _page_size(call)),
         "size": len(page),
-        "totalSize": len(ids),
-        "_links": {"self": f"{call.base}{call.path}"},
     }
 
 
@@ -546,7 +546,7 @@ def public(record: Record) -> Record:
 def _render(call: Call, record: Record) -> Record:
     """Return a record as the operation answers it: links, body and what was asked besides."""
     operation = call.operation
-    shown = public(record)
+    shown = {name: value for name, value in public(record).items() if name not in operation.hides}
     links = call.contract.collections.get(operation.collections[0], {}).get("links")
     if links and not operation.shape:
         shown["_links"] = _page_links(call, record, links)
@@ -625,10 +625,16 @@ def _put_included(call: Call, record: Record, shown: Record) -> None:
             found = record.get(said["field"], _OPERATIONS)
         own = call.path.removeprefix("/wiki")
         shown[said["as"]] = {
-            "results": [public(each) for each in found],
+            "results": [_included(said["as"], each) for each in found],
             "meta": {"hasMore": False, "cursor": ""},
             "_links": {"self": f"{own}/{said['as']}"},
         }
+
+
+def _included(kind: str, record: Record) -> Record:
+    """Return a record as it stands inside another: a version without what it is the version of."""
+    hidden = ("page", "blogpost") if kind == "versions" else ()
+    return {name: value for name, value in public(record).items() if name not in hidden}
 
 
 _OPERATIONS = [{"operation": operation, "targetType": "page"} for operation in ("read", "update", "delete")]

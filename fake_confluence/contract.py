@@ -47,6 +47,7 @@ class Operation:
 
     path: str
     api: str
+    summary: str
     collections: tuple[str, ...]
     paging: str
     parameters: dict[str, Parameter]
@@ -62,6 +63,7 @@ class Operation:
     parents: tuple[str, ...] = ()
     parent_field: str = "id"
     shape: str = ""
+    hides: tuple[str, ...] = ()
     link_header: bool = True
     scopes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     needs: str = ""
@@ -123,6 +125,7 @@ def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
     return Operation(
         path=path,
         api=api,
+        summary=block["summary"],
         collections=_strings(block["collection"]),
         paging=paging,
         parameters=_parameters(block, paging),
@@ -138,6 +141,7 @@ def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
         parents=_strings(parent.get("collection", ())),
         parent_field=parent.get("field", "id"),
         shape=block.get("shape", ""),
+        hides=tuple(block.get("hides", ())),
         link_header=block.get("link-header", True),
         scopes=block["scopes"],
         needs=block.get("needs", ""),
