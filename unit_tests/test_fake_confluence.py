@@ -1,4 +1,4 @@
-"""The embedded site behaves as Confluence does, and declares what the official documents declare."""
+"""The embedded site behaves as Confluence does; test_official.py holds it to the official documents."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
 
-import jsonschema
 import pytest
 
 from fake_confluence import Operation, Server, Site, company, generate, load_contract
+from unit_tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = ROOT.parent / "shared" / "openapi"
 PAGES, SPACES = "/wiki/api/v2/pages", "/wiki/api/v2/spaces"
 AUDIT, GROUP, SEARCH = "/wiki/rest/api/audit", "/wiki/rest/api/group", "/wiki/rest/api/search"
 OPERATIONS = load_contract().operations
@@ -119,157 +115,6 @@ def queries_of(operation: Operation) -> list[Pairs]:
     if status and status.field and status.many:
         return [[("status", ",".join(status.values))]]
     return [[("status", value)] for value in status.values] if status and status.field else [[]]
-
-
-# The contract against the official documents
-
-
-@lru_cache
-def document(api: str) -> dict[str, Any]:
-    file = DOCUMENTS / f"confluence-{api}.json"
-    if not file.exists():
-        pytest.skip("the official documents are not beside the repository")
-    return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-
-
-def declared(operation: Operation) -> dict[str, Any]:
-    path = operation.path.removeprefix("/wiki/api/v2")
-    found = document(operation.api)["paths"][path]["get"]
-    assert isinstance(found, dict)
-    return found
-
-
-def resolved(api: str, schema: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        schemas: dict[str, dict[str, Any]] = document(api)["components"]["schemas"]
-        return schemas[name]
-    return schema
-
-
-def official_parameters(operation: Operation) -> dict[str, Any]:
-    components = document(operation.api)["components"].get("parameters", {})
-    found = declared(operation).get("parameters", [])
-    known = [components[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in found]
-    return {p["name"]: p["schema"] for p in known if p["in"] == "query"}
-
-
-@pytest.mark.parametrize("path", OPERATIONS)
-def test_parameters_are_those_of_the_official_document(path: str) -> None:
-    operation = OPERATIONS[path]
-    official = official_parameters(operation)
-    assert set(operation.parameters) == set(official)
-    for name, parameter in operation.parameters.items():
-        schema = resolved(operation.api, official[name])
-        assert parameter.many == (schema["type"] == "array"), name
-        assert parameter.max_items == schema.get("maxItems", 0), name
-        item = resolved(operation.api, schema["items"]) if parameter.many else schema
-        assert parameter.kind == item["type"], name
-        if "enum" in item:
-            assert sorted(parameter.values) == sorted(item["enum"]), name
-
-
-@pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.limit_max])
-def test_limits_are_those_of_the_official_document(path: str) -> None:
-    operation = OPERATIONS[path]
-    official = next(p["schema"] for p in declared(operation).get("parameters", []) if p["name"] == "limit")
-    assert operation.limit_default == official.get("default", operation.limit_default)
-    assert operation.limit_max == official.get("maximum", operation.limit_max)
-    assert operation.limit_over == "refuse" or operation.api == "v1"
-
-
-@pytest.mark.parametrize("path", OPERATIONS)
-def test_scopes_are_those_of_the_official_document(path: str) -> None:
-    operation = OPERATIONS[path]
-    official = [each["scopes"] for each in declared(operation)["x-atlassian-oauth2-scopes"]]
-    assert all(scopes in official for scopes in operation.scopes.values())
-    assert all(scopes in operation.scopes.values() for scopes in official)
-
-
-@pytest.mark.parametrize("path", OPERATIONS)
-def test_link_header_is_where_the_official_document_has_one(path: str) -> None:
-    operation = OPERATIONS[path]
-    if operation.paging == "cursor":
-        official = declared(operation)["responses"]["200"].get("headers", {})
-        assert operation.link_header == ("Link" in official)
-
-
-# What real sites were seen to answer otherwise than the documents say: fields that may be null,
-# and fields that the documents do not know.
-NULL = {
-    *("parentId", "parentType", "pageId", "blogPostId", "customContentId", "description", "icon"),
-    *("assignedTo", "completedBy", "dueAt", "completedAt", "body", "operations", "displayName"),
-    *("position", "subtype", "ownerId", "lastOwnerId", "value", "timeZone", "homepageId"),
-}
-UNKNOWN = {
-    *("ncsStepVersion", "contributorIds", "sourceTemplateEntityId", "resolutionStatus", "pageId"),
-    *("blogPostId", "attachmentId", "customContentId", "properties", "operations", "likes", "versions"),
-    *("authorId", "resourceAri", "accountStatus", "locale", "ari", "base64EncodedAri", "subtype"),
-    *("resolutionLastModifierId", "resolutionLastModifiedAt"),
-}
-
-
-def _loosened(schema: Any, name: str = "") -> Any:
-    """Turn a schema of OpenAPI 3.0 into JSON Schema, open where real sites deviate."""
-    if isinstance(schema, list):
-        return [_loosened(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: _loosened(value) for key, value in schema.items() if key != "properties"}
-    if "properties" in schema:
-        made["properties"] = {k: _loosened(v, k) for k, v in schema["properties"].items()}
-    if name == "key" and "enum" in made:
-        del made["enum"]  # operations of space permissions are open
-    if name == "type" and made.get("enum") == ["user", "group", "role"]:
-        made["enum"] = ["user", "group", "role", "access-class"]
-    if schema.get("nullable") or name in NULL:
-        return {"anyOf": [made, {"type": "null"}]}
-    return made
-
-
-@lru_cache
-def answer_validator(path: str) -> jsonschema.Draft7Validator:
-    operation = OPERATIONS[path]
-    content = declared(operation)["responses"]["200"]["content"]["application/json"]
-    components = {"schemas": _loosened(document(operation.api)["components"]["schemas"])}
-    return jsonschema.Draft7Validator({**_loosened(content["schema"]), "components": components})
-
-
-def item_fields(path: str) -> set[str]:
-    """Return the names of the fields that the official document gives a record."""
-    operation = OPERATIONS[path]
-    api = operation.api
-    content = declared(operation)["responses"]["200"]["content"]["application/json"]
-    schema = resolved(api, content["schema"])
-    parts = [resolved(api, part) for part in schema.get("allOf", [schema])]
-    names = {name for part in parts for name in part.get("properties", {})}
-    if "results" in names:
-        schema = next(part["properties"]["results"]["items"] for part in parts)
-    elif schema.get("type") == "array":
-        schema = schema["items"]
-    else:
-        return names
-    return set(resolved(api, schema)["properties"])
-
-
-@pytest.mark.parametrize("path", OPERATIONS)
-def test_answers_fit_the_official_schemas(path: str, site: Site) -> None:
-    operation = OPERATIONS[path]
-    fields, validator, seen = item_fields(path), answer_validator(path), 0
-    with Server(site) as running:
-        client = Client(running)
-        for target in paths_of(operation, site)[:40]:
-            for query in queries_of(operation):
-                body = [("body-format", operation.body_formats[0])] if operation.body_formats else []
-                reply = client.get(target, [*query, *body])
-                assert reply.status == 200, reply.body
-                validator.validate(reply.body)
-                records = reply.body
-                if isinstance(records, dict):
-                    records = records.get("results", [records])
-                seen += len(records)
-                assert {name for each in records for name in each} <= fields | UNKNOWN
-    assert seen
 
 
 # Every operation
