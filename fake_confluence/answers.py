@@ -149,8 +149,8 @@ def _understand(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str,
             if name == "next" and operation.api == "v1":
                 continue
             raise RefusalError(400, f"The parameter '{name}' is not declared for {operation.path}")
-        found = [part for part in text.split(",") if part] if parameter.many else [text]
-        if name in values and not parameter.many:
+        found = [part for part in text.split(",") if part] if parameter.commas else [text]
+        if name in values and not (parameter.many or parameter.repeats):
             raise RefusalError(400, f"The parameter '{name}' was given more than once")
         values.setdefault(name, []).extend(found)
     for parameter in operation.parameters.values():
@@ -311,7 +311,7 @@ def _offset_list(call: Call) -> Answer:
         _read_cql(call.one("cql"), ("user",))
     size = _capped(call, _page_size(call))
     start = _start(call)
-    records = _in_order(call)
+    records = _in_order(call)[: operation.most or None]
     page = records[start : start + size]
     results = [_render(call, record) for record in page]
     body = {"results": results, "start": start, "limit": size, "size": len(results)}
@@ -517,6 +517,14 @@ def _object(call: Call) -> Answer:
     return Answer(200, orjson.dumps(_render(call, found[0])))
 
 
+def _bulk(call: Call) -> Answer:
+    """Answer with the records that the request names, of which it looks at the first 100."""
+    named = call.values["accountId"][:100]
+    found = [record for each in named for record in call.site.find("users", "accountId", each)]
+    body = {"results": [_render(call, record) for record in found], "start": 0, "limit": 100}
+    return Answer(200, orjson.dumps({**body, "size": len(found), "_links": _v1_links(call, 100, None)}))
+
+
 def _array(call: Call) -> Answer:
     """Answer with all records in a bare list."""
     found = call.site.select(call.operation.collections, _conditions(call))
@@ -529,6 +537,7 @@ _PAGING: dict[str, Callable[[Call], Answer]] = {
     "search": _search,
     "principals": _principals,
     "object": _object,
+    "bulk": _bulk,
     "array": _array,
 }
 
@@ -717,6 +726,10 @@ def _search_user(_call: Call, record: Record, shown: Record) -> Record:
     }
 
 
+def _bulk_user(_call: Call, record: Record, shown: Record) -> Record:
+    return {**shown, "displayName": record.get("displayName") or record["publicName"]}
+
+
 def _template(call: Call, record: Record, shown: Record) -> Record:
     """Show the body of a template only when it was asked for."""
     expanded = call.values.get("expand", [])
@@ -738,6 +751,7 @@ _SHAPES: dict[str, Callable[[Call, Record, Record], Record]] = {
     "space": _space,
     "search_content": _search_content,
     "search_user": _search_user,
+    "bulk_user": _bulk_user,
     "template": _template,
     "views": _views,
     "viewers": _viewers,

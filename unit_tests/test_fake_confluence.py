@@ -102,32 +102,34 @@ def paths_of(operation: Operation, site: Site) -> list[str]:
     return [before + record[operation.parent_field] + after.partition("}")[2] for record in parents]
 
 
-def queries_of(operation: Operation) -> list[Pairs]:
+def queries_of(operation: Operation, site: Site) -> list[Pairs]:
     """Return what must be said for an operation to answer with all that it has."""
     if operation.path == SEARCH:
         kinds = ("folder", "whiteboard", "database", "embed")
         return [[("cql", f"type={kind}"), ("includeArchivedSpaces", "true")] for kind in kinds]
     if operation.path.endswith("/search/user"):
         return [[("cql", "type=user")]]
+    if operation.path.endswith("/user/bulk"):
+        return [[("accountId", user["accountId"]) for user in site.records("users")]]
     if operation.path.endswith("/custom-content"):
         return [[("type", f"ac:com.norrvik.{each}")] for each in ("survey:answer", "risks:risk")]
     status = operation.parameters.get("status")
     if status and status.field and status.many:
-        return [[("status", ",".join(status.values))]]
+        return [[("status", value) for value in status.values]]
     return [[("status", value)] for value in status.values] if status and status.field else [[]]
 
 
 # Every operation
 
 
-@pytest.mark.parametrize("path", [p for p, o in OPERATIONS.items() if o.paging not in ("object", "array")])
+@pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.limit_max])
 def test_small_pages_give_the_same_records(path: str, site: Site) -> None:
     operation = OPERATIONS[path]
     targets, pages = paths_of(operation, site)[:30], 0
     with Server(site) as running:
         client = Client(running)
         for target in targets:
-            for query in queries_of(operation):
+            for query in queries_of(operation, site):
                 running.max_page = 0
                 most = [*query, ("limit", str(operation.limit_max))]
                 whole = client.read(target, most)
@@ -185,7 +187,7 @@ def test_missing_object_is_named(path: str, site: Site) -> None:
 @pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.limit_max])
 def test_limit_above_the_greatest_is_refused_or_capped(path: str, site: Site) -> None:
     operation = OPERATIONS[path]
-    query = [*queries_of(operation)[0], ("limit", str(operation.limit_max + 1))]
+    query = [*queries_of(operation, site)[0], ("limit", str(operation.limit_max + 1))]
     with Server(site) as running:
         reply = Client(running).get(paths_of(operation, site)[0], query)
     assert reply.status == (400 if operation.limit_over == "refuse" else 200)
@@ -196,10 +198,11 @@ def test_limit_above_the_greatest_is_refused_or_capped(path: str, site: Site) ->
 
 def test_v2_next_link_is_as_on_the_wire(client: Client, server: Server) -> None:
     query = [("limit", "25"), ("sort", "-modified-date"), ("body-format", "storage")]
-    reply = client.get(PAGES, [*query, ("status", "current,archived")])
+    ids = ",".join(space["id"] for space in server.site.records("spaces"))
+    reply = client.get(PAGES, [*query, ("space-id", ids)])
     link, base = reply.body["_links"]["next"], f"{server.url}/wiki"
     assert link.startswith(f"{PAGES}?cursor=eyJ")
-    assert link.endswith("&status=current,archived&limit=25")
+    assert link.endswith(f"&space-id={ids}&limit=25")
     assert "sort" not in link
     assert "body-format" not in link
     assert reply.body["_links"]["base"] == base
@@ -228,10 +231,17 @@ def test_v2_cursor_of_another_order_is_refused(client: Client) -> None:
     assert client.raw(link)[0] == 400
 
 
-@pytest.mark.parametrize("given", ["status=current,trashed", "status=current&status=trashed"])
-def test_v2_arrays_are_taken_both_ways(client: Client, given: str) -> None:
-    _, body, _ = client.raw(f"{PAGES}?limit=250&{given}")
-    assert {page["status"] for page in json.loads(body)["results"]} == {"current", "trashed"}
+@pytest.mark.parametrize("given", ["space-id={},{}", "space-id={}&space-id={}"])
+def test_v2_comma_separated_lists_are_taken_both_ways(client: Client, server: Server, given: str) -> None:
+    ids = [space["id"] for space in server.site.records("spaces")[:2]]
+    _, body, _ = client.raw(f"{PAGES}?limit=250&{given.format(*ids)}")
+    assert {page["spaceId"] for page in json.loads(body)["results"]} == set(ids)
+
+
+def test_v2_other_arrays_are_repeated(client: Client) -> None:
+    assert client.get(PAGES, [("status", "current,trashed")]).status == 400
+    pages = client.read(PAGES, [("status", "current"), ("status", "trashed")])
+    assert {page["status"] for page in pages} == {"current", "trashed"}
 
 
 def test_v2_pages_are_current_and_archived_unless_asked_otherwise(client: Client) -> None:
@@ -353,6 +363,22 @@ def test_v1_search_refuses_other_cql(client: Client) -> None:
     assert client.get(SEARCH, [("cql", "title ~ gauge")]).status == 400
     assert client.get(SEARCH, [("cql", "type=user")]).status == 400
     assert client.get(SEARCH).status == 400
+
+
+def test_v1_search_for_users_ends_at_10000() -> None:
+    with Server(generate(pages=0, users=10_003)) as server:
+        found = Client(server).read(f"{SEARCH}/user", [("cql", "type=user"), ("limit", "200")])
+    assert len(found) == 10_000
+
+
+def test_v1_users_are_looked_up_a_hundred_at_a_time() -> None:
+    site = generate(pages=0, users=120)
+    ids = [("accountId", user["accountId"]) for user in site.records("users")]
+    with Server(site) as server:
+        client = Client(server)
+        found = client.read("/wiki/rest/api/user/bulk", [("accountId", "712020:unknown"), *ids])
+        assert [user["accountId"] for user in found] == [account for _, account in ids[:99]]
+        assert client.get("/wiki/rest/api/user/bulk").status == 400
 
 
 def test_v1_restrictions_page_through_their_principals(client: Client, server: Server) -> None:
