@@ -197,7 +197,7 @@ def _capped(call: Call, size: int) -> int:
 def _conditions(call: Call) -> list[Condition]:
     """Gather what a record must fulfil to be in the answer; the most telling come first."""
     operation = call.operation
-    found = [Condition(name, (call.path_values[source],)) for name, source in operation.where.items()]
+    found = [Condition(name, (_meant(call, source),)) for name, source in operation.where.items()]
     for parameter in operation.parameters.values():
         if not parameter.field:
             continue
@@ -215,6 +215,15 @@ def _conditions(call: Call) -> list[Condition]:
     for name, wanted in operation.only.items():
         found.append(Condition(name, wanted, chosen=False))
     return found
+
+
+def _meant(call: Call, name: str) -> str:
+    """Return what a path parameter stands for: itself, or a field of what it names."""
+    value, field = call.path_values[name], call.operation.through
+    if not field:
+        return value
+    named = call.site.select(call.operation.parents, [Condition(call.operation.parent_field, (value,))])
+    return str(named[0][field])
 
 
 def _moment(name: str, text: str) -> int:

@@ -64,6 +64,7 @@ class Operation:
     body_formats: tuple[str, ...] = ()
     body_in: str = ""
     where: dict[str, str] = dataclasses.field(default_factory=dict)
+    through: str = ""
     only: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     parents: tuple[str, ...] = ()
     parent_field: str = "id"
@@ -143,6 +144,7 @@ def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
         body_formats=tuple(block.get("body-format", ())),
         body_in=block.get("body-in", ""),
         where=block.get("where", {}),
+        through=block.get("through", ""),
         only={name: _strings(value) for name, value in block.get("only", {}).items()},
         parents=_strings(parent.get("collection", ())),
         parent_field=parent.get("field", "id"),

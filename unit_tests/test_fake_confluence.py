@@ -365,6 +365,14 @@ def test_v1_search_refuses_other_cql(client: Client) -> None:
     assert client.get(SEARCH).status == 400
 
 
+def test_v1_watches_of_a_page_and_of_its_space_are_two_lists(client: Client, server: Server) -> None:
+    page = server.site.get("pages", server.site.records("page_watchers")[0]["contentId"])
+    own = client.read(f"/wiki/rest/api/content/{page['id']}/notification/child-created")
+    space = client.read(f"/wiki/rest/api/content/{page['id']}/notification/created")
+    assert {watch["contentId"] for watch in own} == {int(page["id"])}
+    assert {watch["spaceKey"] for watch in space} == {server.site.get("spaces", page["spaceId"])["key"]}
+
+
 def test_v1_search_for_users_ends_at_10000() -> None:
     with Server(generate(pages=0, users=10_003)) as server:
         found = Client(server).read(f"{SEARCH}/user", [("cql", "type=user"), ("limit", "200")])
