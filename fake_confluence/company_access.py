@@ -62,6 +62,7 @@ def _user(making: Making, n: int, said: list[str], groups: dict[str, str]) -> Re
         "isExternalCollaborator": guest,
         "isGuest": guest,
         "_groups": [groups[each] for each in member],
+        "_permissionTypes": ["all", "externalCollaborator" if guest else "none"],
         "_expandable": {"operations": "", "details": "", "personalSpace": ""},
         "_links": {"self": f"/rest/api/user?accountId={quote(account)}"},
     }
@@ -193,8 +194,8 @@ def add_watchers(making: Making) -> None:
 
 
 def _watch(user: Record) -> Record:
-    hidden = ("accountStatus", "locale", "_groups", "_expandable", "_links")
-    watcher = {name: value for name, value in user.items() if name not in hidden}
+    hidden = ("accountStatus", "locale")
+    watcher = {name: value for name, value in user.items() if name not in hidden and name[0] != "_"}
     watcher.setdefault("operations", [])
     watcher["displayName"] = user["publicName"]
     # What is not expanded is there all the same, and empty.

@@ -108,7 +108,7 @@ def queries_of(operation: Operation, site: Site) -> list[Pairs]:
         kinds = ("folder", "whiteboard", "database", "embed")
         return [[("cql", f"type={kind}"), ("includeArchivedSpaces", "true")] for kind in kinds]
     if operation.path.endswith("/search/user"):
-        return [[("cql", "type=user")]]
+        return [[("cql", "type=user"), ("sitePermissionTypeFilter", "all")]]
     if operation.path.endswith("/user/bulk"):
         return [[("accountId", user["accountId"]) for user in site.records("users")]]
     if operation.path.endswith("/custom-content"):
@@ -371,6 +371,16 @@ def test_v1_watches_of_a_page_and_of_its_space_are_two_lists(client: Client, ser
     space = client.read(f"/wiki/rest/api/content/{page['id']}/notification/created")
     assert {watch["contentId"] for watch in own} == {int(page["id"])}
     assert {watch["spaceKey"] for watch in space} == {server.site.get("spaces", page["spaceId"])["key"]}
+
+
+def test_v1_search_for_users_leaves_guests_out_unless_asked(client: Client) -> None:
+    def guests(*more: tuple[str, str]) -> set[bool]:
+        found = client.read(f"{SEARCH}/user", [("cql", "type=user"), *more])
+        return {result["user"]["isGuest"] for result in found}
+
+    assert guests() == {False}
+    assert guests(("sitePermissionTypeFilter", "externalCollaborator")) == {True}
+    assert guests(("sitePermissionTypeFilter", "all")) == {False, True}
 
 
 def test_v1_search_for_users_ends_at_10000() -> None:
