@@ -605,7 +605,7 @@ def _put_body(call: Call, record: Record, shown: Record) -> None:
     answered: Record | None = {}
     if body is None:
         answered = None
-    elif wanted and body:
+    elif wanted and body and ("raw" in body) == (wanted == "raw"):
         answered = {wanted: {"representation": wanted, "value": body_value(body, wanted)}}
     where = call.operation.body_in
     if where:

@@ -252,7 +252,10 @@ def add_custom_content(making: Making) -> None:
             **holder,
             "authorId": making.person(),
             "createdAt": loosely(making, making.between("2023-01-01T00:00:00Z")),
-            "_body": {**body([f"{said}: seen, weighed and written down."]), "raw": f'{{"n":{n}}}'},
+            # A type has bodies of one kind: the storage format, or what the app makes of it.
+            "_body": {"raw": f'{{"risk":{n}}}'}
+            if n % 2
+            else body([f"{said}: seen, weighed and written down."]),
         }
         record["_links"] = {"webui": f"/display/custom/{record['id']}"}
         record["version"] = making.version(1, later(record["createdAt"], hours=n), making.person())

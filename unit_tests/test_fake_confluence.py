@@ -281,6 +281,17 @@ def test_v2_bodies_come_only_when_asked_for(client: Client) -> None:
     assert client.get(PAGES, [("body-format", "view")]).status == 400
 
 
+def test_v2_custom_content_has_a_raw_body_or_one_to_render(client: Client) -> None:
+    formats = ("raw", "storage", "atlas_doc_format")
+    expected = {"survey:answer": ("storage", "atlas_doc_format"), "risks:risk": ("raw",)}
+    for kind, given in expected.items():
+        for wanted in formats:
+            query = [("type", f"ac:com.norrvik.{kind}"), ("body-format", wanted)]
+            bodies = [record["body"] for record in client.read("/wiki/api/v2/custom-content", query)]
+            assert bodies
+            assert all(list(body) == [wanted] * (wanted in given) for body in bodies)
+
+
 def test_v2_space_hides_icon_and_description_unless_asked(client: Client) -> None:
     plain = client.get(SPACES).body["results"][1]
     assert (plain["icon"], plain["description"]) == (None, None)
