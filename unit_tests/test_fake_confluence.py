@@ -240,6 +240,7 @@ def test_v2_comma_separated_lists_are_taken_both_ways(client: Client, server: Se
 
 def test_v2_other_arrays_are_repeated(client: Client) -> None:
     assert client.get(PAGES, [("status", "current,trashed")]).status == 400
+    assert client.get("/wiki/api/v2/tasks", [("space-id", "65654,65934")]).status == 400
     pages = client.read(PAGES, [("status", "current"), ("status", "trashed")])
     assert {page["status"] for page in pages} == {"current", "trashed"}
 
