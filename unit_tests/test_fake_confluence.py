@@ -293,6 +293,16 @@ def test_v2_custom_content_has_a_raw_body_or_one_to_render(client: Client) -> No
             assert all(list(body) == [wanted] * (wanted in given) for body in bodies)
 
 
+@pytest.mark.parametrize("kind", ["labels", "content/labels"])
+def test_v2_labels_of_a_space_are_personal_or_of_a_team(client: Client, server: Server, kind: str) -> None:
+    labels = [
+        r for space in server.site.records("spaces") for r in client.read(f"{SPACES}/{space['id']}/{kind}")
+    ]
+    assert {label["prefix"] for label in labels} <= {"my", "team"}
+    assert {label["prefix"] for label in server.site.records("labels")} > {"my", "team"}
+    assert labels
+
+
 def test_v2_space_hides_icon_and_description_unless_asked(client: Client) -> None:
     plain = client.get(SPACES).body["results"][1]
     assert (plain["icon"], plain["description"]) == (None, None)
