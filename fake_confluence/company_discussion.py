@@ -153,9 +153,6 @@ def add_properties(making: Making) -> None:
             "version": version,
             "_spaceId": space["id"],
         }
-        if n == 0:
-            # The oldest still says who made it in the words of the document.
-            record |= {"createdBy": author, "version": {**version, "createdBy": author}}
         making.put("space_properties", record)
         if n % 4 == 0:
             more = {**record, "id": making.id(), "key": "survey-open", "value": n % 8 == 0}

@@ -332,7 +332,7 @@ class Site:
 
 
 # What the version of a content has, and a list of versions does not.
-UNLISTED: tuple[str, ...] = ()
+UNLISTED = ("ncsStepVersion", "contributorIds")
 _EMPTY = '{"type":"doc","version":1,"content":[]}'
 _PLACE = ("parentId", "parentType", "position")
 _VERSIONED = {
