@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import pytest
 from openapi_schema_validator import OAS30ReadValidator, oas30_format_checker
 
 from fake_confluence import Operation, Server, Site, company, load_contract
-from unit_tests.conftest import SHARED
+from tools.derive import stream_address
+from unit_tests.conftest import SHARED, STREAMS
 from unit_tests.test_fake_confluence import Client, Pairs, paths_of, queries_of
 
 if TYPE_CHECKING:
@@ -158,6 +160,32 @@ def test_link_header_is_where_the_official_document_has_one(path: str) -> None:
 @pytest.mark.parametrize("path", OPERATIONS)
 def test_summaries_are_those_of_the_official_document(path: str) -> None:
     assert OPERATIONS[path].summary == declared(OPERATIONS[path])["summary"]
+
+
+# What can have watchers, versions, properties and the like.
+HOLDERS = ("space", "page", "blog post", "attachment", "footer comment", "inline comment", "label", "group")
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_calls_what_its_description_says(name: str) -> None:
+    stream = STREAMS[name]
+    described = f"{name.replace('_', ' ')}. {stream.schema['description']}".lower()
+    for operation in stream.operations:
+        others = [each for each in HOLDERS if each in operation.summary.lower() and each not in described]
+        assert others == [], operation.summary
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_address_of_a_stream_is_that_of_its_operation(name: str) -> None:
+    operation = STREAMS[name].operations[0]
+    (group, *_) = declared(operation)["tags"]
+    path = operation.path.removeprefix("/wiki/api/v2")
+    place = f"{operation.api}/api-group-{slug(group)}/#api{slug(path, '-')}-get"
+    assert stream_address(name) == [f"https://developer.atlassian.com/cloud/confluence/rest/{place}"]
+
+
+def slug(text: str, first: str = "") -> str:
+    return first + re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 # Answers
