@@ -149,8 +149,8 @@ def _understand(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str,
             if name == "next" and operation.api == "v1":
                 continue
             raise RefusalError(400, f"The parameter '{name}' is not declared for {operation.path}")
-        found = [part for part in text.split(",") if part] if parameter.many else [text]
-        if name in values and not parameter.many:
+        found = [part for part in text.split(",") if part] if parameter.commas else [text]
+        if name in values and not (parameter.many or parameter.repeats):
             raise RefusalError(400, f"The parameter '{name}' was given more than once")
         values.setdefault(name, []).extend(found)
     for parameter in operation.parameters.values():
@@ -197,7 +197,7 @@ def _capped(call: Call, size: int) -> int:
 def _conditions(call: Call) -> list[Condition]:
     """Gather what a record must fulfil to be in the answer; the most telling come first."""
     operation = call.operation
-    found = [Condition(name, (call.path_values[source],)) for name, source in operation.where.items()]
+    found = [Condition(name, (_meant(call, source),)) for name, source in operation.where.items()]
     for parameter in operation.parameters.values():
         if not parameter.field:
             continue
@@ -215,6 +215,15 @@ def _conditions(call: Call) -> list[Condition]:
     for name, wanted in operation.only.items():
         found.append(Condition(name, wanted, chosen=False))
     return found
+
+
+def _meant(call: Call, name: str) -> str:
+    """Return what a path parameter stands for: itself, or a field of what it names."""
+    value, field = call.path_values[name], call.operation.through
+    if not field:
+        return value
+    named = call.site.select(call.operation.parents, [Condition(call.operation.parent_field, (value,))])
+    return str(named[0][field])
 
 
 def _moment(name: str, text: str) -> int:
@@ -311,7 +320,7 @@ def _offset_list(call: Call) -> Answer:
         _read_cql(call.one("cql"), ("user",))
     size = _capped(call, _page_size(call))
     start = _start(call)
-    records = _in_order(call)
+    records = _in_order(call)[: operation.most or None]
     page = records[start : start + size]
     results = [_render(call, record) for record in page]
     body = {"results": results, "start": start, "limit": size, "size": len(results)}
@@ -452,10 +461,12 @@ def _principals(call: Call) -> Answer:
         users, groups = restriction.get("_users", []), restriction.get("_groups", [])
         longest = max(longest, len(users), len(groups))
         restrictions = {
-            "user": _principal_page(call, users, [_user(call, each) for each in users[start : start + size]]),
-            "group": _principal_page(
-                call, groups, [_group(call, each) for each in groups[start : start + size]]
-            ),
+            "user": {
+                **_principal_page(call, [_user(call, each) for each in users[start : start + size]]),
+                "totalSize": len(users),
+                "_links": {"self": f"{call.base}{call.path}"},
+            },
+            "group": _principal_page(call, [_group(call, each) for each in groups[start : start + size]]),
             "_expandable": {},
         }
         links = {"self": f"{call.base}{call.path}/byOperation/{operation}"}
@@ -472,14 +483,12 @@ def _principals(call: Call) -> Answer:
     return Answer(200, orjson.dumps(body))
 
 
-def _principal_page(call: Call, ids: list[str], page: list[Record]) -> Record:
+def _principal_page(call: Call, page: list[Record]) -> Record:
     return {
         "results": page,
         "start": _start(call),
         "limit": _capped(call, _page_size(call)),
         "size": len(page),
-        "totalSize": len(ids),
-        "_links": {"self": f"{call.base}{call.path}"},
     }
 
 
@@ -517,6 +526,14 @@ def _object(call: Call) -> Answer:
     return Answer(200, orjson.dumps(_render(call, found[0])))
 
 
+def _bulk(call: Call) -> Answer:
+    """Answer with the records that the request names, of which it looks at the first 100."""
+    named = call.values["accountId"][:100]
+    found = [record for each in named for record in call.site.find("users", "accountId", each)]
+    body = {"results": [_render(call, record) for record in found], "start": 0, "limit": 100}
+    return Answer(200, orjson.dumps({**body, "size": len(found), "_links": _v1_links(call, 100, None)}))
+
+
 def _array(call: Call) -> Answer:
     """Answer with all records in a bare list."""
     found = call.site.select(call.operation.collections, _conditions(call))
@@ -529,6 +546,7 @@ _PAGING: dict[str, Callable[[Call], Answer]] = {
     "search": _search,
     "principals": _principals,
     "object": _object,
+    "bulk": _bulk,
     "array": _array,
 }
 
@@ -546,7 +564,7 @@ def public(record: Record) -> Record:
 def _render(call: Call, record: Record) -> Record:
     """Return a record as the operation answers it: links, body and what was asked besides."""
     operation = call.operation
-    shown = public(record)
+    shown = {name: value for name, value in public(record).items() if name not in operation.hides}
     links = call.contract.collections.get(operation.collections[0], {}).get("links")
     if links and not operation.shape:
         shown["_links"] = _page_links(call, record, links)
@@ -587,7 +605,7 @@ def _put_body(call: Call, record: Record, shown: Record) -> None:
     answered: Record | None = {}
     if body is None:
         answered = None
-    elif wanted and body:
+    elif wanted and body and ("raw" in body) == (wanted == "raw"):
         answered = {wanted: {"representation": wanted, "value": body_value(body, wanted)}}
     where = call.operation.body_in
     if where:
@@ -625,10 +643,16 @@ def _put_included(call: Call, record: Record, shown: Record) -> None:
             found = record.get(said["field"], _OPERATIONS)
         own = call.path.removeprefix("/wiki")
         shown[said["as"]] = {
-            "results": [public(each) for each in found],
+            "results": [_included(said["as"], each) for each in found],
             "meta": {"hasMore": False, "cursor": ""},
             "_links": {"self": f"{own}/{said['as']}"},
         }
+
+
+def _included(kind: str, record: Record) -> Record:
+    """Return a record as it stands inside another: a version without what it is the version of."""
+    hidden = ("page", "blogpost") if kind == "versions" else ()
+    return {name: value for name, value in public(record).items() if name not in hidden}
 
 
 _OPERATIONS = [{"operation": operation, "targetType": "page"} for operation in ("read", "update", "delete")]
@@ -711,6 +735,10 @@ def _search_user(_call: Call, record: Record, shown: Record) -> Record:
     }
 
 
+def _bulk_user(_call: Call, record: Record, shown: Record) -> Record:
+    return {**shown, "displayName": record.get("displayName") or record["publicName"]}
+
+
 def _template(call: Call, record: Record, shown: Record) -> Record:
     """Show the body of a template only when it was asked for."""
     expanded = call.values.get("expand", [])
@@ -732,6 +760,7 @@ _SHAPES: dict[str, Callable[[Call, Record, Record], Record]] = {
     "space": _space,
     "search_content": _search_content,
     "search_user": _search_user,
+    "bulk_user": _bulk_user,
     "template": _template,
     "views": _views,
     "viewers": _viewers,

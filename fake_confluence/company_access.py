@@ -62,6 +62,7 @@ def _user(making: Making, n: int, said: list[str], groups: dict[str, str]) -> Re
         "isExternalCollaborator": guest,
         "isGuest": guest,
         "_groups": [groups[each] for each in member],
+        "_permissionTypes": ["all", "externalCollaborator" if guest else "none"],
         "_expandable": {"operations": "", "details": "", "personalSpace": ""},
         "_links": {"self": f"/rest/api/user?accountId={quote(account)}"},
     }
@@ -182,22 +183,19 @@ def add_watchers(making: Making) -> None:
     for n, page in enumerate(making.records("pages")):
         for k in range(n % 4):
             watch = _watch(making.records("users")[(n + 5 * k) % 39])
-            making.put("page_watchers", {"type": "content", **watch, "_contentId": page["id"]})
+            making.put("page_watchers", {"type": "content", **watch, "contentId": int(page["id"])})
     for n, space in enumerate(making.records("spaces")):
         for k in range(2 + n % 4):
             watch = _watch(making.records("users")[(3 * n + k) % 39])
-            record = {"type": "space", **watch, "spaceKey": space["key"]}
+            record = {"type": "space", **watch, "spaceKey": space["key"], "_spaceId": space["id"]}
             making.put("space_watchers", record)
-    for name in ("page_watchers", "space_watchers"):
-        # Some watch a label, and through it what has the label.
-        first = making.records(name)[0]
-        first |= {"labelName": "runbook", "prefix": "global"}
-        first.setdefault("spaceKey", making.records("spaces")[0]["key"])
+    # Some watch a label, and through it what has the label.
+    making.records("space_watchers")[0].update(labelName="runbook", prefix="global")
 
 
 def _watch(user: Record) -> Record:
-    hidden = ("accountStatus", "locale", "_groups", "_expandable", "_links")
-    watcher = {name: value for name, value in user.items() if name not in hidden}
+    hidden = ("accountStatus", "locale")
+    watcher = {name: value for name, value in user.items() if name not in hidden and name[0] != "_"}
     watcher.setdefault("operations", [])
     watcher["displayName"] = user["publicName"]
     # What is not expanded is there all the same, and empty.

@@ -99,12 +99,13 @@ def _page(making: Making, space: Record, parent: Record | None, n: int, says: li
         "lastOwnerId": author if n % 5 == 4 else None,
         "subtype": "live" if n % 9 == 8 else None,
         "createdAt": loosely(making, making.between(begin, max(begin, end))),
-        "sourceTemplateEntityId": "65601" if title.startswith("Meeting notes") else None,
         "_body": body(says, title if n else ""),
         "_labels": _some_labels(making, 0.5),
         "_views": making.random.randint(0, 900),
         "_favorite": n % 7 == 1,
     }
+    if title.startswith("Meeting notes"):
+        record["sourceTemplateEntityId"] = "65601"
     record["_viewers"] = min(len(making.people), record["_views"] // 4)
     edits = making.random.choice((0, 0, 1, 2, 3, 5))
     making.history("page_versions", "page", "_pageId", record, edits)
@@ -222,7 +223,7 @@ def _expanded(making: Making, record: Record, space: Record) -> Record:
         "children": {"_expandable": {"page": f"/rest/api/content/{record['id']}/child/page"}},
         "childTypes": {"page": {"value": True, "_links": {}}, "_expandable": {"all": ""}},
         "descendants": {"_expandable": {"page": ""}},
-        "container": {"id": int(space["id"]), "key": space["key"]},
+        "container": {"id": space["id"], "key": space["key"]},
         "body": {"_expandable": {"storage": "", "view": ""}},
         "restrictions": {"read": read, "_expandable": {"update": ""}, "_links": {}},
         "metadata": {"labels": {"results": [], "start": 0, "limit": 200, "size": 0}},
@@ -238,20 +239,23 @@ def add_custom_content(making: Making) -> None:
         kind = CUSTOM_TYPES[n % 2]
         page, post = pages[9 * n % len(pages)], posts[n]
         said = f"Answer {n // 2 + 1}" if n % 2 == 0 else f"Risk {n // 2 + 1}"
-        on_post, on_custom = n % 5 == 3, n in (10, 11)
-        above = making.records("custom_content")
+        on_post, above = n % 5 == 3, making.records("custom_content")
+        holder = {"blogPostId": post["id"]} if on_post else {"pageId": page["id"]}
+        if n in (10, 11):
+            holder = {"customContentId": above[n - 10]["id"]}
         record: Record = {
             "id": making.id(),
             "type": kind,
             "status": "current",
             "title": said,
             "spaceId": post["spaceId"] if on_post else page["spaceId"],
-            "pageId": None if on_post or on_custom else page["id"],
-            "blogPostId": post["id"] if on_post else None,
-            "customContentId": above[n - 10]["id"] if on_custom else None,
+            **holder,
             "authorId": making.person(),
             "createdAt": loosely(making, making.between("2023-01-01T00:00:00Z")),
-            "_body": {**body([f"{said}: seen, weighed and written down."]), "raw": f'{{"n":{n}}}'},
+            # A type has bodies of one kind: the storage format, or what the app makes of it.
+            "_body": {"raw": f'{{"risk":{n}}}'}
+            if n % 2
+            else body([f"{said}: seen, weighed and written down."]),
         }
         record["_links"] = {"webui": f"/display/custom/{record['id']}"}
         record["version"] = making.version(1, later(record["createdAt"], hours=n), making.person())

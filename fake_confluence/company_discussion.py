@@ -116,8 +116,7 @@ def add_tasks(making: Making) -> None:
                 "id": making.id(),
                 "localId": making.uuid(),
                 "spaceId": holder["spaceId"],
-                "pageId": None if on_post else holder["id"],
-                "blogPostId": holder["id"] if on_post else None,
+                "blogPostId" if on_post else "pageId": holder["id"],
                 "status": "complete" if done else "incomplete",
                 "createdBy": making.person(),
                 "assignedTo": making.person() if n % 4 else None,
@@ -154,9 +153,6 @@ def add_properties(making: Making) -> None:
             "version": version,
             "_spaceId": space["id"],
         }
-        if n == 0:
-            # The oldest still says who made it in the words of the document.
-            record |= {"createdBy": author, "version": {**version, "createdBy": author}}
         making.put("space_properties", record)
         if n % 4 == 0:
             more = {**record, "id": making.id(), "key": "survey-open", "value": n % 8 == 0}

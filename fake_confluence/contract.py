@@ -21,7 +21,9 @@ class Parameter:
     Attributes:
         kind: "integer", "string" or "boolean".
         values: The allowed values; empty when any will do.
-        many: Whether several may be given, comma-separated or repeated.
+        many: Whether several may be given.
+        commas: Whether they may be given in one text with commas between them, besides repeated.
+        repeats: Whether it may be given several times although the document declares one value.
         max_items: How many at most; 0 when the document does not say.
         field: The item field that it filters by; empty when it filters nothing.
         compare: "equal", "from", "to" or "contains".
@@ -33,7 +35,9 @@ class Parameter:
     kind: str = "string"
     values: tuple[str, ...] = ()
     many: bool = False
+    commas: bool = False
     max_items: int = 0
+    repeats: bool = False
     required: bool = False
     field: str = ""
     compare: str = "equal"
@@ -47,21 +51,25 @@ class Operation:
 
     path: str
     api: str
+    summary: str
     collections: tuple[str, ...]
     paging: str
     parameters: dict[str, Parameter]
     limit_default: int = 0
     limit_max: int = 0
     limit_over: str = "refuse"
+    most: int = 0
     sort: dict[str, str] = dataclasses.field(default_factory=dict)
     default_sort: str = ""
     body_formats: tuple[str, ...] = ()
     body_in: str = ""
     where: dict[str, str] = dataclasses.field(default_factory=dict)
+    through: str = ""
     only: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     parents: tuple[str, ...] = ()
     parent_field: str = "id"
     shape: str = ""
+    hides: tuple[str, ...] = ()
     link_header: bool = True
     scopes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     needs: str = ""
@@ -123,21 +131,25 @@ def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
     return Operation(
         path=path,
         api=api,
+        summary=block["summary"],
         collections=_strings(block["collection"]),
         paging=paging,
         parameters=_parameters(block, paging),
         limit_default=limit.get("default", 0),
         limit_max=limit.get("max", 0),
         limit_over=limit.get("over", ""),
+        most=block.get("most", 0),
         sort=block.get("sort", {}),
         default_sort=block.get("default-sort", "id" if paging == "cursor" else ""),
         body_formats=tuple(block.get("body-format", ())),
         body_in=block.get("body-in", ""),
         where=block.get("where", {}),
+        through=block.get("through", ""),
         only={name: _strings(value) for name, value in block.get("only", {}).items()},
         parents=_strings(parent.get("collection", ())),
         parent_field=parent.get("field", "id"),
         shape=block.get("shape", ""),
+        hides=tuple(block.get("hides", ())),
         link_header=block.get("link-header", True),
         scopes=block["scopes"],
         needs=block.get("needs", ""),
@@ -169,7 +181,9 @@ def _parameter(name: str, said: dict[str, Any]) -> Parameter:
         kind=kind if isinstance(kind, str) else "string",
         values=() if isinstance(kind, str) else tuple(kind or ()),
         many="each" in said,
+        commas="each" in said and said.get("commas", True),
         max_items=said.get("max", 0),
+        repeats=said.get("repeats", False),
         required=said.get("required", False),
         field=said.get("field", ""),
         compare=said.get("compare", "equal"),

@@ -211,6 +211,7 @@ def _user(n: int, groups: int) -> Record:
         "publicName": f"Person {n}",
         "displayName": f"Person {n}",
         "isExternalCollaborator": False,
+        "_permissionTypes": ["all", "none"],
         "_groups": [_group(n % groups)["id"]] if groups else [],
         "_expandable": {"operations": "", "personalSpace": ""},
         "_links": {},

@@ -8,7 +8,7 @@ from datetime import timedelta
 from html import escape
 from typing import Any
 
-from fake_confluence.site import Record, format_time, parse_time
+from fake_confluence.site import UNLISTED, Record, format_time, parse_time
 
 BEGIN = "2021-03-01T08:00:00.000Z"
 END = "2026-06-26T16:00:00.000Z"
@@ -87,7 +87,7 @@ class Making:
             message = self.random.choice(_MESSAGES) if number > 1 else ""
             version = self.version(number, at, author, message)
             kept = {
-                **version,
+                **{name: value for name, value in version.items() if name not in UNLISTED},
                 entity: {"id": record["id"], "title": record.get("title")},
                 parent: record["id"],
             }

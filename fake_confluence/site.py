@@ -323,13 +323,16 @@ class Site:
             return
         versions, parent, name = kept
         entity = {"id": record["id"], "title": record.get("title")}
-        history = {**record["version"], name: entity, parent: record["id"]}
+        version = {k: v for k, v in record["version"].items() if k not in UNLISTED}
+        history = {**version, name: entity, parent: record["id"]}
         if "_body" in record:
             history["_body"] = record["_body"]
         self.collections[versions].append(history)
         self.changed(versions)
 
 
+# What the version of a content has, and a list of versions does not.
+UNLISTED = ("ncsStepVersion", "contributorIds")
 _EMPTY = '{"type":"doc","version":1,"content":[]}'
 _PLACE = ("parentId", "parentType", "position")
 _VERSIONED = {

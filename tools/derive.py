@@ -5,7 +5,8 @@
 
 Derived are: the foot of the manifest (schemas from source_confluence/schemas/, spec from spec.yaml, index of
 streams from the blocks above), the table of streams and the entity diagram in docs/ (from the manifest and
-the contract), the query on deletions there (from recipes/), and the catalog of the standard tests.
+the contract), the query on deletions there (from recipes/), the table of parameters
+there (from parameters.yaml), and the catalog of the standard tests.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from source_confluence.source import MANIFEST
 from tools.marks import between_marks
+from tools.parameters import parameter_table
 from tools.recipes import recipes
 from tools.streams import FOOT, Stream, handwritten, schemas, spec, streams
 
@@ -51,6 +53,8 @@ def derived() -> Iterator[tuple[Path, str]]:
     index = ROOT / "docs" / "index.md"
     text = between_marks(index.read_text(encoding="utf-8"), "streams", stream_table())
     yield index, between_marks(text, "entities", entity_diagram())
+    oddities = ROOT / "docs" / "oddities.md"
+    yield oddities, between_marks(oddities.read_text(encoding="utf-8"), "parameters", parameter_table())
     incremental = ROOT / "docs" / "incremental.md"
     (query,) = (recipe.query for recipe in recipes() if recipe.name == "deletions")
     yield (

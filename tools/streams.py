@@ -109,6 +109,22 @@ class Stream:
         return found
 
     @property
+    def sent(self) -> dict[str, str]:
+        """The query parameters of its requests, each with the expression of its value."""
+        retriever = self.declared["retriever"]
+        found = {
+            name: str(value) for name, value in retriever["requester"].get("request_parameters", {}).items()
+        }
+        routers = retriever.get("partition_router", [])
+        for router in routers if isinstance(routers, list) else [routers]:
+            if "request_option" in router:
+                found[router["request_option"]["field_name"]] = str(router["values"])
+        paginator, cursor = retriever["paginator"], self.declared.get("incremental_sync", {})
+        options = [paginator.get("page_token_option"), paginator.get("page_size_option")]
+        options += [cursor.get("start_time_option"), cursor.get("end_time_option")]
+        return found | {option["field_name"]: "" for option in options if option}
+
+    @property
     def references(self) -> Iterator[tuple[str, str]]:
         """The fields that name records of other streams, with those streams."""
         for field in self.schema["properties"]:

@@ -219,7 +219,7 @@ def watched(collection: str, field: str) -> Callable[[Site], list[tuple[Any, ...
     def keys(site: Site) -> list[tuple[Any, ...]]:
         ids = {space["key"]: space["id"] for space in site.records("spaces")}
         found = site.records(collection)
-        return [(ids.get(r[field], r[field]), r["watcher"]["accountId"]) for r in found]
+        return [(ids.get(r[field], str(r[field])), r["watcher"]["accountId"]) for r in found]
 
     return keys
 
@@ -247,7 +247,7 @@ HELD: dict[str, Callable[[Site], list[tuple[Any, ...]]]] = {
     "content_templates": held("content_templates", "templateId"),
     "pages": held("pages", status=("current", "archived")),
     "blog_posts": held("blog_posts", status=("current",)),
-    "page_watchers": watched("page_watchers", "_contentId"),
+    "page_watchers": watched("page_watchers", "contentId"),
     "tree_item_index": held("tree_items", status=("current",)),
     "tree_items": held("tree_items", status=("current",)),
     "footer_comment_replies": replies("footer_comments"),

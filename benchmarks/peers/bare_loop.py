@@ -13,7 +13,7 @@ import requests
 def main() -> None:
     """Do the job that the command line holds."""
     job = orjson.loads(sys.argv[1])
-    asked = {"limit": "250", "status": "current,archived"}
+    asked = {"limit": "250"}
     if job["bodies"]:
         asked["body-format"] = "storage"
     count = 0

@@ -41,7 +41,7 @@ class NextCursor(JSONResponseCursorPaginator):  # type: ignore[misc] # dlt lies 
 
 def main() -> None:
     """Do the job that the command line holds."""
-    asked = {"limit": 250, "status": "current,archived"}
+    asked: dict[str, Any] = {"limit": 250}
     if JOB["bodies"]:
         asked["body-format"] = "storage"
     pages: dict[str, Any] = {"name": "pages", "endpoint": {"path": "pages", "params": asked}}

@@ -1,0 +1,334 @@
+"""The contract declares, and the embedded site answers, what the official OpenAPI documents say."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from openapi_schema_validator import OAS30ReadValidator, oas30_format_checker
+
+from fake_confluence import Operation, Server, Site, company, load_contract
+from tools.derive import stream_address
+from unit_tests.conftest import SHARED, STREAMS
+from unit_tests.test_fake_confluence import Client, Pairs, paths_of, queries_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOCUMENTS = SHARED / "openapi"
+OPERATIONS = load_contract().operations
+pytestmark = pytest.mark.skipif(
+    not DOCUMENTS.is_dir(), reason="the official documents are not beside the repository"
+)
+
+# What real sites answer otherwise than the documents say, and how that is known:
+#   null        the field may be null
+#   any         the field takes other values than those listed
+#   absent      the field is declared and does not come
+#   a type      the field is not declared, and has this type where it comes
+DEVIATIONS = {
+    "v1 Container.id": ("string", "no capture has a number; the document leaves the container open"),
+    "v1 Group.resourceAri": ("string", "reported, July 2026"),
+    "v2 AbstractPageLinks.edituiv2": ("string", "captured, May 2026"),
+    "v2 BodySingle.anonymous_export_view": ("object", "the description of body-format names the field"),
+    "v2 BodySingle.editor": ("object", "the description of body-format names the field"),
+    "v2 BodySingle.export_view": ("object", "the description of body-format names the field"),
+    "v2 BodySingle.styled_view": ("object", "the description of body-format names the field"),
+    "v2 ChildrenCommentModel.pageId": ("string", "reported, July 2026"),
+    "v2 ChildrenCommentModel.resolutionStatus": ("string", "reported, July 2026"),
+    "v2 DatabaseSingle.parentId": ("null", "as for pages"),
+    "v2 DatabaseSingle.parentType": ("null", "as for pages"),
+    "v2 FolderSingle.parentId": ("null", "as for pages"),
+    "v2 FolderSingle.parentType": ("null", "as for pages"),
+    "v2 FooterCommentModel.resolutionStatus": ("string", "reported, July 2026"),
+    "v2 InlineCommentChildrenModel.pageId": ("string", "reported, July 2026"),
+    "v2 InlineCommentModel.properties.inline-marker-ref": ("string", "reported, July 2026"),
+    "v2 InlineCommentModel.properties.inline-original-selection": ("string", "reported, July 2026"),
+    "v2 InlineCommentProperties.inline-marker-ref": ("string", "reported, July 2026"),
+    "v2 InlineCommentProperties.inline-original-selection": ("string", "reported, July 2026"),
+    "v2 PageBulk.parentId": ("null", "reported of trashed pages, August 2026"),
+    "v2 PageBulk.parentType": ("null", "reported of trashed pages, August 2026"),
+    "v2 PageBulk.sourceTemplateEntityId": ("string", "reported, July 2026"),
+    "v2 PageSingle.parentId": ("null", "reported of trashed pages, August 2026"),
+    "v2 PageSingle.parentType": ("null", "reported of trashed pages, August 2026"),
+    "v2 PageSingle.sourceTemplateEntityId": ("string", "reported, July 2026"),
+    "v2 SpaceBulk.description": ("null", "captured, November 2025"),
+    "v2 SpaceBulk.icon": ("null", "captured, November 2025"),
+    "v2 SpacePermissionAssignment.operation.key": ("any", "reported, July 2026: manage_users and more"),
+    "v2 SpacePermissionAssignment.principal.type": ("any", "reported, July 2026: access-class"),
+    "v2 SpaceProperty.authorId": ("string", "reported, July 2026"),
+    "v2 SpaceProperty.createdBy": ("absent", "reported, July 2026: authorId comes in its place"),
+    "v2 SpaceProperty.version.authorId": ("string", "reported, July 2026"),
+    "v2 SpaceProperty.version.createdBy": ("absent", "reported, July 2026: authorId comes in its place"),
+    "v2 Task.assignedTo": ("null", "reported, July 2026"),
+    "v2 Task.body": ("null", "reported, July 2026"),
+    "v2 Task.completedAt": ("null", "reported, July 2026"),
+    "v2 Task.completedBy": ("null", "reported, July 2026"),
+    "v2 Task.dueAt": ("null", "reported, July 2026"),
+    "v2 Version.contributorIds": ("array", "reported, July 2026; not in the lists of versions"),
+    "v2 Version.ncsStepVersion": ("string", "captured, May 2026; not in the lists of versions"),
+}
+
+
+# The documents
+
+
+@lru_cache
+def document(api: str) -> dict[str, Any]:
+    text = (DOCUMENTS / f"confluence-{api}.json").read_text(encoding="utf-8")
+    # A reference has no siblings in OpenAPI 3.0: what stands beside it says nothing.
+    alone: dict[str, Any] = json.loads(
+        text,
+        object_hook=lambda found: {"$ref": found["$ref"]} if isinstance(found.get("$ref"), str) else found,
+    )
+    return alone
+
+
+def declared(operation: Operation) -> dict[str, Any]:
+    """Return what the official document says of an operation."""
+    path = operation.path.removeprefix("/wiki/api/v2")
+    found: dict[str, Any] = document(operation.api)["paths"][path]["get"]
+    return found
+
+
+def resolved(api: str, schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    kind, name = schema["$ref"].split("/")[-2:]
+    found: dict[str, Any] = document(api)["components"][kind][name]
+    return found
+
+
+def official_parameters(operation: Operation) -> dict[str, dict[str, Any]]:
+    known = [resolved(operation.api, each) for each in declared(operation).get("parameters", [])]
+    return {each["name"]: each for each in known if each["in"] == "query"}
+
+
+# The contract
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_parameters_are_those_of_the_official_document(path: str) -> None:
+    operation = OPERATIONS[path]
+    official = official_parameters(operation)
+    assert set(operation.parameters) == set(official)
+    for name, parameter in operation.parameters.items():
+        schema = resolved(operation.api, official[name]["schema"])
+        assert parameter.many == (schema["type"] == "array"), name
+        # What is exploded, as it is by default, is repeated, unless the description speaks of commas.
+        said = official[name].get("description", "")
+        joined = "comma" in said or official[name].get("explode") is False
+        assert parameter.commas == (parameter.many and joined), name
+        assert parameter.max_items == schema.get("maxItems", 0), name
+        item = resolved(operation.api, schema["items"]) if parameter.many else schema
+        assert parameter.kind == item["type"], name
+        if "enum" in item:
+            assert sorted(parameter.values) == sorted(item["enum"]), name
+
+
+@pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.limit_max])
+def test_limits_are_those_of_the_official_document(path: str) -> None:
+    operation = OPERATIONS[path]
+    official = official_parameters(operation)["limit"]["schema"]
+    assert operation.limit_default == official.get("default", operation.limit_default)
+    assert operation.limit_max == official.get("maximum", operation.limit_max)
+    assert operation.limit_over == "refuse" or operation.api == "v1"
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_scopes_are_those_of_the_official_document(path: str) -> None:
+    operation = OPERATIONS[path]
+    official = [each["scopes"] for each in declared(operation)["x-atlassian-oauth2-scopes"]]
+    assert all(scopes in official for scopes in operation.scopes.values())
+    assert all(scopes in operation.scopes.values() for scopes in official)
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_link_header_is_where_the_official_document_has_one(path: str) -> None:
+    operation = OPERATIONS[path]
+    if operation.paging == "cursor":
+        official = declared(operation)["responses"]["200"].get("headers", {})
+        assert operation.link_header == ("Link" in official)
+
+
+# What is asked
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_summaries_are_those_of_the_official_document(path: str) -> None:
+    assert OPERATIONS[path].summary == declared(OPERATIONS[path])["summary"]
+
+
+# What can have watchers, versions, properties and the like.
+HOLDERS = ("space", "page", "blog post", "attachment", "footer comment", "inline comment", "label", "group")
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_calls_what_its_description_says(name: str) -> None:
+    stream = STREAMS[name]
+    described = f"{name.replace('_', ' ')}. {stream.schema['description']}".lower()
+    for operation in stream.operations:
+        others = [each for each in HOLDERS if each in operation.summary.lower() and each not in described]
+        assert others == [], operation.summary
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_address_of_a_stream_is_that_of_its_operation(name: str) -> None:
+    operation = STREAMS[name].operations[0]
+    (group, *_) = declared(operation)["tags"]
+    path = operation.path.removeprefix("/wiki/api/v2")
+    place = f"{operation.api}/api-group-{slug(group)}/#api{slug(path, '-')}-get"
+    assert stream_address(name) == [f"https://developer.atlassian.com/cloud/confluence/rest/{place}"]
+
+
+def slug(text: str, first: str = "") -> str:
+    return first + re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+# Answers
+
+
+@lru_cache
+def deviating(api: str) -> dict[str, Any]:
+    """Return a document, changed where real sites deviate."""
+    made: dict[str, Any] = json.loads(json.dumps(document(api)))
+    for where, (how, _) in DEVIATIONS.items():
+        its_api, _, place = where.partition(" ")
+        if its_api != api:
+            continue
+        name, *above, field = place.split(".")
+        holder = made["components"]["schemas"][name]
+        for part in above:
+            holder = holder["properties"][part]
+        fields = holder.setdefault("properties", {})
+        if how == "null":
+            fields[field] = {"anyOf": [fields[field], {"enum": [None], "nullable": True}]}
+        elif how == "any":
+            del fields[field]["enum"]
+        elif how == "absent":
+            del fields[field]
+        else:
+            assert field not in fields, f"{where} is declared by now"
+            fields[field] = {"type": how, **({"items": {}} if how == "array" else {})}
+    return made
+
+
+def answer_schema(operation: Operation) -> dict[str, Any]:
+    path = operation.path.removeprefix("/wiki/api/v2")
+    answer = deviating(operation.api)["paths"][path]["get"]["responses"]["200"]
+    schema: dict[str, Any] = answer["content"]["application/json"]["schema"]
+    return schema
+
+
+def fields_of(
+    api: str, value: Any, schemas: list[dict[str, Any]], name: str = ""
+) -> Iterator[tuple[str, Any, bool]]:
+    """Yield each field of an answer as schema.field, its value, and whether a schema declares it.
+
+    The validator does not: OpenAPI allows fields that are not declared unless a document says otherwise.
+    """
+    parts = list(schemas)
+    for part in parts:
+        if "$ref" in part:
+            name = part["$ref"].rpartition("/")[2]
+            parts.append(deviating(api)["components"]["schemas"][name])
+        for combined in ("allOf", "oneOf", "anyOf"):
+            parts += part.get(combined, [])
+    if isinstance(value, list):
+        for each in value:
+            yield from fields_of(api, each, [part["items"] for part in parts if "items" in part], name)
+    elif isinstance(value, dict):
+        known = [part.get("properties", {}) for part in parts]
+        free = not any(known) or any(part.get("additionalProperties") for part in parts)
+        for field, below in value.items():
+            homes = [fields[field] for fields in known if field in fields]
+            yield f"{api} {name}.{field}", below, bool(homes) or free
+            yield from fields_of(api, below, homes, f"{name}.{field}")
+
+
+def forms(operation: Operation) -> list[Pairs]:
+    """Return what changes the form of an answer: each body format, one record, all flags, all expanded."""
+    each: list[Pairs] = [[]]
+    if operation.limit_max:
+        each.append([("limit", "1")])
+    flags: Pairs = []
+    for name, parameter in operation.parameters.items():
+        if name in ("body-format", "description-format"):
+            each += [[(name, value)] for value in parameter.values]
+        if name.startswith("include") or name == "shouldReturnTotalSize":
+            flags.append((name, "true"))
+        if name == "expand" and parameter.values:
+            flags.append((name, ",".join(parameter.values)))
+    return [*each, flags] if flags else each
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return company()
+
+
+def answers(operation: Operation, site: Site) -> Iterator[tuple[str, Any]]:
+    """Yield every answer that the embedded site gives to an operation, with what was asked."""
+    with Server(site) as running:
+        client = Client(running)
+        for target in paths_of(operation, site):
+            for query in queries_of(operation, site):
+                for form in forms(operation):
+                    reply = client.get(target, [*query, *(pair for pair in form if pair not in query)])
+                    assert reply.status == 200, reply.body
+                    yield f"{target} {query} {form}", reply.body
+
+
+def faults(operation: Operation, body: Any) -> set[str]:
+    """Return what is wrong with an answer, in the words of the validator."""
+    schema = answer_schema(operation)
+    whole = {**schema, "components": deviating(operation.api)["components"]}
+    found = {
+        f"{place} is not declared"
+        for place, _, known in fields_of(operation.api, body, [schema])
+        if not known
+    }
+    for error in OAS30ReadValidator(whole, format_checker=oas30_format_checker).iter_errors(body):
+        place = ".".join("*" if isinstance(part, int) else str(part) for part in error.absolute_path)
+        found.add(f"{place}: {error.message}")
+    return found
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_every_answer_is_what_the_official_document_says(path: str, site: Site) -> None:
+    operation, seen = OPERATIONS[path], 0
+    wrong: dict[str, str] = {}
+    for asked, body in answers(operation, site):
+        seen += len(body["results"]) if isinstance(body, dict) and "results" in body else 1
+        wrong |= dict.fromkeys(faults(operation, body), asked)
+    assert wrong == {}
+    assert seen
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pageId": None}, "results.*.pageId: None for not nullable"),
+        ({"createdAt": "yesterday"}, "results.*.createdAt: 'yesterday' is not a 'date-time'"),
+        ({"status": 7}, "results.*.status: 7 is not of type 'string'"),
+        ({"owner": "x"}, "v2 Task.owner is not declared"),
+    ],
+)
+def test_a_wrong_answer_is_noticed(site: Site, change: dict[str, Any], said: str) -> None:
+    operation = OPERATIONS["/wiki/api/v2/tasks"]
+    _, body = next(answers(operation, site))
+    assert faults(operation, body) == set()
+    assert said in faults(operation, {**body, "results": [{**body["results"][0], **change}]})
+
+
+def test_every_deviation_is_served(site: Site) -> None:
+    served = set()
+    for operation in OPERATIONS.values():
+        for _, body in answers(operation, site):
+            for place, value, _ in fields_of(operation.api, body, [answer_schema(operation)]):
+                if place in DEVIATIONS and (value is None or DEVIATIONS[place][0] != "null"):
+                    served.add(place)
+    assert served == {place for place, (how, _) in DEVIATIONS.items() if how != "absent"}

@@ -1,0 +1,60 @@
+"""Every parameter that a request leaves out is decided on, by what the official documents say of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tools.parameters import Decision, decided, decisions
+from unit_tests.conftest import STREAMS
+from unit_tests.test_official import DOCUMENTS, official_parameters, resolved
+
+DECISIONS = decisions()
+DECIDED = [(stream, name, entry) for stream in STREAMS for name, entry in decided(STREAMS[stream], DECISIONS)]
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_every_parameter_that_is_not_sent_is_decided_on(stream: str) -> None:
+    assert [name for its, name, entry in DECIDED if its == stream and entry is None] == []
+
+
+def test_every_decision_is_needed() -> None:
+    used = {(id(entry), name) for _, name, entry in DECIDED}
+    unused = [
+        (name, entry) for entry in DECISIONS for name in entry.parameters if (id(entry), name) not in used
+    ]
+    assert unused == []
+    named = {(name, stream) for stream, name, _ in DECIDED}
+    assert all((n, s) in named for entry in DECISIONS for n in entry.parameters for s in entry.streams)
+
+
+@pytest.mark.parametrize(
+    ("stream", "name", "entry"),
+    [pytest.param(*each, id=" ".join(each[:2])) for each in DECIDED if each[2]],
+)
+def test_what_is_decided_is_what_the_manifest_sends(stream: str, name: str, entry: Decision) -> None:
+    sent = STREAMS[stream].sent
+    assert (name in sent) == bool(entry.send)
+    assert set(re.findall(r"\w+", sent.get(name, ""))) == set(entry.send)
+
+
+@pytest.mark.skipif(not DOCUMENTS.is_dir(), reason="the official documents are not beside the repository")
+@pytest.mark.parametrize("stream", STREAMS)
+def test_defaults_are_those_of_the_official_document(stream: str) -> None:
+    for operation in STREAMS[stream].operations:
+        for name, said in official_parameters(operation).items():
+            (entry,) = [e for its, n, e in DECIDED if (its, n) == (stream, name)] or [None]
+            if entry:
+                words = set(re.findall(r"[\w.]+", entry.default)) - {"and"}
+                assert words == default_of(operation.api, said), name
+
+
+def default_of(api: str, said: dict[str, Any]) -> set[str]:
+    """Return the words of a default: of the schema, or what is marked where the description speaks of one."""
+    default = resolved(api, said["schema"]).get("default")
+    if default is not None:
+        return set(re.findall(r"[\w.]+", str(default).lower()))
+    found = re.search(r"default.*?(\n\n|$)", said.get("description", ""), re.IGNORECASE | re.DOTALL)
+    return set(re.findall(r"`([^`]+)`", found[0])) if found else set()
