@@ -13,6 +13,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 # For each stream the scopes that it needs and the streams that a check reads on its behalf; `make derived` writes it.
 ACCESS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("access.json").read_text("utf-8"))
 REASONS = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text("utf-8"))
+PLACE = re.compile(r" \(after \d+ records of [^()]*\)$")  # as the retriever says it
 LACKS_SCOPE = "scope does not match"
 
 # What the CDK puts before or around the reason.
@@ -65,7 +66,7 @@ class Failures:
             return True
         stream = trace.stream_descriptor.name
         trace.message = filter_secrets(explain(stream, trace.message))
-        is_new: bool = self._reasons.get(stream) != trace.message
+        is_new = PLACE.sub("", self._reasons.get(stream, "")) != PLACE.sub("", trace.message)
         self.add(stream, trace.message, trace.failure_type)
         return is_new
 
@@ -81,9 +82,12 @@ class Failures:
 
 
 def explain(stream: str, message: str) -> str:
-    """Return the sentence for a failure of a stream, with the scopes where one is missing."""
+    """Return the sentence for a failure of a stream, with what the stream needs where that is missing."""
     said = reason(message)
-    return f"{said} {stream} needs {scopes(stream)}." if LACKS_SCOPE in said else said
+    if LACKS_SCOPE in said:
+        return f"{said} {stream} needs {scopes(stream)}."
+    needs = ACCESS[stream]["needs"] if re.search(r"\(403\)|answered 404|not have the feature", said) else None
+    return f"{said} {stream} needs: {needs}." if needs else said
 
 
 def reason(message: str) -> str:

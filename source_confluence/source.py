@@ -58,7 +58,7 @@ class SourceConfluence(YamlDeclarativeSource):
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         queue: Queue[Any] = Queue(maxsize=QUEUED_RECORDS)
         self._message_repository = ConcurrentMessageRepository(queue, InMemoryMessageRepository())
-        self._constructor = ComponentFactory(
+        self._constructor: ComponentFactory = ComponentFactory(
             api_budget=AdaptiveAPIBudget(),
             configured_catalog=catalog,
             connector_state_manager=self._connector_state_manager,
@@ -133,6 +133,9 @@ class SourceConfluence(YamlDeclarativeSource):
         if self._given_catalog != catalog:
             SourceConfluence.__init__(self, catalog, config, state)
         failures, cause = Failures(), ""
+        for name in set(self._selected) - set(ACCESS):
+            sentence = "The connector has no such stream. Refresh the schema of the connection."
+            failures.add(name, sentence, FailureType.config_error)
         try:
             for message in super().read(logger, config, catalog, state):
                 if failures.is_new(message):
@@ -143,9 +146,7 @@ class SourceConfluence(YamlDeclarativeSource):
             cause = combined.internal_message or ""
         except OverflowError as failure:  # a date in the state that is too late to count from
             raise foreign_state(", ".join(sorted(self._with_state)), failure) from failure
-        for configured in catalog.streams:
-            if configured.stream.name not in ACCESS:
-                sentence = "The connector has no such stream. Refresh the schema of the connection."
-                failures.add(configured.stream.name, sentence, FailureType.config_error)
+        for name, count in self._constructor.skipped.items():
+            self.logger.warning("%s: %d parents were skipped: they no longer exist.", name, count)
         if failures:
             raise failures.as_exception(cause)

@@ -161,8 +161,10 @@ def entity_diagram() -> str:
 def access_by_stream() -> str:
     """Return for each stream what `check` and messages say of access to it.
 
-    `scopes`: the sets of scopes, any of which is enough to read the stream and its parents. `probes`: streams
-    that a check reads on its behalf; streams whose operations need the same scopes and permission share one.
+    `needs`: the plan or permission beyond reading the content.
+    `scopes`: the sets of scopes, any of which is enough to read the stream and its parents.
+    `probes`: streams that a check reads on its behalf. Streams whose operations need the same scopes and
+    permission share one.
     """
     known = {stream.name: stream for stream in streams()}
     parents = {parent for stream in known.values() for parent in stream.parents}
@@ -171,6 +173,7 @@ def access_by_stream() -> str:
         representatives.setdefault(grant(stream), stream.name)
     access = {
         name: {
+            "needs": stream.operations[0].needs,
             "scopes": ways_to_read(stream, known),
             "probes": sorted({representatives[grant(each)] for each in with_ancestors(stream, known)}),
         }

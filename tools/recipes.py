@@ -91,7 +91,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
     for recipe in recipes():
         try:
             connection.execute(f"CREATE OR REPLACE {kind} {recipe.name} AS {recipe.query}")
-        except duckdb.CatalogException as error:  # noqa: PERF203 - each recipe lacks something of its own
+        except duckdb.CatalogException as error:
             name = missing(error)
             lacking[recipe.name] = lacking.get(name, name)
     return lacking

@@ -15,10 +15,15 @@ WILDCARDS = frozenset("*?[")
 
 
 def parsed(response: Response) -> Any:
-    """Return the parsed body, `{}` for a body that is not JSON in UTF-8. The response keeps it."""
+    """Return the parsed body, which the response keeps.
+
+    A body that is not JSON in UTF-8 is `{}`; the plain text of an error is that text.
+    """
     kept = vars(response)
     if "parsed" not in kept:
         kept["parsed"] = _parse(response.content)
+        if not response.ok and not kept["parsed"] and "html" not in response.headers.get("Content-Type", ""):
+            kept["parsed"] = response.text or {}
     return kept["parsed"]
 
 

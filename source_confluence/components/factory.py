@@ -3,6 +3,7 @@
 What the factory builds stays inside one source: no name of the CDK is replaced.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -28,7 +29,7 @@ from source_confluence.components.backoff_strategy import RetryAfterBackoffStrat
 from source_confluence.components.cursor import PartitionCursor, SpaceGroupCursor, is_grouped
 from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
 from source_confluence.components.interpolation import added_field, record_filter
-from source_confluence.components.requester import PatientRequester
+from source_confluence.components.requester import CarefulRequester
 from source_confluence.components.retriever import WholeListRetriever
 
 
@@ -47,7 +48,7 @@ OURS: dict[type, Callable[[Any], Any]] = {
     AddedFieldDefinition: added_field,
     DeclarativeOauth2Authenticator: as_a(TimelyOauthAuthenticator),
     DpathExtractor: as_a(KeyExtractor),
-    HttpRequester: as_a(PatientRequester),
+    HttpRequester: as_a(CarefulRequester),
     HttpResponseFilter: as_a(OnceResponseFilter),
     JsonDecoder: as_a(OnceDecoder),
     RecordFilter: record_filter,
@@ -68,13 +69,17 @@ SMALLER_PAGES = PageSizeReduction(
 class ComponentFactory(ModelToComponentFactory):
     """Build the components of one source."""
 
-    def __init__(self, *, authenticators: dict[str, Any] | None = None, **named: Any) -> None:
+    def __init__(self, *, shared: dict[str, Any] | None = None, **named: Any) -> None:
         super().__init__(**named)
-        self._authenticators = {} if authenticators is None else authenticators
+        self._shared: dict[str, Any] = shared if shared is not None else {"skipped": Counter()}
+        self.skipped: Counter[str] = self._shared["skipped"]
 
     def _create_component_from_model(self, model: Any, config: Any, **named: Any) -> Any:
         component = super()._create_component_from_model(model, config, **named)
-        return OURS.get(type(component), lambda it: it)(component)
+        component = OURS.get(type(component), lambda it: it)(component)
+        if isinstance(component, CarefulRequester):
+            component.skipped = self.skipped
+        return component
 
     def create_http_requester(self, model: Any, config: Any, **named: Any) -> HttpRequester:  # type: ignore[override]
         """Cache all responses or none: a check shares the lists of parents, a read does not need to."""
@@ -83,9 +88,9 @@ class ComponentFactory(ModelToComponentFactory):
 
     def create_selective_authenticator(self, model: Any, config: Any, **named: Any) -> Any:
         """Build one for all requesters: otherwise each of them asks for an access token of its own."""
-        if "shared" not in self._authenticators:
-            self._authenticators["shared"] = super().create_selective_authenticator(model, config, **named)
-        return self._authenticators["shared"]
+        if "authenticator" not in self._shared:
+            self._shared["authenticator"] = super().create_selective_authenticator(model, config, **named)
+        return self._shared["authenticator"]
 
     def create_concurrent_cursor_from_perpartition_cursor(self, *args: Any, **named: Any) -> PartitionCursor:
         """Build our cursor from the CDK's."""
@@ -114,7 +119,7 @@ class ComponentFactory(ModelToComponentFactory):
         state = dict(self._connector_state_manager.get_stream_state(stream_name, None))
         state.pop(NO_CURSOR_STATE_KEY, None)
         parents = type(self)(
-            authenticators=self._authenticators,
+            shared=self._shared,
             api_budget=self._api_budget,
             connector_state_manager=self._instantiate_parent_stream_state_manager(
                 state, config, model, state if model.incremental_dependency else None

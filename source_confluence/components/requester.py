@@ -1,8 +1,10 @@
-"""Requests that end."""
+"""Requests that end, and that are repeated before a missing parent is believed."""
 
+from collections import Counter
 from collections.abc import Mapping
 from threading import Timer
 from typing import Any
+from urllib.parse import urlsplit
 
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
@@ -13,31 +15,33 @@ from requests import PreparedRequest, Response
 
 RESPONSE_SECONDS = 300
 GIVE_UP_AFTER = 20
+NOT_FOUND = "Confluence answered 404"  # as the manifest says it
 
 
-class PatientRequester(HttpRequester):
-    """Stop a stream after many requests in a row that failed after all their retries.
+class CarefulRequester(HttpRequester):
+    """Skip a parent only when it is gone, and stop a stream whose requests fail one after another.
 
-    Each partition retries its own requests. Without this, a stream with a request for each of 100,000 pages
+    Now and then Confluence answers 404 for a space that exists, so a request that would be skipped is sent again.
+    A 404 that names nothing is also its answer to a dead credential: it means a missing parent where other
+    requests of the stream, and the list of spaces, get a response.
+    Each partition retries its own requests: without a limit, a stream with a request for each of 100,000 pages
     waits two minutes for every page while Confluence is down.
 
-    Test: `test_faults.py::test_a_site_that_is_down_is_not_asked_for_every_page`. Delete it when the CDK stops
-    a stream that has failed.
+    Tests: `test_true_to_the_api.py`, 14 and 15; `test_faults.py`, "a site that is down". Delete it when the CDK
+    stops a stream that has failed.
     """
 
+    skipped: Counter[str]  # by stream; the factory sets it
+
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
-        """Mount the adapter that limits the time for a response."""
         super().__post_init__(parameters)
         self._failed = 0
+        self._responds = False
         for scheme in ("https://", "http://"):
             self._http_client._session.mount(scheme, DeadlineAdapter(pool_maxsize=25))  # noqa: SLF001 - the CDK offers no other way
 
     def send_request(self, **request: Any) -> Response | None:  # type: ignore[override]  # passes on all arguments
-        """Send a request, with the retries that the error handler asks for.
-
-        Raises:
-            AirbyteTracedException: It failed, or too many did before.
-        """
+        """Send a request, with the retries that the error handler asks for; return None for a missing parent."""
         if self._failed >= GIVE_UP_AFTER:
             raise AirbyteTracedException(
                 message=f"{GIVE_UP_AFTER} requests in a row failed after all retries, so the rest of the stream "
@@ -46,30 +50,62 @@ class PatientRequester(HttpRequester):
             )
         try:
             response = super().send_request(**request)
+            if response is not None and response.status_code == 404:  # noqa: PLR2004 - ignored by a filter
+                response = super().send_request(**request)
         except AirbyteTracedException as error:
-            if isinstance(error.__context__, BaseBackoffException):
-                self._failed += 1
-            raise
+            self._failed += isinstance(error.__context__, BaseBackoffException)
+            if not (NOT_FOUND in str(error.message) and self._responds and self._is_first_page(**request)):
+                raise
+            if not self._credential_works():
+                raise
+            response = None
         self._failed = 0
+        if response is None or response.status_code == 404:  # noqa: PLR2004 - as above
+            self.skipped[self.name] += 1
+        else:
+            self._responds = True
         return response
+
+    @staticmethod
+    def _is_first_page(stream_slice: Any = None, next_page_token: Any = None, **_: Any) -> bool:
+        """Tell whether a request is the first of a list below one parent."""
+        return "parent_slice" in (stream_slice or {}) and not next_page_token
+
+    def _credential_works(self) -> bool:
+        try:
+            self._http_client.send_request("GET", f"{self.config['_v2']}/spaces?limit=1", {})
+        except AirbyteTracedException:
+            return False
+        return True
 
 
 class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
-    """Limit the time for a whole response body.
+    """Limit the time for a whole response body, and follow no redirect to another host.
 
-    A read timeout limits only the silence between two bytes: at a byte a second a page takes days.
+    A read timeout limits only the silence between two bytes: at a byte a second a page takes days. A site that was
+    renamed redirects to its new name, where requests drops the credential.
 
-    Test: `test_faults.py`, "a byte at a time, in the body". Delete it when the CDK limits a whole response.
+    Tests: `test_faults.py`, "a byte at a time, in the body"; `test_true_to_the_api.py`, 21. Delete it when the CDK
+    limits a whole response.
     """
 
     def send(self, request: PreparedRequest, stream: bool = False, **how: Any) -> Response:  # type: ignore[override]  # noqa: FBT001, FBT002 - as inherited
-        """Send a request; close the connection of a body that does not end in time."""
         response = super().send(request, stream=stream, **how)
-        if not stream:
-            timer = Timer(RESPONSE_SECONDS, response.raw.shutdown)
-            timer.start()
-            try:
-                response.content  # noqa: B018 - reads the body
-            finally:
-                timer.cancel()
+        if stream:
+            return response
+        here, there = (
+            urlsplit(url).netloc for url in (str(request.url), response.headers.get("Location", ""))
+        )
+        if response.is_redirect and there not in ("", here):
+            raise AirbyteTracedException(
+                message=f"{here} redirects to {there}. If that is the new name of your site, write it as domain_name; "
+                "if it is a login page, let the connector reach Confluence without it.",
+                failure_type=FailureType.config_error,
+            )
+        timer = Timer(RESPONSE_SECONDS, response.raw.shutdown)
+        timer.start()
+        try:
+            response.content  # noqa: B018 - reads the body
+        finally:
+            timer.cancel()
         return response
