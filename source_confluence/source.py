@@ -8,10 +8,13 @@ from typing import Any
 
 from airbyte_cdk.models import (
     AirbyteConnectionStatus,
+    AirbyteLogMessage,
     AirbyteMessage,
     AirbyteStateMessage,
     ConfiguredAirbyteCatalog,
     FailureType,
+    Level,
+    Type,
 )
 from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer import (
     ManifestComponentTransformer,
@@ -147,6 +150,7 @@ class SourceConfluence(YamlDeclarativeSource):
         except OverflowError as failure:  # a date in the state that is too late to count from
             raise foreign_state(", ".join(sorted(self._with_state)), failure) from failure
         for name, count in self._constructor.skipped.items():
-            self.logger.warning("%s: %d parents were skipped: they no longer exist.", name, count)
+            text = f"{name}: {count} parents were skipped, because they no longer exist."
+            yield AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=Level.WARN, message=text))
         if failures:
             raise failures.as_exception(cause)
