@@ -22,8 +22,8 @@ $(READY): pyproject.toml constraints.txt
 	.venv-$*/bin/python -m pip install --quiet --no-deps --no-compile --requirement $<
 	@touch $@
 
-demo: $(READY) ## Sync an embedded Confluence site into demo/confluence.duckdb and draw demo/report.html
-	$(BIN)/python -m tools.demo
+demo: $(READY) ## Sync a Confluence site into DuckDB and draw a report: the embedded one, or CONFIG=secrets/config.json
+	$(BIN)/python -m tools.demo $(if $(CONFIG),--config $(CONFIG)) $(STREAMS)
 
 test: $(READY) $(HOMES) lint types check-derived ## Lint, check types and derived files, run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -1,8 +1,9 @@
-"""Read into DuckDB with PyAirbyte, in its own environment: the streams of each line on stdin, a JSON list.
+"""Read into a database with PyAirbyte, in its own environment: the streams of each line on stdin, as JSON.
 
     python read_with_pyairbyte.py CONFIG CONNECTOR DATABASE
 
-CONNECTOR is the executable or the manifest. After each read the number of its records stands on stdout.
+CONNECTOR is the executable or the manifest. DATABASE is a DuckDB file, or the port of a PostgreSQL server on
+this machine. After each read the number of its records stands on stdout.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ from pathlib import Path
 
 import airbyte
 
-config, connector, database = map(Path, sys.argv[1:])
+config, connector = map(Path, sys.argv[1:3])
+database = sys.argv[3]
 way = "source_manifest" if connector.suffix == ".yaml" else "local_executable"
 source = airbyte.get_source("source-confluence", config=json.loads(config.read_text()), **{way: connector})
-cache = airbyte.caches.DuckDBCache(db_path=database)
+if database.isdigit():
+    server = {"host": "127.0.0.1", "port": int(database), "database": "postgres"}
+    cache = airbyte.caches.PostgresCache(**server, username="confluence", password="", schema_name="public")
+else:
+    cache = airbyte.caches.DuckDBCache(db_path=database)
 for line in sys.stdin:
     print(f"records: {source.read(cache, streams=json.loads(line)).processed_records}", flush=True)
