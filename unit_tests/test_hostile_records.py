@@ -16,7 +16,7 @@ from unit_tests.conftest import Output, config_for, configured
 from unit_tests.test_incremental import sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 PAGES, LABELLED = "/wiki/api/v2/pages", "/wiki/api/v2/labels/{id}/pages"
@@ -79,6 +79,25 @@ def with_links(links: Any) -> Callable[[bytes], bytes]:
 
 def dated(moment: Any) -> Callable[[bytes], bytes]:
     return with_fields(version={"number": 1, "createdAt": moment}, createdAt=moment)
+
+
+def each_in_a_record_of_its_own(changes: Iterable[Callable[[bytes], bytes]]) -> Callable[[bytes], bytes]:
+    """Make the first of these changes in the first record of an answer, and so on."""
+
+    def change(body: bytes) -> bytes:
+        for number, one in enumerate(changes):
+            body = with_the_fourth(one(with_the_fourth(body, number)), number)
+        return body
+
+    return change
+
+
+def with_the_fourth(body: bytes, number: int) -> bytes:
+    """Let the fourth record and another one of an answer change places."""
+    answer = json.loads(body)
+    records = answer["results"]
+    records[3], records[number] = records[number], records[3]
+    return json.dumps(answer).replace("Infinity", "1e999").encode()
 
 
 def ids(output: Output, stream: str = "pages") -> list[str]:
