@@ -176,7 +176,9 @@ def test_the_report_needs_no_network_and_runs_no_script(drawn: Page) -> None:
     assert tags.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "image", "use"})
     attributes = [(name, value) for _, found in drawn.elements for name, value in found.items()]
     assert not [
-        name for name, _ in attributes if name in ("src", "href", "xlink:href") or name.startswith("on")
+        name
+        for name, value in attributes
+        if (name in ("src", "href", "xlink:href") and value != "#hidden") or name.startswith("on")
     ]
     policies = [found["content"] for tag, found in drawn.elements if found.get("http-equiv")]
     assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
@@ -203,6 +205,46 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
         "roadmap",
     ):
         assert shown in drawn.text
+
+
+def test_the_report_begins_with_what_a_newcomer_asks(drawn: Page) -> None:
+    said = " ".join(drawn.text.split())
+    assert (
+        "Is it complete? Each of the 52 streams was read to its end. Current pages that are missing: 0"
+        in said
+    )
+    assert re.search(
+        r"Is it up to date\? The last sync ended on 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Pages in an", said
+    )
+    assert "older version than Confluence has: 0." in said
+    assert re.search(r"Who can see what\? Current pages for .+ alone: [1-9]\d* of 135\.", said)
+
+
+def test_the_report_says_what_is_not_complete_and_not_up_to_date(
+    directory: Path, printed: str, tmp_path: Path
+) -> None:
+    assert printed
+    file = tmp_path / "late.duckdb"
+    shutil.copy(directory / "confluence.duckdb", file)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("UPDATE _syncs SET status = 'INCOMPLETE' WHERE stream IN ('pages', 'audit')")
+        connection.execute("DELETE FROM pages WHERE title = 'Contract terms'")
+        connection.execute("""UPDATE pages SET version = '{"number": 0}' WHERE title LIKE 'Runbook%'""")
+    report.write(file, tmp_path / "report.html")
+    said = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
+    assert (
+        "No: these streams were not read to their end: audit, pages. Current pages that are missing: 1"
+        in said
+    )
+    assert "older version than Confluence has: 2." in said
+
+
+def test_a_database_that_this_duckdb_cannot_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "newer.duckdb").write_bytes(b"\0" * 8 + b"DUCK" + (99).to_bytes(8, "little") + b"\0" * 12_288)
+    with pytest.raises(SystemExit) as refused:
+        report.write(tmp_path / "newer.duckdb", tmp_path / "report.html")
+    assert "newer.duckdb cannot be read: " in str(refused.value)
+    assert f"DuckDB {duckdb.__version__} is installed here. If a newer one wrote" in str(refused.value)
 
 
 def test_no_two_elements_of_the_report_share_an_id(drawn: Page) -> None:
