@@ -24,7 +24,7 @@ import duckdb
 
 from fake_confluence import Server, company
 from tools import documents, report
-from tools.load import sync
+from tools.load import check, sync
 from tools.recipes import create_views, recipes
 
 if TYPE_CHECKING:
@@ -42,11 +42,14 @@ def main() -> None:
     args = parser.parse_args()
     with ExitStack() as stack:
         config, directory = args.config, args.directory
+        if config and not config.exists():
+            parser.error(f"There is no {config}. README.md says what it holds.")
         if config is None:
             config = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "config.json"
             embedded = stack.enter_context(Server(company()))
             config.write_text(json.dumps(config_for(embedded)), encoding="utf-8")
             print(f"An embedded Confluence site listens on {embedded.url}")
+        check(config)
         directory = directory or Path("demo") / (name_of_site(config) if args.config else "")
         directory.mkdir(parents=True, exist_ok=True)
         database = directory / "confluence.duckdb"

@@ -66,6 +66,18 @@ def run(command: str, *arguments: str | Path) -> Iterator[dict[str, Any]]:
         raise subprocess.CalledProcessError(process.returncode, ordered)
 
 
+def check(config: Path) -> None:
+    """Check a configuration.
+
+    Raises:
+        SystemExit: It does not work; what Confluence said is in it.
+    """
+    for message in run("check", "--config", config):
+        status = message.get("connectionStatus")
+        if status and status["status"] != "SUCCEEDED":
+            sys.exit(status["message"])
+
+
 def discover(config: Path, catalog: Path, names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Write a catalog that reads streams, all if none is named, and return them.
 
@@ -215,5 +227,6 @@ def column_type(schema: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    check(Path(sys.argv[1]))
     read = sync(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
     sys.exit(any(stream.status != "COMPLETE" for stream in read.values()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -144,6 +146,43 @@ def test_a_stream_that_does_not_exist_is_named(tmp_path: Path) -> None:
         ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
     assert ran.returncode == 1
     assert ran.stderr.startswith("There is no stream page. There are ")
+
+
+def test_a_configuration_that_does_not_work_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        (tmp_path / "config.json").write_text(json.dumps({**config_for(site), "api_token": "wrong"}))
+        for config, words in (
+            ("config.json", "Check email and api_token"),
+            ("missing.json", "There is no missing.json"),
+        ):
+            command = [sys.executable, "-m", "tools.demo", "--config", config]
+            ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
+            assert ran.returncode
+            assert words in ran.stderr
+            assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_sync_that_is_interrupted_keeps_what_it_read(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        config, file = tmp_path / "config.json", tmp_path / "confluence.duckdb"
+        config.write_text(json.dumps(config_for(site)))
+        command = [sys.executable, "-m", "tools.load", str(config), str(file), "space", "tasks"]
+        calls = itertools.count()
+        site.before("/wiki/api/v2/tasks", lambda _: interrupt())
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=HERE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+        def interrupt() -> None:
+            if next(calls) == 1:  # the check has asked once
+                os.killpg(process.pid, signal.SIGINT)
+
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1, said
+    assert "The sync stopped before its end. The next one goes on from there." in said
+    assert "Traceback" not in said
+    assert dict(ask(file, "SELECT stream, status FROM _syncs"))["tasks"] == "INCOMPLETE"
 
 
 @pytest.mark.parametrize(
