@@ -161,7 +161,8 @@ def take(
     elif state := message.get("state"):
         streams[state["stream"]["stream_descriptor"]["name"]].state = state
     elif status := message.get("trace", {}).get("stream_status"):
-        streams[status["stream_descriptor"]["name"]].status = status["status"]
+        whole = status["status"] == "COMPLETE"  # and not STARTED, RUNNING or INCOMPLETE
+        streams[status["stream_descriptor"]["name"]].status = "COMPLETE" if whole else "INCOMPLETE"
 
 
 def load(connection: duckdb.DuckDBPyConnection, stream: dict[str, Any], lines: Path, *, whole: bool) -> None:
