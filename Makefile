@@ -7,26 +7,30 @@ READY  := $(VENV)/.ready
 HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test live lint types derived check-derived recipes bench golden site faults
+.PHONY: help setup demo test live lint types derived check-derived recipes bench golden site faults
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
+	@echo "Filling $(VENV): this takes a minute, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,demo]' --constraint constraints.txt
 	@touch $@
 
 .venv-%/.ready: requirements/%.txt
+	@echo "Filling .venv-$*: this takes a minute, once."
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --no-deps --no-compile --requirement $<
 	@touch $@
 
-demo: $(READY) ## Sync an embedded Confluence site into demo/confluence.duckdb and draw demo/report.html
-	$(BIN)/python -m tools.demo
+setup: $(READY) ## Fill .venv, as the other targets do when they need it: the connector is in .venv/bin
+
+demo: $(READY) ## Sync a Confluence site into DuckDB and draw a report: the embedded one, or CONFIG=secrets/config.json
+	$(BIN)/python -m tools.demo $(if $(CONFIG),--config $(CONFIG)) $(STREAMS)
 
 test: $(READY) $(HOMES) lint types check-derived ## Lint, check types and derived files, run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rs
 
 live: $(READY) ## Try the connector on your own site: secrets/config.json
 	$(BIN)/python -m pytest integration_tests -rs

@@ -1,11 +1,12 @@
 """The default site: Norrvik Instruments, an invented company that measures the sea.
 
 Always the same, down to the last millisecond: data/company.yaml says what there is, and a seeded
-generator of random numbers the rest.
+generator of random numbers the rest. One page has a body from data/architecture_overview.yaml.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from fake_confluence import company_access, company_content, company_discussion
 from fake_confluence.making import Making
 from fake_confluence.site import Site
 
-_FILE = Path(__file__).parent / "data" / "company.yaml"
+_DATA = Path(__file__).parent / "data"
 
 
 def company() -> Site:
     """Return the site of Norrvik Instruments as it was in the middle of 2026."""
-    text: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    text: dict[str, Any] = yaml.safe_load((_DATA / "company.yaml").read_text(encoding="utf-8"))
+    written = yaml.safe_load((_DATA / "architecture_overview.yaml").read_text(encoding="utf-8"))
+    written["atlas_doc_format"] = json.dumps(written["atlas_doc_format"], separators=(",", ":"))
+    text["written"] = {"Architecture overview": written}
     making = Making(text)
     company_access.add_people(making)
     company_content.add_spaces(making)

@@ -99,7 +99,7 @@ def _page(making: Making, space: Record, parent: Record | None, n: int, says: li
         "lastOwnerId": author if n % 5 == 4 else None,
         "subtype": "live" if n % 9 == 8 else None,
         "createdAt": loosely(making, making.between(begin, max(begin, end))),
-        "_body": body(says, title if n else ""),
+        "_body": making.text["written"].get(title) or body(says, title if n else ""),
         "_labels": _some_labels(making, 0.5),
         "_views": making.random.randint(0, 900),
         "_favorite": n % 7 == 1,

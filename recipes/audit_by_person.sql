@@ -3,6 +3,6 @@
 -- Show: SELECT person, category, events, last FROM audit_by_person ORDER BY events DESC, person, category LIMIT 6
 SELECT coalesce(author ->> 'displayName', author ->> 'publicName', author ->> 'accountId', author ->> 'type') AS person,
        author ->> 'accountId' AS accountId, category, count(*) AS events,
-       make_timestamp(min(creationDate) * 1000)::DATE AS first, make_timestamp(max(creationDate) * 1000)::DATE AS last
+       to_timestamp(min(creationDate) / 1000)::DATE AS first, to_timestamp(max(creationDate) / 1000)::DATE AS last
 FROM audit
-GROUP BY ALL
+GROUP BY 1, 2, 3

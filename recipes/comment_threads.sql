@@ -9,15 +9,15 @@ WITH RECURSIVE comments AS (
   UNION ALL SELECT 'inline', id, parentCommentId, pageId, version, body, resolutionStatus FROM inline_comments
   UNION ALL SELECT 'inline', id, parentCommentId, pageId, version, body, resolutionStatus FROM inline_comment_replies
 ),
-once AS (SELECT * FROM comments QUALIFY row_number() OVER (PARTITION BY id ORDER BY above NULLS LAST) = 1),
+once AS (SELECT DISTINCT ON (id) * FROM comments ORDER BY id, above NULLS LAST),
 threads AS (
-  SELECT id AS thread, pageId AS page_id, 0 AS depth, [id] AS place, * FROM once WHERE above IS NULL
+  SELECT id AS thread, pageId AS page_id, 0 AS depth, ARRAY[id] AS place, * FROM once WHERE above IS NULL
   UNION ALL
-  SELECT t.thread, t.page_id, t.depth + 1, list_append(t.place, c.id), c.*
+  SELECT t.thread, t.page_id, t.depth + 1, array_append(t.place, c.id), c.*
   FROM once c JOIN threads t ON c.above = t.id
 )
 SELECT s.key AS space, p.title AS page, t.kind, t.thread, t.depth, t.place,
-       regexp_replace(t.body ->> '$.storage.value', '<[^>]+>', '', 'g') AS text,
+       regexp_replace(t.body -> 'storage' ->> 'value', '<[^>]+>', '', 'g') AS text,
        coalesce(u.displayName, u.publicName, t.version ->> 'authorId') AS person,
        (t.version ->> 'createdAt')::TIMESTAMPTZ AS saved_at, t.resolutionStatus AS resolution
 FROM threads t

@@ -1,10 +1,9 @@
 -- What became of each page
 -- `page_index` names every page that can be seen now, trashed ones too. What each value of `now` means is told in
 -- [Incremental syncs](incremental.md#deletions-what-became-of-each-page).
--- Show: FROM deletions WHERE now <> 'current' LIMIT 6
+-- Show: SELECT * FROM deletions WHERE now <> 'current' LIMIT 6
 WITH latest AS (
-  SELECT * FROM pages
-  QUALIFY row_number() OVER (PARTITION BY id ORDER BY updatedAt DESC) = 1
+  SELECT DISTINCT ON (id) * FROM pages ORDER BY id, updatedAt DESC NULLS LAST
 )
 SELECT coalesce(p.id, i.id) AS id,
        coalesce(i.title, p.title) AS title,

@@ -1,6 +1,6 @@
 -- How often each label is used
 -- A label with the prefix `my` is a person's own and seen by nobody else.
--- Show: FROM label_counts ORDER BY pages + posts + attachments DESC, label LIMIT 6
+-- Show: SELECT * FROM label_counts ORDER BY pages + posts + attachments DESC, label LIMIT 6
 SELECT l.name AS label, l.prefix,
        (SELECT count(*) FROM page_labels WHERE labelId = l.id) AS pages,
        (SELECT count(*) FROM blog_post_labels WHERE labelId = l.id) AS posts,

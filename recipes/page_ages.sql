@@ -1,12 +1,12 @@
 -- Stale pages, by owner
 -- How long ago each page was last saved, and whose it is. Days are counted back from the newest change of the site;
 -- put `now()` in place of `newest` to count from today.
--- Show: SELECT owner, count(*) AS stale, max(days) AS most_days, arg_max(title, days) AS stalest
+-- Show: SELECT owner, count(*) AS stale, max(days) AS most_days
 -- FROM page_ages WHERE days > 365 GROUP BY owner ORDER BY stale DESC, owner LIMIT 6
 SELECT s.key AS space, p.id, p.title, coalesce(u.displayName, u.publicName, p.ownerId) AS owner,
-       p.updatedAt::DATE AS last_edit, date_diff('day', p.updatedAt, newest) AS days
+       p.updatedAt::DATE AS last_edit, newest::DATE - p.updatedAt::DATE AS days
 FROM pages p
 JOIN space s ON s.id = p.spaceId
 LEFT JOIN users u ON u.accountId = p.ownerId
-CROSS JOIN (SELECT max(updatedAt) AS newest FROM pages)
+CROSS JOIN (SELECT max(updatedAt) AS newest FROM pages) AS site
 WHERE p.status = 'current' AND s.status = 'current'

@@ -2,7 +2,7 @@
 -- One row for each permission, with the name of whoever holds it: a person, a group, a role, or an access class such
 -- as everybody with a licence. A role's holders are in `space_role_assignments`.
 -- Show: SELECT holder, kind, string_agg(operation, ', ' ORDER BY operation) AS operations
--- FROM space_access WHERE space = 'ENG' GROUP BY ALL ORDER BY kind, holder
+-- FROM space_access WHERE space = 'ENG' GROUP BY holder, kind ORDER BY kind, holder
 SELECT s.key AS space, (p.operation ->> 'key') || ' ' || (p.operation ->> 'targetType') AS operation,
        p.principal ->> 'type' AS kind,
        coalesce(u.displayName, u.publicName, g.name, r.name, p.principal ->> 'id') AS holder

@@ -1,8 +1,8 @@
 -- Which spaces are alive
 -- Pages of each space, people who saved their newest versions, and when the last of them was saved.
--- Show: FROM spaces_alive ORDER BY pages DESC, space LIMIT 8
+-- Show: SELECT * FROM spaces_alive ORDER BY pages DESC, space LIMIT 8
 SELECT s.key AS space, s.name, count(*) AS pages, count(DISTINCT p.version ->> 'authorId') AS editors,
        max(p.updatedAt)::DATE AS last_edit
 FROM pages p JOIN space s ON s.id = p.spaceId
 WHERE p.status = 'current'
-GROUP BY ALL
+GROUP BY 1, 2

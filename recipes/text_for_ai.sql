@@ -1,32 +1,20 @@
 -- Text for an AI
--- Each page as plain text, with what a search or a model wants beside it. Macros keep their text and lose their
--- parameters. Join [who can see what](#who-can-see-what) before you show a page to anybody.
--- Show: SELECT path, labels, characters, replace(text, chr(10), ' ')[:70] AS text
--- FROM text_for_ai WHERE len(labels) > 1 ORDER BY path LIMIT 5
-WITH parts AS (  -- code stands in CDATA, where nothing is escaped
-  SELECT id, string_split(body ->> '$.storage.value', '<![CDATA[') AS parts FROM pages WHERE status = 'current'
+-- Each current page with what a search or a model wants beside its text: the path from the space down, the labels, and
+-- who may see it, by account id (from [who can see what](#who-can-see-what): show a page to nobody else). A program
+-- turns `body` into [Markdown](#a-page-in-markdown).
+-- Show: SELECT document_key, path, labels, array_length(may_see, 1) AS people FROM text_for_ai
+-- WHERE array_length(labels, 1) > 1 ORDER BY path LIMIT 5
+WITH labelled AS (
+  SELECT pageId, array_agg(labelName ORDER BY labelName) AS labels FROM page_labels GROUP BY 1
 ),
-escaped AS (
-  SELECT id, parts[1] || array_to_string(list_transform(parts[2:], lambda part:
-           replace(replace(split_part(part, ']]>', 1), '&', '&amp;'), '<', '&lt;')
-           || substr(part, strpos(part, ']]>') + 3)), '') AS xhtml
-  FROM parts
-),
-unmarked AS (
-  SELECT id, trim(regexp_replace(regexp_replace(regexp_replace(regexp_replace(xhtml,
-           '<ac:parameter[^>]*>.*?</ac:parameter>', '', 'gs'),
-           '</(p|h[1-6]|li|tr|blockquote|pre|ac:plain-text-body)>|<br ?/>', chr(10), 'g'),
-           '<[^>]+>', '', 'g'),
-           '\n\s*\n+', chr(10), 'g'), ' ' || chr(10)) AS text
-  FROM escaped
+seen AS (
+  SELECT id, array_agg(accountId ORDER BY accountId) AS may_see FROM who_can_see GROUP BY 1
 )
-SELECT t.space, t.path, p.title, coalesce(l.labels, []) AS labels, p.updatedAt, p.id,
-       replace(replace(replace(replace(replace(u.text,
-         '&nbsp;', ' '), '&quot;', '"'), '&lt;', '<'), '&gt;', '>'), '&amp;', '&') AS text,
-       length(u.text) AS characters
-FROM unmarked u
-JOIN pages p ON p.id = u.id
-JOIN page_tree t ON t.id = u.id
-LEFT JOIN (
-  SELECT pageId, list(labelName ORDER BY labelName) AS labels FROM page_labels GROUP BY pageId
-) l ON l.pageId = u.id
+SELECT p.id AS document_key, p.title, s.name || ' / ' || t.path AS path, s.key AS space, p.body,
+       coalesce(i.baseUrl, '') || (p._links ->> 'webui') AS url, p.updatedAt AS last_modified, l.labels, seen.may_see
+FROM pages p
+JOIN page_tree t ON t.id = p.id
+JOIN space s ON s.key = t.space
+LEFT JOIN site_info i ON TRUE
+LEFT JOIN labelled l ON l.pageId = p.id
+LEFT JOIN seen ON seen.id = p.id

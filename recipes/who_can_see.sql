@@ -6,8 +6,8 @@
 -- Not in it: readers who are in no record of `users`, visitors without an account, access classes other than
 -- everybody with a licence, restrictions of folders (which the connector does not read), and administrators, who
 -- can give themselves access.
--- Show: SELECT space, page, lists, count(*) AS people, string_agg(person, ', ' ORDER BY person)[:60] AS names
--- FROM who_can_see WHERE lists > 0 GROUP BY ALL ORDER BY people, space, page LIMIT 6
+-- Show: SELECT space, page, lists, count(*) AS people, left(string_agg(person, ', ' ORDER BY person), 60) AS names
+-- FROM who_can_see WHERE lists > 0 GROUP BY space, page, lists ORDER BY people, space, page LIMIT 6
 WITH RECURSIVE people AS (
   SELECT accountId, coalesce(displayName, publicName, accountId) AS person FROM users
   WHERE accountType = 'atlassian' AND accountStatus = 'active'
@@ -29,11 +29,15 @@ space_readers AS (
   WHERE lower(replace(h.id, '_', '-')) IN ('all-licensed-users', 'anonymous-users')
 ),
 named AS (  -- one row for each user and each group in the list of readers of a page
-  SELECT pageId, 'user' AS kind, unnest(restrictions -> '$.user.results[*].accountId') ->> '$' AS id
-  FROM page_restrictions WHERE operation = 'read'
+  SELECT pageId, 'user' AS kind, (restrictions -> 'user' -> 'results' -> n::INT) ->> 'accountId' AS id
+  FROM page_restrictions
+  CROSS JOIN LATERAL generate_series(0, json_array_length((restrictions -> 'user' -> 'results')::JSON)::INT - 1) AS place(n)
+  WHERE operation = 'read'
   UNION ALL
-  SELECT pageId, 'group', unnest(restrictions -> '$.group.results[*].id') ->> '$'
-  FROM page_restrictions WHERE operation = 'read'
+  SELECT pageId, 'group', (restrictions -> 'group' -> 'results' -> n::INT) ->> 'id'
+  FROM page_restrictions
+  CROSS JOIN LATERAL generate_series(0, json_array_length((restrictions -> 'group' -> 'results')::JSON)::INT - 1) AS place(n)
+  WHERE operation = 'read'
 ),
 listed AS (
   SELECT pageId, id AS accountId FROM named WHERE kind = 'user'
@@ -52,10 +56,10 @@ to_pass AS (  -- of those, the ones with a list
   SELECT a.pageId, a.stepId FROM above a WHERE a.stepId IN (SELECT pageId FROM named)
 ),
 passed AS (
-  SELECT t.pageId, l.accountId, count(*) AS lists FROM to_pass t JOIN listed l ON l.pageId = t.stepId GROUP BY ALL
+  SELECT t.pageId, l.accountId, count(*) AS lists FROM to_pass t JOIN listed l ON l.pageId = t.stepId GROUP BY 1, 2
 ),
 needed AS (
-  SELECT pageId, count(*) AS lists FROM to_pass GROUP BY ALL
+  SELECT pageId, count(*) AS lists FROM to_pass GROUP BY 1
 )
 SELECT s.key AS space, p.id, p.title AS page, people.accountId, people.person, coalesce(n.lists, 0) AS lists
 FROM pages p

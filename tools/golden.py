@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fake_confluence import Server, company
-from tools.demo import discover, run
 from tools.derive import ROOT
+from tools.load import discover, run
 from tools.streams import streams
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def main() -> None:
         config = Path(directory) / "config.json"
         settings = {"email": site.email, "api_token": site.token, "domain_name": site.url}
         config.write_text(json.dumps(settings | {"custom_content_types": types, "version_bodies": True}))
-        catalog = discover(config, Path(directory) / "catalog.json")
+        catalog = Path(directory) / "catalog.json"
+        discover(config, catalog)
         messages = run("read", "--config", config, "--catalog", catalog)
         FILE.write_text(first_records(m["record"] for m in messages if "record" in m), encoding="utf-8")
 

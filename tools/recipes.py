@@ -1,4 +1,6 @@
-"""The recipes: queries on what the connector has read. Each is a file in recipes/ and a view in the database.
+"""The recipes: queries on what the connector has read, in SQL that DuckDB and PostgreSQL understand.
+
+Each is a file in recipes/ and a view in the database, except for those that change tables.
 
     python -m tools.recipes demo/confluence.duckdb
 
@@ -7,6 +9,7 @@ writes docs/recipes.md with what they answer there, and the answer to the query 
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from tools.documents import documents
 from tools.marks import between_marks
 
 if TYPE_CHECKING:
@@ -23,17 +27,19 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 PAGE = FOLDER.parent / "docs" / "recipes.md"
 README = FOLDER.parent / "README.md"
-# In the order of the page. text_for_ai asks page_tree, so that it comes after.
+# In the order of the page. What asks another recipe comes after it.
 NAMES = (
-    *("latest_pages", "page_tree", "spaces_alive", "edits_by_month", "contributors", "page_ages"),
-    *("label_counts", "comment_threads", "space_access", "who_can_see", "audit_by_person"),
-    *("text_for_ai", "deletions"),
+    *("latest_pages", "page_tree", "subtrees", "labelled_pages", "people", "spaces_alive", "edits_by_month"),
+    *("contributors", "page_ages", "label_counts", "comment_threads", "space_access", "who_can_see"),
+    *("audit_by_person", "text_for_ai", "deletions", "forget", "apply_deletions"),
 )
+WRITTEN = "Architecture overview"  # the page that is shown in Markdown
 HEAD = """\
 # Recipes
 
-Queries on what the connector has read, in DuckDB's SQL, with what they answer in the demo's database. Each is
-a file in [recipes/](../recipes) and a view in that database. After `make demo`:
+Queries on what the connector has read, with what they answer in the demo's database. DuckDB and PostgreSQL
+both understand them, and the tests ask both. Each is a file in [recipes/](../recipes) and a view in the
+demo's database. After `make demo`:
 
 ```sh
 .venv/bin/python -c "import duckdb; duckdb.connect('demo/confluence.duckdb').sql('FROM page_tree').show()"
@@ -42,6 +48,42 @@ a file in [recipes/](../recipes) and a view in that database. After `make demo`:
 The same queries draw the report, `demo/report.html`. For a database of your own with a table for each
 stream, as the demo's has: `.venv/bin/python -m tools.report your.duckdb report.html`.
 What was not synced is left out of it.
+"""
+
+
+MARKDOWN = """\
+## A page in Markdown
+
+[tools/documents.py](../tools/documents.py) is a program to copy. It turns a body in any form (storage,
+atlas_doc_format or rendered) into Markdown with [markdownify](https://pypi.org/project/markdownify/):
+headings to split on, tables, tasks, code, panels, links, mentions and emoji. A cell that spans rows is
+repeated in each of them. Macros keep what a reader sees and lose their parameters. What is made only when a
+page is shown, such as a table of contents, is left out. `make demo` leaves a line for each page in
+`demo/documents.jsonl`, and so does
+
+```sh
+.venv/bin/python -m tools.documents demo/confluence.duckdb documents.jsonl
+```
+
+<table><tr><th>In Confluence (storage)</th><th>In Markdown</th></tr><tr valign="top"><td>
+
+````html
+{storage}
+````
+
+</td><td>
+
+````markdown
+{content}
+````
+
+</td></tr></table>
+
+Beside `content`, the line has
+
+```json
+{more}
+```
 """
 
 
@@ -62,6 +104,11 @@ class Recipe:
     about: str
     show: str
     query: str
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is a query, and not statements that change tables."""
+        return not self.query.startswith(("DELETE", "UPDATE"))
 
 
 def recipes() -> Iterator[Recipe]:
@@ -89,6 +136,8 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
     connection.execute("SET python_enable_replacements = false")  # a missing table is no variable of ours
     lacking: dict[str, str] = {}
     for recipe in recipes():
+        if not recipe.asks:
+            continue
         try:
             connection.execute(f"CREATE OR REPLACE {kind} {recipe.name} AS {recipe.query}")
         except duckdb.CatalogException as error:
@@ -114,9 +163,22 @@ def page(connection: duckdb.DuckDBPyConnection) -> str:
     create_views(connection, "TEMP VIEW")
     parts = [HEAD]
     for recipe in recipes():
-        code = f"```sql\n{recipe.query}\n```\n\nAsked with\n\n```sql\n{recipe.show}\n```"
-        parts.append(f"## {recipe.title}\n\n{recipe.about}\n\n{code}\n\n{answer(connection, recipe.show)}")
+        parts.append(f"## {recipe.title}\n\n{recipe.about}\n\n```sql\n{recipe.query}\n```\n")
+        if recipe.asks:
+            parts.append(f"Asked with\n\n```sql\n{recipe.show}\n```\n\n{answer(connection, recipe.show)}")
+        if recipe.name == "text_for_ai":
+            parts.append(in_markdown(connection))
     return "\n".join(parts)
+
+
+def in_markdown(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return a page as Confluence keeps it beside the document that it becomes."""
+    query = "SELECT body -> 'storage' ->> 'value' FROM pages WHERE title = $title"
+    ((storage,),) = connection.execute(query, {"title": WRITTEN}).fetchall()
+    (document,) = (found for found in documents(connection) if found["title"] == WRITTEN)
+    content = document.pop("content")
+    more = json.dumps({**document, "may_see": [*document["may_see"][:1], "…"]}, indent=2, ensure_ascii=False)
+    return MARKDOWN.format(storage=storage, content=content, more=more)
 
 
 def readme(connection: duckdb.DuckDBPyConnection) -> str:

@@ -52,6 +52,23 @@ STYLE = {
 }
 SHORT = {"labelLimit": 150, "title": None}
 
+# What a newcomer asks first: is it complete, is it up to date, who can see what.
+ASKED = {
+    "syncs": """
+        SELECT count(*) AS streams, strftime(max(finished), '%Y-%m-%d %H:%M') AS finished,
+          string_agg(stream, ', ' ORDER BY stream) FILTER (WHERE status <> 'COMPLETE') AS failed
+        FROM _syncs""",
+    "pages": """
+        SELECT count(*) FILTER (WHERE now = 'current') AS current,
+          count(*) FILTER (WHERE now = 'missing') AS missing,
+          count(*) FILTER (WHERE now = 'outdated') AS outdated
+        FROM deletions""",
+    "seen": """
+        SELECT count(*) AS pages, count(*) FILTER (WHERE lists > 0) AS restricted,
+          count(*) FILTER (WHERE lists IS NULL) AS unseen
+        FROM page_index p LEFT JOIN (SELECT DISTINCT id, lists FROM who_can_see) s ON s.id = p.id
+        WHERE p.status = 'current'""",
+}
 # What each part of the report asks. At most fifteen of a kind: a chart of a thousand says nothing.
 QUERIES = {
     "months": """
@@ -119,7 +136,14 @@ class Part:
 
 def write(database: Path, page: Path) -> None:
     """Draw the report of a database that has a table for each stream."""
-    with duckdb.connect(str(database), read_only=True) as connection:
+    try:
+        connection = duckdb.connect(str(database), read_only=True)
+    except duckdb.Error as error:
+        hint = (
+            f"DuckDB {duckdb.__version__} is installed here. If a newer one wrote the file, install that one."
+        )
+        sys.exit(f"{database} cannot be read: {error}\n{hint}")
+    with connection:
         page.write_text(report(connection), encoding="utf-8")
 
 
@@ -130,6 +154,7 @@ def report(connection: duckdb.DuckDBPyConnection) -> str:
     for name, draw in CHARTS.items():
         if parts[name].rows:
             parts[name].chart = drawn(draw(parts[name].rows), name)
+    asked = {name: ask(connection, query, lacking) for name, query in ASKED.items()}
     counts = {
         what: ask(connection, f"SELECT count(*) AS n {source}", lacking) for what, source in COUNTED.items()
     }
@@ -138,6 +163,7 @@ def report(connection: duckdb.DuckDBPyConnection) -> str:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html").render(
         parts=parts,
+        asked={name: part.rows[0] for name, part in asked.items() if part.rows},
         counts=counts,
         title=(title and title[0]["siteTitle"]) or "Confluence",
         newest=newest and newest[0]["day"],

@@ -11,11 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 
 from fake_confluence import Server, company
 from source_confluence.run import run
-from tools.demo import load
+from tools.load import load
+from tools.recipes import create_views
 from tools.streams import streams
 
 if TYPE_CHECKING:
@@ -152,12 +154,23 @@ def key_of(stream: str, record: dict[str, Any]) -> tuple[Any, ...]:
 
 def database(directory: Path, records: Mapping[str, list[dict[str, Any]]]) -> Path:
     """Load records, by stream, into the demo's kind of database."""
-    lines = {name: directory / f"{name}.jsonl" for name in records}
-    for name, path in lines.items():
-        path.write_text("".join(json.dumps(record) + "\n" for record in records[name]), encoding="utf-8")
-    file = directory / "confluence.duckdb"
-    load(file, {name: STREAMS[name].schema for name in records}, lines)
+    file, lines = directory / "confluence.duckdb", directory / "lines.jsonl"
+    with duckdb.connect(str(file)) as connection:
+        for name, data in records.items():
+            lines.write_text("".join(json.dumps(record) + "\n" for record in data), encoding="utf-8")
+            load(connection, discovered(name), lines, whole=True)
+        create_views(connection)
     return file
+
+
+def discovered(name: str) -> dict[str, Any]:
+    """Return a stream as `discover` describes it."""
+    stream = STREAMS[name]
+    return {
+        **configured(name)["stream"],
+        "json_schema": stream.schema,
+        "source_defined_primary_key": [[field] for field in stream.key],
+    }
 
 
 @pytest.fixture

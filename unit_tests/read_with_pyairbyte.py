@@ -1,21 +1,46 @@
-"""Read into DuckDB with PyAirbyte, in its own environment: the streams of each line on stdin, a JSON list.
+"""Read into a database with PyAirbyte, in its own environment: the streams of each line on stdin, as JSON.
 
-    python read_with_pyairbyte.py CONFIG CONNECTOR DATABASE
+    python read_with_pyairbyte.py CONFIG CONNECTOR DATABASE [plainly]
 
-CONNECTOR is the executable or the manifest. After each read the number of its records stands on stdout.
+CONNECTOR is the executable or the manifest. DATABASE is a DuckDB file, or PORT:NAME of a PostgreSQL database
+on this machine, which is read into as docs/platform.md says unless it is done plainly. After each read the
+number of its records stands on stdout.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import airbyte
+import pandas as pd
 
-config, connector, database = map(Path, sys.argv[1:])
+config, connector = map(Path, sys.argv[1:3])
+database, plainly = sys.argv[3], "plainly" in sys.argv[4:]
 way = "source_manifest" if connector.suffix == ".yaml" else "local_executable"
 source = airbyte.get_source("source-confluence", config=json.loads(config.read_text()), **{way: connector})
-cache = airbyte.caches.DuckDBCache(db_path=database)
+port, _, name = database.partition(":")
+if name:
+    server = {
+        "host": "127.0.0.1",
+        "port": int(port),
+        "database": name,
+        "username": "confluence",
+        "password": "",
+    }
+    cache = airbyte.caches.PostgresCache(**server, schema_name="public")
+    if not plainly:
+        pd.read_json = functools.partial(pd.read_json, dtype=False, convert_dates=False)
+else:
+    cache = airbyte.caches.DuckDBCache(db_path=database)
+modes = {stream.name: stream.supported_sync_modes for stream in source.discovered_catalog.streams}
 for line in sys.stdin:
-    print(f"records: {source.read(cache, streams=json.loads(line)).processed_records}", flush=True)
+    streams, began = json.loads(line), datetime.now(timezone.utc).replace(tzinfo=None)
+    count = source.read(cache, streams=streams).processed_records
+    for stream in streams:
+        if name and not plainly and len(modes[stream]) == 1:
+            cache.execute_sql(f"DELETE FROM \"{stream}\" WHERE _airbyte_extracted_at < '{began}'")
+    print(f"records: {count}", flush=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -12,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from tools import recipes, report
-from unit_tests.conftest import ROOT, STREAMS, database
+from fake_confluence import Server, company
+from tools import demo, recipes, report
+from unit_tests.conftest import ROOT, STREAMS, config_for, database
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
 RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
 
 
@@ -74,7 +80,7 @@ def test_the_demo_ends_with_every_table_an_answer_and_where_to_look(directory: P
     assert address == str(directory / "report.html")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES.values() if recipe.asks])
 def test_a_recipe_is_a_view_that_answers(directory: Path, printed: str, name: str) -> None:
     assert printed
     assert ask(directory / "confluence.duckdb", f"FROM {name} LIMIT 1")
@@ -82,6 +88,116 @@ def test_a_recipe_is_a_view_that_answers(directory: Path, printed: str, name: st
 
 def test_every_recipe_is_on_the_page() -> None:
     assert sorted(RECIPES) == sorted(path.stem for path in (ROOT / "recipes").iterdir())
+
+
+def test_the_demo_leaves_every_current_page_as_a_document(directory: Path, printed: str) -> None:
+    assert printed
+    lines = (directory / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    documents = {document["document_key"]: document for document in map(json.loads, lines)}
+    current = "SELECT p.id FROM pages p JOIN page_index i ON i.id = p.id WHERE i.status = 'current'"
+    assert documents.keys() == {found for (found,) in ask(directory / "confluence.duckdb", current)}
+    assert all(document["content"] and document["may_see"] for document in documents.values())
+    (shown,) = (d for d in documents.values() if d["title"] == "Contract terms")
+    assert shown["path"].startswith("Sales / Sales Home / ")
+    assert shown["url"].startswith("https://norrvik.example/wiki/spaces/SALES/pages/")
+    assert len(shown["may_see"]) == 9
+
+
+def test_the_second_sync_of_a_site_of_ones_own_reads_what_changed(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps({**config_for(site), "domain_name": f"{site.url}/wiki"}))
+        command = [
+            sys.executable,
+            "-m",
+            "tools.demo",
+            "--config",
+            str(config),
+            "pages",
+            "space",
+            "page_index",
+        ]
+        told = []
+        for _ in range(2):
+            ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
+            assert ran.returncode == 0, ran.stderr
+            told.append(ran.stdout)
+            page = site.site.records("pages")[0]
+            site.site.tick(86_400.0)
+            site.site.edit_page(page["id"], title="Edited since")
+    first, second = (int(re.findall(r"^(\d+) records in", said, re.MULTILINE)[0]) for said in told)
+    assert first > second > len(site.site.records("pages"))  # of the index
+    (directory,) = (tmp_path / "demo").iterdir()
+    assert directory.name == site.url.removeprefix("http://").replace(":", "_")
+    file = directory / "confluence.duckdb"
+    ((rows, ids),) = ask(file, "SELECT count(*), count(DISTINCT id) FROM pages")
+    assert rows == ids
+    assert ask(file, "SELECT title FROM pages WHERE title = 'Edited since'")
+    ((read,),) = ask(file, "SELECT records FROM _syncs WHERE stream = 'pages'")
+    assert 0 < read < 10
+    assert (directory / "report.html").exists()
+
+
+def test_a_stream_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(config_for(site)))
+        command = [sys.executable, "-m", "tools.demo", "--config", str(config), "page"]
+        ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("There is no stream page. There are ")
+
+
+def test_a_configuration_that_does_not_work_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        (tmp_path / "config.json").write_text(json.dumps({**config_for(site), "api_token": "wrong"}))
+        for config, words in (
+            ("config.json", "Check email and api_token"),
+            ("missing.json", "There is no missing.json"),
+        ):
+            command = [sys.executable, "-m", "tools.demo", "--config", config]
+            ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
+            assert ran.returncode
+            assert words in ran.stderr
+            assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_sync_that_is_interrupted_keeps_what_it_read(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        config, file = tmp_path / "config.json", tmp_path / "confluence.duckdb"
+        config.write_text(json.dumps(config_for(site)))
+        command = [sys.executable, "-m", "tools.load", str(config), str(file), "space", "tasks"]
+        calls = itertools.count()
+        site.before("/wiki/api/v2/tasks", lambda _: interrupt())
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=HERE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+        def interrupt() -> None:
+            if next(calls) == 1:  # the check has asked once
+                os.killpg(process.pid, signal.SIGINT)
+
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1, said
+    assert "The sync stopped before its end. The next one goes on from there." in said
+    assert "Traceback" not in said
+    assert dict(ask(file, "SELECT stream, status FROM _syncs"))["tasks"] == "INCOMPLETE"
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("acme", "acme"),
+        ("Acme.atlassian.net", "acme.atlassian.net"),
+        (" https://acme.atlassian.net/wiki/home?x=1", "acme.atlassian.net"),
+        ("http://127.0.0.1:8090", "127.0.0.1_8090"),
+        ("..", "_"),
+    ],
+)
+def test_each_site_has_a_directory_of_its_own(tmp_path: Path, address: str, name: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"domain_name": address}))
+    assert demo.name_of_site(tmp_path / "config.json") == name
 
 
 def test_the_recipes_and_the_readme_say_what_the_demo_answers(directory: Path, printed: str) -> None:
@@ -99,7 +215,9 @@ def test_the_report_needs_no_network_and_runs_no_script(drawn: Page) -> None:
     assert tags.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "image", "use"})
     attributes = [(name, value) for _, found in drawn.elements for name, value in found.items()]
     assert not [
-        name for name, _ in attributes if name in ("src", "href", "xlink:href") or name.startswith("on")
+        name
+        for name, value in attributes
+        if (name in ("src", "href", "xlink:href") and value != "#hidden") or name.startswith("on")
     ]
     policies = [found["content"] for tag, found in drawn.elements if found.get("http-equiv")]
     assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
@@ -128,6 +246,46 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
         assert shown in drawn.text
 
 
+def test_the_report_begins_with_what_a_newcomer_asks(drawn: Page) -> None:
+    said = " ".join(drawn.text.split())
+    assert (
+        "Is it complete? Each of the 52 streams was read to its end. Current pages that are missing: 0"
+        in said
+    )
+    assert re.search(
+        r"Is it up to date\? The last sync ended on 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Pages in an", said
+    )
+    assert "older version than Confluence has: 0." in said
+    assert re.search(r"Who can see what\? Current pages for .+ alone: [1-9]\d* of 135\.", said)
+
+
+def test_the_report_says_what_is_not_complete_and_not_up_to_date(
+    directory: Path, printed: str, tmp_path: Path
+) -> None:
+    assert printed
+    file = tmp_path / "late.duckdb"
+    shutil.copy(directory / "confluence.duckdb", file)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("UPDATE _syncs SET status = 'INCOMPLETE' WHERE stream IN ('pages', 'audit')")
+        connection.execute("DELETE FROM pages WHERE title = 'Contract terms'")
+        connection.execute("""UPDATE pages SET version = '{"number": 0}' WHERE title LIKE 'Runbook%'""")
+    report.write(file, tmp_path / "report.html")
+    said = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
+    assert (
+        "No: these streams were not read to their end: audit, pages. Current pages that are missing: 1"
+        in said
+    )
+    assert "older version than Confluence has: 2." in said
+
+
+def test_a_database_that_this_duckdb_cannot_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "newer.duckdb").write_bytes(b"\0" * 8 + b"DUCK" + (99).to_bytes(8, "little") + b"\0" * 12_288)
+    with pytest.raises(SystemExit) as refused:
+        report.write(tmp_path / "newer.duckdb", tmp_path / "report.html")
+    assert "newer.duckdb cannot be read: " in str(refused.value)
+    assert f"DuckDB {duckdb.__version__} is installed here. If a newer one wrote" in str(refused.value)
+
+
 def test_no_two_elements_of_the_report_share_an_id(drawn: Page) -> None:
     ids = [found["id"] for _, found in drawn.elements if "id" in found]
     assert len(ids) == len(set(ids))
@@ -149,7 +307,7 @@ def test_what_people_typed_is_text_in_the_report(directory: Path, printed: str, 
         connection.execute("UPDATE space SET key = key || $hostile", {"hostile": hostile})
         connection.execute('UPDATE "group" SET name = $hostile', {"hostile": hostile})
         for table, field in fields.items():
-            connection.execute(f"UPDATE {table} SET {field} = $hostile", {"hostile": hostile})  # noqa: S608 - ours
+            connection.execute(f"UPDATE {table} SET {field} = $hostile", {"hostile": hostile})
     report.write(file, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img"})
@@ -278,24 +436,44 @@ def test_roles_and_access_classes_let_people_into_a_space(tmp_path: Path) -> Non
 def test_a_path_begins_where_the_account_cannot_see_further(tmp_path: Path) -> None:
     folder = {**page_of(2, 1), "type": "folder"}
     pages = [page_of(3, 2), page_of(4, 3), page_of(5, 99)]
-    file = database(tmp_path, {"space": [{"id": "1", "key": "ENG"}], "pages": pages, "tree_items": [folder]})
+    file = database(
+        tmp_path, {"space": [{"id": "1", "key": "ENG"}], "page_index": pages, "tree_items": [folder]}
+    )
     found = dict(ask(file, "SELECT path, depth FROM page_tree"))
     assert found == {"Page 2": 0, "Page 2 / Page 3": 1, "Page 2 / Page 3 / Page 4": 2, "Page 5": 0}
 
 
-def test_the_text_for_an_ai_has_code_and_no_markup(tmp_path: Path) -> None:
-    xhtml = (
-        "<h1>Title</h1><p>a &amp;lt; b&nbsp;<strong>c</strong></p><ul><li>one</li><li>two</li></ul>"
-        '<ac:structured-macro ac:name="code"><ac:parameter ac:name="language">html</ac:parameter>'
-        "<ac:plain-text-body><![CDATA[<b>1 < 2</b> &amp;]]></ac:plain-text-body></ac:structured-macro>"
-        "<p>end</p>"
-    )
-    pages = [page_of(1, body={"storage": {"value": xhtml}}), page_of(2, body=None)]
-    labels = [{"pageId": "1", "labelName": name} for name in ("b", "a")]
-    records = {"space": [{"id": "1", "key": "ENG"}], "pages": pages, "tree_items": [], "page_labels": labels}
-    ((text, found),) = ask(database(tmp_path, records), "SELECT text, labels FROM text_for_ai WHERE id = '1'")
-    assert text == "Title\na &lt; b c\none\ntwo\n<b>1 < 2</b> &amp;\nend"
-    assert found == ["a", "b"]
+def test_a_subtree_ends_where_it_began_even_while_pages_are_moved(tmp_path: Path) -> None:
+    folder = {**page_of(2, 1), "type": "folder"}
+    pages = [page_of(1), page_of(3, 2), page_of(4, 3, status="archived"), page_of(5, 6), page_of(6, 5)]
+    file = database(tmp_path, {"page_index": pages, "tree_items": [folder]})
+    found = ask(file, "SELECT topId, string_agg(id, ' ' ORDER BY id) FROM subtrees GROUP BY topId ORDER BY 1")
+    assert found == [("1", "1 2 3"), ("2", "2 3"), ("3", "3"), ("5", "5 6"), ("6", "5 6")]
+
+
+def test_what_is_gone_is_forgotten_and_deleted_and_what_moved_is_updated(tmp_path: Path) -> None:
+    pages = [page_of(n, updatedAt="2026-01-01T00:00:00Z", version={"number": 1}) for n in range(1, 8)]
+    index = [
+        *(page_of(1), page_of(2, status="archived"), page_of(3, status="trashed"), page_of(4, spaceId="2")),
+        {**page_of(8), "version": {"number": 1}},
+    ]
+    records = {
+        "space": [{"id": "1", "key": "ENG"}, {"id": "2", "key": "OPS"}],
+        "pages": [*pages[:5], {**pages[5], "spaceId": "9"}],
+        "page_index": index,
+        "rendered_pages": pages,
+        "page_versions": [{"pageId": str(n), "number": 1} for n in range(1, 8)],
+    }
+    file = database(tmp_path, records)
+    assert ask(file, "SELECT id FROM forget ORDER BY id") == [("2",), ("3",), ("5",), ("6",)]
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(RECIPES["apply_deletions"].query)
+    left = ask(file, "SELECT id, status, spaceId FROM pages ORDER BY id")
+    assert left == [
+        *(("1", "current", "1"), ("2", "archived", "1"), ("3", "trashed", "1"), ("4", "current", "2"))
+    ]
+    assert ask(file, "SELECT id FROM rendered_pages ORDER BY id") == [(n,) for n in "12347"]
+    assert ask(file, "SELECT pageId FROM page_versions ORDER BY pageId") == [(n,) for n in "12347"]
 
 
 def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
@@ -324,5 +502,11 @@ def test_the_latest_body_is_that_of_the_last_sync(tmp_path: Path) -> None:
         body = {"storage": {"value": f"text {number}"}}
         return page_of(1, body=body, version={"number": number}, updatedAt=f"2026-01-0{number}T00:00:00Z")
 
-    file = database(tmp_path, {"pages": [version(1), version(3), version(2)]})
+    file = database(tmp_path, {"pages": [version(3)]})
+    appended = (
+        """SELECT * REPLACE ('2026-01-01'::TIMESTAMPTZ AS updatedAt, '{"number":1}' AS version) FROM pages"""
+    )
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(f"INSERT INTO pages {appended}")
+    assert ask(file, "SELECT count(*) FROM pages") == [(2,)]
     assert ask(file, "SELECT version, body FROM latest_pages") == [(3, "text 3")]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import re
-import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,45 +16,93 @@ from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from tools import builder
 from unit_tests.conftest import ROOT, STREAMS, config_for
+from unit_tests.test_runners import ALONE, pyairbyte
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+SCRIPT = "unit_tests/read_with_pyairbyte.py"
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.+?)^```$", README, re.DOTALL | re.MULTILINE)
-COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-# Tested elsewhere: make by test_project and test_demo; to install needs a network.
-HERE = [line for line in COMMANDS if not line.startswith("make ") and "pip install" not in line]
+# What make does is tested by test_project and test_demo.
+SHELL = [text for kind, text in BLOCKS if kind == "sh" and not text.startswith("make ")]
+PLAIN, NOTEBOOK = (text for kind, text in BLOCKS if kind == "python")
 
 
 @pytest.fixture(scope="module")
-def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory as the README leaves it after the installation."""
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("newcomer")
-    (directory / ".venv").symlink_to(sys.prefix)
-    for name in ("integration_tests", "source_confluence"):
-        (directory / name).symlink_to(ROOT / name)
-    return directory
-
-
-@pytest.mark.parametrize("command", HERE)
-def test_a_command_of_the_readme_does_what_it_says(newcomer: Path, command: str) -> None:
-    (shown,) = (json.loads(text) for kind, text in BLOCKS if kind == "json")
     with Server(company()) as site:
-        config = config_for(site)
-        assert shown.keys() == config.keys()
-        (newcomer / "config.json").write_text(json.dumps(config))
-        ran = subprocess.run(shlex.split(command), cwd=newcomer, capture_output=True, check=False, text=True)
+        arrive(directory, Path(sys.prefix), site)
+        yield directory
+
+
+def arrive(directory: Path, environment: Path, site: Server) -> None:
+    """Leave a directory as the README wants it before its commands."""
+    (directory / ".venv").symlink_to(environment)
+    (directory / "source_confluence").symlink_to(ROOT / "source_confluence")
+    (directory / "secrets").mkdir()
+    (shown,) = (json.loads(text) for kind, text in BLOCKS if kind == "json")
+    assert shown.keys() == config_for(site).keys()
+    (directory / "secrets" / "config.json").write_text(json.dumps(config_for(site)))
+
+
+@pytest.fixture(scope="module")
+def printed(newcomer: Path) -> list[dict[str, Any]]:
+    """Run the commands of the README in their order, and return what they print."""
+    ran = run(["bash", "-euc", "\n".join(SHELL)], newcomer)
+    return [json.loads(line) for line in ran.splitlines()]
+
+
+def run(command: list[str], directory: Path) -> str:
+    ran = subprocess.run(command, cwd=directory, env=ALONE, capture_output=True, check=False, text=True)
     assert ran.returncode == 0, ran.stderr
-    messages = [json.loads(line) for line in ran.stdout.splitlines()]
-    expected = {"check": "CONNECTION_STATUS", "discover": "CATALOG", "read": "RECORD"}
-    assert expected[shlex.split(command)[1]] in {message["type"] for message in messages}
-    named = {message["record"]["stream"] for message in messages if message["type"] == "RECORD"}
-    assert named in (set(), STREAMS.keys() - {"custom_content"})
+    return ran.stdout
 
 
-def test_the_readme_has_commands_to_run() -> None:
-    assert len(HERE) == 4
+def messages(file: Path) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for message in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+        found.setdefault(message["type"], []).append(message)
+    return found
+
+
+def test_the_commands_of_the_readme_read_what_they_say(newcomer: Path, printed: list[dict[str, Any]]) -> None:
+    assert [m["connectionStatus"]["status"] for m in printed if "connectionStatus" in m] == ["SUCCEEDED"] * 2
+    (catalog,) = messages(newcomer / "discovered.json")["CATALOG"]
+    assert {stream["name"] for stream in catalog["catalog"]["streams"]} == {*STREAMS}
+    read, changed = (messages(newcomer / f"{name}.jsonl")["RECORD"] for name in ("messages", "changed"))
+    assert {message["record"]["stream"] for message in read} == {"space", "pages"}
+    pages = [[m for m in found if m["record"]["stream"] == "pages"] for found in (read, changed)]
+    assert len(pages[0]) > len(pages[1])
+
+
+def test_the_plain_python_of_the_readme_prints_records(newcomer: Path, printed: list[dict[str, Any]]) -> None:
+    assert printed
+    lines = run([sys.executable, "-c", PLAIN], newcomer).splitlines()
+    assert {line.split(" ")[0] for line in lines} == {"space", "pages"}
+
+
+def test_the_notebook_of_the_readme_shows_pages(newcomer: Path) -> None:
+    said = run([str(pyairbyte("python")), "-c", NOTEBOOK], newcomer)
+    assert re.search(r"title +updatedat\n0 +\S+", said)
+
+
+def test_what_the_documentation_tells_pyairbyte_is_what_the_tests_tell_it() -> None:
+    page, script = ((ROOT / name).read_text(encoding="utf-8") for name in ("docs/platform.md", SCRIPT))
+    for told in (
+        "pd.read_json = functools.partial(pd.read_json, dtype=False, convert_dates=False)",
+        "WHERE _airbyte_extracted_at < '{began}'",
+        "datetime.now(timezone.utc).replace(tzinfo=None)",
+    ):
+        assert told in page
+        assert told in script
+
+
+def test_git_ignores_a_configuration_with_a_token() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"config.json", "secrets/", "demo/"} <= {*ignored}
 
 
 # ------------------------------------------------------------------ back from the Connector Builder

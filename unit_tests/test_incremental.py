@@ -27,7 +27,7 @@ from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import format_time, milliseconds, parse_time
 from source_confluence import source
 from source_confluence.source import SourceConfluence
-from tools.demo import CONNECTOR
+from tools.load import CONNECTOR
 from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, database, key_of
 
 if TYPE_CHECKING:

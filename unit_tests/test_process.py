@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from fake_confluence import Server, generate
-from tools.demo import CONNECTOR
+from tools.load import CONNECTOR
 from unit_tests.conftest import config_for, configured, connector
 
 if TYPE_CHECKING:

@@ -19,9 +19,11 @@ from airbyte_connector_models.metadata.v0.connector_metadata_definition_v0 impor
 from jsonschema import Draft7Validator
 from pydantic import ValidationError
 
+from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from tools.derive import derived, stream_address
 from tools.streams import handwritten
+from unit_tests import test_docs
 from unit_tests.conftest import ROOT, STREAMS, connector
 
 if TYPE_CHECKING:
@@ -324,6 +326,13 @@ def test_what_is_installed_discovers_with_every_schema(python: str, tmp_path: Pa
     )
     ran = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, check=True, text=True)
     assert json.loads(ran.stdout) == {name: stream.schema for name, stream in STREAMS.items()}
+
+
+def test_what_is_installed_runs_the_commands_of_the_readme(python: str, tmp_path: Path) -> None:
+    with Server(company()) as site:
+        test_docs.arrive(tmp_path, Path(python).parent.parent, site)
+        test_docs.run(["bash", "-euc", "\n".join(test_docs.SHELL)], tmp_path)
+    assert test_docs.messages(tmp_path / "messages.jsonl")["RECORD"]
 
 
 @pytest.mark.parametrize(("config", "errors"), [("{'domain_name': 'acme'}", 0), ("'acme'", 1)])

@@ -1,0 +1,498 @@
+"""Turn Confluence's pages into Markdown, for a search or a model. Copy it; it needs duckdb and markdownify.
+
+    python tools/documents.py confluence.duckdb documents.jsonl
+
+The database holds the tables that were synced and the view of the recipe `text_for_ai`. Each line is a page:
+its `document_key`, `title`, `path`, `content` in Markdown, `url`, `last_modified`, `labels`, and the account
+ids that `may_see` it. A body can be in any form: storage, atlas_doc_format, or rendered.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+import duckdb
+from bs4 import BeautifulSoup, Tag
+from markdownify import ATX, MarkdownConverter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\] ?>", re.DOTALL)
+PANELS = {"info", "tip", "note", "warning", "success", "error", "panel"}
+# The only parameters that a reader sees; all others say how a macro looks or what it looks for.
+SHOWN = {"status": "title", "jira": "key", "widget": "url", "iframe": "src"}
+
+
+OPTIONS: dict[str, Any] = {
+    "heading_style": ATX,
+    "bullets": "-",
+    "escape_underscores": False,  # names in code are full of them
+    "code_language_callback": lambda pre: said(pre, "data-language"),
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a body refers to without saying it.
+
+    Attributes:
+        base: The address of the site, such as https://example.atlassian.net/wiki.
+        people: The name of each account id.
+        pages: The address of each page, by the key of its space and its title.
+        space: The key of the space of the page whose body it is.
+    """
+
+    base: str = ""
+    people: dict[str, str] = field(default_factory=dict)
+    pages: dict[tuple[str, str], str] = field(default_factory=dict)
+    space: str = ""
+
+
+def main() -> None:
+    """Write the documents of a database."""
+    with duckdb.connect(sys.argv[1], read_only=True) as connection:
+        write(connection, Path(sys.argv[2]))
+
+
+def write(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Write the documents of a database, one a line."""
+    with file.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(d, ensure_ascii=False) + "\n" for d in documents(connection))
+
+
+def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
+    """Yield each current page as a document."""
+    (base,) = connection.execute("SELECT baseUrl FROM site_info").fetchone() or ("",)
+    people = connection.execute("SELECT accountId, coalesce(displayName, publicName) FROM users").fetchall()
+    pages = connection.execute("SELECT space, title, url FROM text_for_ai").fetchall()
+    site = Site(base, dict(people), {(space, title): url for space, title, url in pages})
+    found = connection.execute("SELECT * FROM text_for_ai ORDER BY document_key")
+    columns = [name for name, *_ in found.description or []]
+    while values := found.fetchone():
+        row = dict(zip(columns, values, strict=True))
+        yield {
+            "document_key": row["document_key"],
+            "title": row["title"],
+            "path": row["path"],
+            "content": to_markdown(json.loads(row["body"] or "{}"), replace(site, space=row["space"])),
+            "url": row["url"],
+            "last_modified": row["last_modified"] and row["last_modified"].isoformat(),
+            "labels": row["labels"] or [],
+            "may_see": row["may_see"] or [],
+        }
+
+
+def to_markdown(body: dict[str, Any], site: Site) -> str:
+    """Return a record's `body` in Markdown: an object such as `{"storage": {"value": "<p>…"}}`."""
+    (representation, content), *_ = [*body.items(), ("", None)]
+    text = (content or {}).get("value") or ""
+    html = adf(json.loads(text), site) if text and representation == "atlas_doc_format" else text
+    soup = plain_html(html, site)
+    try:
+        found = MarkdownConverter(**OPTIONS).convert_soup(soup)
+    except RecursionError:  # nested deeper than Python can follow
+        found = soup.get_text(" ")
+    return str(found).replace("\xa0", " ").strip()
+
+
+# ------------------------------------------------------------------ storage format and rendered HTML
+
+
+def plain_html(text: str, site: Site) -> BeautifulSoup:
+    """Return storage format or rendered HTML as HTML that any converter understands."""
+    soup = BeautifulSoup(CDATA.sub(lambda found: escape(found[1]), text), "html.parser")
+    for selector, change in CHANGES.items():
+        for element in reversed(soup.select(selector)):  # the inner ones first: the outer may be removed
+            change(element, site)
+    return soup
+
+
+def said(element: Tag, *names: str) -> str:
+    """Return the first of these attributes that says something."""
+    return next((str(element[name]) for name in names if element.get(name)), "")
+
+
+def remove(element: Tag, _: Site) -> None:
+    """Take away what nobody reads."""
+    element.decompose()
+
+
+def named(name: str) -> Any:
+    """Return what gives an element the name that HTML has for it."""
+
+    def change(element: Tag, _: Site) -> None:
+        element.name = name
+
+    return change
+
+
+def time(element: Tag, _: Site) -> None:
+    """Show a date that stands in an attribute alone."""
+    element.string = element.get_text() or said(element, "datetime")
+
+
+def emoji(element: Tag, _: Site) -> None:
+    """Turn an emoji into its character, or into its name where it has none."""
+    names = ("ac:emoji-fallback", "ac:emoji-shortname", "data-emoji-fallback", "alt")
+    element.replace_with(said(element, *names) or f":{said(element, 'ac:name')}:")
+
+
+def link(element: Tag, site: Site) -> None:
+    """Turn a link to something in Confluence into one of HTML, or into its text."""
+    target = element if element.name.startswith("ri:") else element.select_one(RESOURCES)
+    shown = element.find(["ac:link-body", "ac:plain-text-link-body"])
+    name = address = ""
+    if target is not None:
+        title, space = said(target, "ri:content-title"), said(target, "ri:space-key")
+        person = said(target, "ri:account-id", "ri:userkey", "ri:username")
+        name = f"@{site.people.get(person, person)}" if person else title
+        name = name or said(target, "ri:filename", "ri:value", "ri:space-key")
+        address = site.pages.get((space or site.space, title)) or said(target, "ri:value")
+    elif anchor := said(element, "ac:anchor"):
+        name, address = anchor, f"#{anchor}"
+    if shown is None:
+        element.string = name
+    elif target is not None:
+        target.decompose()
+    element.name, element.attrs = "a", {"href": address} if address else {}
+
+
+def image(element: Tag, _: Site) -> None:
+    """Turn an image of storage format into one of HTML, with its caption behind."""
+    source = element.select_one(RESOURCES)
+    name = "" if source is None else said(source, "ri:filename", "ri:value")
+    element.insert(0, Tag(name="img", attrs={"src": name, "alt": said(element, "ac:alt") or name}))
+    if source is not None:
+        source.decompose()
+    element.name = "span"
+
+
+def extension(element: Tag, _: Site) -> None:
+    """Keep one of the two forms of what the new editor alone knows: the one that says what it is."""
+    node = element.find("ac:adf-node", recursive=False)
+    known = node is not None and node.find("ac:adf-content") is not None
+    other = element.find("ac:adf-fallback", recursive=False) if known else node
+    if other is not None:
+        other.decompose()
+
+
+def extension_node(element: Tag, _: Site) -> None:
+    """Give panels and decisions the form that they have in HTML."""
+    kind = said(element, "type")
+    told = {said(a, "key"): a.get_text() for a in element.find_all("ac:adf-attribute", recursive=False)}
+    element.name = {"panel": "blockquote", "decision-list": "ul", "decision-item": "li"}.get(kind, "div")
+    if kind == "panel":
+        lead(element, told.get("panel-type", "panel").title())
+    if kind == "decision-item" and (content := element.find("ac:adf-content")) is not None:
+        content.name = "span"
+        content.insert(0, "Decision: ")
+
+
+def macro(element: Tag, _: Site) -> None:
+    """Leave of a macro what a reader sees: its title and its body, or what its parameters name."""
+    name = said(element, "ac:name")
+    parameters = {said(p, "ac:name"): p for p in element.find_all("ac:parameter", recursive=False)}
+    title = parameters["title"].get_text() if "title" in parameters else ""
+    code = element.find("pre", recursive=False)
+    for parameter in parameters.values():
+        parameter.extract()
+    if code is None and element.find("ac:rich-text-body", recursive=False) is None:
+        links = [found for parameter in parameters.values() for found in parameter.find_all("a")]
+        shown = [p.get_text() for key, p in parameters.items() if key == SHOWN.get(name)]
+        element.clear()
+        element.extend(links or shown)
+        element.name = "span"
+        return
+    if code is not None and "language" in parameters:
+        code["data-language"] = parameters["language"].get_text()
+    element.name = "blockquote" if name in PANELS else "div"
+    lead(element, name.title() if name in PANELS - {"panel"} else "", title)
+
+
+def task(element: Tag, _: Site) -> None:
+    """Turn a task into the item of a list."""
+    status = element.find("ac:task-status", recursive=False)
+    done = status is not None and status.extract().get_text() == "complete"
+    element.name = "li"
+    check(element.find("ac:task-body") or element, done=done)
+
+
+def rendered_task(element: Tag, _: Site) -> None:
+    """Show whether a rendered task is done."""
+    check(element, done="checked" in element.get_attribute_list("class"))
+
+
+def rendered_code(element: Tag, _: Site) -> None:
+    """Tell the language of rendered code."""
+    found = re.search(r"brush:\s*([\w+#-]+)", said(element, "data-syntaxhighlighter-params"))
+    element["data-language"] = found[1] if found else ""
+
+
+def rendered_title(element: Tag, _: Site) -> None:
+    """Make the title of rendered code, of a panel or of what unfolds a line in bold."""
+    words = element.get_text().strip()
+    element.clear()
+    element.name = "div"
+    lead(element, words)
+
+
+def rendered_panel(element: Tag, _: Site) -> None:
+    """Make a rendered panel a quotation that begins with what it is."""
+    start = "confluence-information-macro-"
+    kinds = [
+        c.removeprefix(start).title()
+        for c in element.get_attribute_list("class")
+        if c and c.startswith(start)
+    ]
+    title = element.find("p", class_="title", recursive=False)
+    element.name = "blockquote"
+    lead(element, *kinds[:1], "" if title is None else title.extract().get_text())
+
+
+def rendered_mention(element: Tag, site: Site) -> None:
+    """Make the link to a person a mention."""
+    name = site.people.get(said(element, "data-account-id"), element.get_text())
+    element.replace_with(f"@{name.removeprefix('@')}")
+
+
+def lead(element: Tag, *words: str) -> None:
+    """Put a line in bold at the beginning of a block, if there are words for it."""
+    if any(words):
+        text = escape(": ".join(filter(None, words)))
+        element.insert(0, BeautifulSoup(f"<p><strong>{text}</strong></p>", "html.parser"))
+
+
+def check(element: Tag, *, done: bool) -> None:
+    """Put a box before the text of a task."""
+    inner = next((child for child in element.children if str(child).strip()), None)
+    first = inner if isinstance(inner, Tag) and inner.name == "p" else element
+    first.insert(0, "[x] " if done else "[ ] ")
+
+
+def nested_list(element: Tag, _: Site) -> None:
+    """Put a list that stands directly in a list into the item before it."""
+    if item := element.find_previous_sibling("li"):
+        item.append(element)
+
+
+def rowspans(element: Tag, _: Site) -> None:
+    """Repeat a cell in each row that it spans: a row must be understood alone."""
+    below: dict[int, tuple[int, Tag]] = {}
+    for row in element.find_all("tr"):
+        cells, column = row.find_all(["td", "th"], recursive=False), 0
+        while cells or column in below:
+            if column in below:
+                left, cell = below.pop(column)
+                row.insert(row.index(cells[0]) if cells else len(row.contents), copy.copy(cell))
+            else:
+                cell = cells.pop(0)
+                left = spanned(cell, "rowspan")
+                del cell["rowspan"]
+            if left > 1:
+                below[column] = left - 1, cell
+            column += spanned(cell, "colspan")
+
+
+def spanned(element: Tag, name: str) -> int:
+    """Return how many rows or columns a cell spans."""
+    return int(said(element, name)) if said(element, name).isdigit() else 1
+
+
+def in_cell(element: Tag, _: Site) -> None:
+    """Put what a cell holds on one line: a row of Markdown has no other."""
+    for code in element.find_all("pre"):
+        code.name, code.string = "code", " ".join(code.get_text().split())
+    for paragraph in element.select("li > p"):
+        if paragraph.find_next_sibling():
+            paragraph.append(" ")
+        paragraph.unwrap()
+    for item in element.find_all("li"):
+        item.name = "span"
+        if item.find_next_sibling("li"):
+            item.append("; ")
+    for plain in element.find_all(["ul", "ol"]):
+        plain.name = "span"
+    for text in element.find_all(string=re.compile(r"[|]")):
+        text.replace_with(text.replace("|", "\\|"))
+
+
+def no_heading(element: Tag, _: Site) -> None:
+    """Let no text look like a heading."""
+    first = element.find(string=True)
+    if first and first.parent and first.parent.name != "code" and re.match(r"\s*#{1,6}\s", first):
+        first.replace_with(f"\\{first.lstrip()}")
+
+
+def address(element: Tag, site: Site) -> None:
+    """Make an address on the site a whole one."""
+    for name in ("href", "src"):
+        if said(element, name).startswith("/"):
+            element[name] = urljoin(site.base, said(element, name))
+
+
+RESOURCES = ", ".join(
+    rf"ri\:{kind}"
+    for kind in ("page", "blog-post", "attachment", "url", "shortcut", "user", "space", "content-entity")
+)
+CHANGES = {
+    r"ac\:placeholder, ac\:task-id, ac\:task-uuid, at\:declarations": remove,
+    r".toc-macro, .userLogo, .aui-icon, .expand-control-icon": remove,
+    "time": time,
+    r"ac\:emoticon, img.emoticon": emoji,
+    r"ac\:link": link,
+    r"ac\:image": image,
+    RESOURCES: link,  # in a parameter: an included page, a file that is shown
+    r"ac\:adf-extension": extension,
+    r"ac\:adf-node": extension_node,
+    r"ac\:adf-attribute, ac\:adf-parameter, ac\:adf-mark": remove,
+    r"ac\:plain-text-body": named("pre"),
+    r"ac\:structured-macro, ac\:macro": macro,
+    r"ac\:parameter, ac\:default-parameter": remove,
+    r"ac\:task": task,
+    r"ac\:task-list": named("ul"),
+    r"ac\:layout, ac\:layout-section, ac\:layout-cell": named("div"),
+    r"ac\:rich-text-body, ac\:adf-content:not(span), ac\:caption": named("div"),
+    "ul.inline-task-list > li": rendered_task,
+    "pre[data-syntaxhighlighter-params]": rendered_code,
+    ".codeHeader, .panelHeader, .expand-control": rendered_title,
+    ".confluence-information-macro, .panel:not(.code):not(.preformatted)": rendered_panel,
+    "a.confluence-userlink": rendered_mention,
+    "ul > ul, ul > ol, ol > ul, ol > ol": nested_list,
+    "table": rowspans,
+    "td, th": in_cell,
+    "p, li": no_heading,
+    "a, img": address,
+}
+
+
+# ------------------------------------------------------------------ atlas_doc_format
+
+
+def adf(node: dict[str, Any], site: Site) -> str:
+    """Return a node of the editor's JSON as HTML; of a node that is not known here, what is in it."""
+    kind, attrs = node["type"], node.get("attrs") or {}
+    inner = "".join(adf(child, site) for child in node.get("content") or [])
+    if kind in TAGS:
+        return f"<{TAGS[kind]}>{inner}</{TAGS[kind]}>"
+    if kind in NODES:
+        return str(NODES[kind](attrs, inner))
+    if kind == "text":
+        return marked(escape(node["text"]), node.get("marks") or [])
+    if kind == "mention":
+        return escape(
+            "@" + (site.people.get(attrs.get("id", "")) or attrs.get("text") or attrs["id"]).lstrip("@")
+        )
+    return inner
+
+
+def marked(html: str, marks: list[dict[str, Any]]) -> str:
+    """Return text with its marks as HTML."""
+    for mark in marks:
+        kind = mark["type"]
+        if kind == "link":
+            html = f'<a href="{escape(mark["attrs"]["href"])}">{html}</a>'
+        elif kind in MARKS:
+            html = f"<{MARKS[kind]}>{html}</{MARKS[kind]}>"
+    return html
+
+
+def cell(name: str) -> Any:
+    """Return what makes a cell of a table."""
+
+    def make(attrs: dict[str, Any], inner: str) -> str:
+        spans = "".join(f' {span}="{attrs[span]}"' for span in ("colspan", "rowspan") if attrs.get(span))
+        return f"<{name}{spans}>{inner}</{name}>"
+
+    return make
+
+
+def task_item(attrs: dict[str, Any], inner: str) -> str:
+    """Return a task with a box before its text."""
+    box = "[x] " if attrs.get("state") == "DONE" else "[ ] "
+    return re.sub(r"^(<p>)?", rf"<li>\g<0>{box}", inner) + "</li>"
+
+
+def card(attrs: dict[str, Any], _: str) -> str:
+    """Return a link that shows its address."""
+    url = escape(attrs.get("url") or (attrs.get("data") or {}).get("url") or "")
+    return f'<a href="{url}">{url}</a>'
+
+
+def media(attrs: dict[str, Any], _: str) -> str:
+    """Return an image; of one that is attached, the body has the id alone."""
+    source = escape(attrs.get("url") or attrs.get("id") or "")
+    return f'<img src="{source}" alt="{escape(attrs.get("alt") or "")}">'
+
+
+def bodyless(attrs: dict[str, Any], _: str) -> str:
+    """Return what a reader sees of a macro without a body."""
+    parameters = (attrs.get("parameters") or {}).get("macroParams") or {}
+    shown = parameters.get(SHOWN.get(attrs.get("extensionKey", ""), "")) or {}
+    return escape(str(shown.get("value", "")))
+
+
+def stored(attrs: dict[str, Any], _: str) -> str:
+    """Return storage format that the editor's JSON has no node for."""
+    return str(attrs.get("cxhtml", ""))
+
+
+MARKS = {"strong": "strong", "em": "em", "code": "code", "strike": "s"}
+TAGS = {
+    "paragraph": "p",
+    "caption": "p",
+    "blockquote": "blockquote",
+    "table": "table",
+    "tableRow": "tr",
+    "bulletList": "ul",
+    "orderedList": "ol",
+    "listItem": "li",
+    "taskList": "ul",
+    "decisionList": "ul",
+    **dict.fromkeys(
+        ("mediaSingle", "mediaGroup", "layoutColumn", "bodiedExtension", "extensionFrame"), "div"
+    ),
+}
+NODES = {
+    "heading": lambda attrs, inner: f"<h{attrs['level']}>{inner}</h{attrs['level']}>",
+    "tableCell": cell("td"),
+    "tableHeader": cell("th"),
+    "codeBlock": lambda attrs, inner: (
+        f'<pre data-language="{escape(attrs.get("language") or "")}">{inner}</pre>'
+    ),
+    **dict.fromkeys(("taskItem", "blockTaskItem"), task_item),
+    "decisionItem": lambda _, inner: f"<li>Decision: {inner}</li>",
+    "panel": lambda attrs, inner: (
+        f"<blockquote><p><strong>{attrs['panelType'].title()}</strong></p>{inner}</blockquote>"
+    ),
+    **dict.fromkeys(
+        ("expand", "nestedExpand"),
+        lambda attrs, inner: f"<div><p><strong>{escape(attrs.get('title') or '')}</strong></p>{inner}</div>",
+    ),
+    "hardBreak": lambda *_: "<br>",
+    "rule": lambda *_: "<hr>",
+    "emoji": lambda attrs, _: escape(attrs.get("text") or attrs["shortName"]),
+    "date": lambda attrs, _: (
+        f"{datetime.fromtimestamp(int(attrs['timestamp']) / 1000, timezone.utc):%Y-%m-%d}"
+    ),
+    "status": lambda attrs, _: escape(attrs["text"]),
+    "placeholder": lambda *_: "",
+    **dict.fromkeys(("inlineCard", "blockCard", "embedCard"), card),
+    **dict.fromkeys(("media", "mediaInline"), media),
+    **dict.fromkeys(("extension", "inlineExtension"), bodyless),
+    "confluenceJiraIssue": lambda attrs, _: escape(attrs.get("issueKey", "")),
+    **dict.fromkeys(("confluenceUnsupportedBlock", "confluenceUnsupportedInline"), stored),
+}
+
+
+if __name__ == "__main__":
+    main()

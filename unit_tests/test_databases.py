@@ -1,0 +1,409 @@
+"""What is read arrives in databases as it is: in DuckDB by tools/load.py, in PostgreSQL by PyAirbyte.
+
+Both read the embedded site, the site changes, and both read it again. The PostgreSQL server is a real one,
+with a folder of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from fake_confluence import Server, company, generate
+from tools import load
+from tools.recipes import create_views, recipes
+from unit_tests.conftest import STREAMS, config_for, discovered
+from unit_tests.test_hostile_records import ODD, PAGES, each_in_a_record_of_its_own
+from unit_tests.test_runners import ALONE, EXECUTABLE, pyairbyte
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DAY = 86400.0
+RECIPES = {recipe.name: recipe for recipe in recipes()}
+# PyAirbyte (0.71.3) gives a field of several types a column of text, and then has no text for it.
+OF_SEVERAL_TYPES = [
+    name
+    for name, stream in STREAMS.items()
+    if any(
+        len({*field["type"]} - {"null"}) > 1
+        for field in stream.schema["properties"].values()
+        if isinstance(field["type"], list)
+    )
+]
+IN_POSTGRES = [name for name in STREAMS if name not in OF_SEVERAL_TYPES]
+# Where PyAirbyte ends the read with an error, and what its JSON parser takes for no record at all.
+REFUSED = [
+    "unknown fields",  # one has no name
+    "odd text",  # with a NUL, which PostgreSQL cannot hold
+    "numbers that fit no integer",
+    *("a day that does not exist", "an empty date", "a number for a date", "a list for a date"),
+]
+DROPPED = ["a lone surrogate", "nested six hundred deep"]
+
+
+@dataclass
+class Postgres:
+    """A database of a PostgreSQL server on this machine."""
+
+    programs: Path
+    port: int
+    name: str = "postgres"
+
+    def ask(self, query: str) -> list[Any]:
+        """Return what a query answers: objects if it selects rows as JSON, text otherwise."""
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "confluence", self.name]
+        command = [str(self.programs / "psql"), *address, "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", query]
+        ran = subprocess.run(command, capture_output=True, check=False, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return [json.loads(line) if line[0] in "{[" else line for line in ran.stdout.splitlines()]
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        return [plain(row) for row in self.ask(f"SELECT row_to_json(t) FROM ({query}) t")]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """Run a server with a folder of its own, as an ordinary user: it refuses to run as root."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
+    programs = found[-1].resolve().parent
+    if not (programs / "initdb").exists():
+        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
+    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    try:
+        if user:
+            shutil.chown(folder, "postgres", "postgres")
+        data, options = folder / "data", f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -F"
+        make: list[Any] = [
+            programs / "initdb",
+            "-D",
+            data,
+            "-A",
+            "trust",
+            "-U",
+            "confluence",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
+        control: list[Any] = [programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
+        quiet: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, **user}
+        subprocess.run(make, check=True, **quiet)
+        subprocess.run([*control, "-o", options, "start"], check=True, **quiet)
+        yield Postgres(programs, port)
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, **quiet)
+    finally:
+        shutil.rmtree(folder)
+
+
+def read_into_postgres(
+    server: Postgres, config: Path, streams: list[str], *how: str
+) -> subprocess.CompletedProcess[str]:
+    script = Path(__file__).with_name("read_with_pyairbyte.py")
+    return subprocess.run(
+        [pyairbyte("python"), script, config, EXECUTABLE, f"{server.port}:{server.name}", *how],
+        cwd=config.parent,
+        env=ALONE,
+        input=json.dumps(streams) + "\n",
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with names in small letters and moments as numbers, in which both databases agree."""
+    return {name.lower(): at_utc(value) for name, value in row.items() if not name.startswith("_airbyte")}
+
+
+def at_utc(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\S*", value):
+        moment = datetime.fromisoformat(re.sub(r"([+-]\d\d)$", r"\1:00", value.replace("Z", "+00:00")))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return value
+
+
+def sorted_rows(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows)
+
+
+# ------------------------------------------------------------------ both, full and then what changed
+
+
+@dataclass
+class Synced:
+    """One site in two databases.
+
+    Attributes:
+        duck: The DuckDB file.
+        postgres: The server.
+        counts: How many records each sync took in PostgreSQL.
+    """
+
+    duck: Path
+    postgres: Postgres
+    counts: list[int]
+
+    def from_duckdb(self, query: str) -> list[dict[str, Any]]:
+        with duckdb.connect(str(self.duck), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            rows = connection.execute(f"SELECT to_json(t) FROM ({query}) t").fetchall()
+        return [plain(json.loads(row)) for (row,) in rows]
+
+
+@pytest.fixture(scope="module")
+def synced(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synced]:
+    folder = tmp_path_factory.mktemp("synced")
+    with Server(company()) as site:
+        types = sorted({record["type"] for record in site.site.records("custom_content")})
+        config = folder / "config.json"
+        config.write_text(json.dumps(config_for(site, custom_content_types=types)))
+        found = Synced(folder / "confluence.duckdb", postgres, [])
+        for _ in range(2):
+            read = load.sync(config, found.duck)
+            assert {stream.status for stream in read.values()} == {"COMPLETE"}
+            ran = read_into_postgres(postgres, config, IN_POSTGRES)
+            assert ran.returncode == 0, ran.stderr[-4000:]
+            found.counts += map(int, re.findall(r"records: (\d+)", ran.stdout))
+            if len(found.counts) == 1:
+                change(site)
+        with duckdb.connect(str(found.duck)) as connection:
+            create_views(connection)
+        for recipe in RECIPES.values():
+            if recipe.asks:
+                postgres.ask(f"CREATE VIEW {recipe.name} AS {recipe.query}")
+        yield found
+
+
+def change(server: Server) -> None:
+    """Let a day pass on the site: pages are edited, archived, trashed, purged, added and labelled."""
+    site = server.site
+    site.tick(DAY)
+    edited, archived, trashed, purged, *_ = [
+        p["id"] for p in site.records("pages") if p["status"] == "current"
+    ][5:]
+    site.edit_page(edited, title="Edited since")
+    site.archive_page(archived)
+    site.trash_page(trashed)
+    site.purge_page(purged)
+    site.add_page("New since", space_id=site.records("spaces")[0]["id"])
+    site.edit_blog_post(site.records("blog_posts")[0]["id"], title="Edited since")
+
+
+def test_only_fields_for_values_of_any_type_have_no_column_in_postgres() -> None:
+    assert {*OF_SEVERAL_TYPES} <= {"page_properties", "blog_post_properties", "space_properties"}
+
+
+def test_the_second_sync_reads_what_changed(synced: Synced) -> None:
+    first, second = synced.counts
+    assert 0 < second < first
+
+
+@pytest.mark.parametrize("name", list(STREAMS))
+def test_a_table_has_each_record_once_after_two_syncs(synced: Synced, name: str) -> None:
+    rows = synced.from_duckdb(f'SELECT * FROM "{name}"')
+    assert rows
+    keys = [tuple(row[field.lower()] for field in STREAMS[name].key) for row in rows]
+    assert len(keys) == len(set(keys))
+    if name in IN_POSTGRES:
+        assert sorted_rows(synced.postgres.rows(f'SELECT * FROM "{name}"')) == sorted_rows(rows)
+
+
+def test_what_changed_is_in_both_databases(synced: Synced) -> None:
+    query = "SELECT id, title FROM pages WHERE title IN ('Edited since', 'New since') ORDER BY title"
+    rows = synced.from_duckdb(query)
+    assert [row["title"] for row in rows] == ["Edited since", "New since"]
+    assert synced.postgres.rows(query) == rows
+
+
+@pytest.mark.parametrize("name", IN_POSTGRES)
+def test_each_column_in_postgres_has_the_type_of_its_field(synced: Synced, name: str) -> None:
+    types = {"string": "character varying", "integer": "bigint", "number": "numeric", "boolean": "boolean"}
+    query = (
+        f"SELECT column_name || '=' || data_type FROM information_schema.columns WHERE table_name = '{name}'"
+    )
+    found = dict(line.split("=") for line in synced.postgres.ask(query))
+    for field, schema in STREAMS[name].schema["properties"].items():
+        (kind,) = {*([schema["type"]] if isinstance(schema["type"], str) else schema["type"])} - {"null"}
+        expected = (
+            "timestamp without time zone" if schema.get("format") == "date-time" else types.get(kind, "json")
+        )
+        assert (field, found[field.lower()]) == (field, expected)
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES.values() if recipe.asks])
+def test_a_recipe_answers_the_same_in_both_databases(synced: Synced, name: str) -> None:
+    for query in (f"SELECT * FROM {name}", RECIPES[name].show):
+        rows = synced.from_duckdb(query)
+        assert rows
+        assert sorted_rows(synced.postgres.rows(query)) == sorted_rows(rows)
+
+
+def test_deletions_are_applied_alike_in_both_databases(synced: Synced) -> None:
+    statements = RECIPES["apply_deletions"].query
+    left = {
+        "pages": "SELECT id, status, spaceId FROM pages",
+        "rendered_pages": "SELECT id FROM rendered_pages",
+        "page_versions": "SELECT DISTINCT pageId FROM page_versions",
+    }
+    (gone,) = synced.from_duckdb("SELECT id FROM deletions WHERE now = 'purged or hidden'")
+    with duckdb.connect(str(synced.duck)) as connection:
+        connection.begin()
+        connection.execute(statements)
+        for table, query in left.items():
+            rows = [
+                plain(json.loads(row))
+                for (row,) in connection.execute(f"SELECT to_json(t) FROM ({query}) t").fetchall()
+            ]
+            script = f"BEGIN; {statements} SELECT row_to_json(t) FROM ({query}) t; ROLLBACK"
+            assert sorted_rows([plain(row) for row in synced.postgres.ask(script)]) == sorted_rows(rows), (
+                table
+            )
+            assert gone["id"] not in {value for row in rows for value in row.values()}
+        connection.rollback()
+
+
+# ------------------------------------------------------------------ records that no document allows
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Postgres:
+    """Return a database with nothing in it."""
+    postgres.ask("DROP DATABASE IF EXISTS odd")
+    postgres.ask("CREATE DATABASE odd")
+    return replace(postgres, name="odd")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Return what serves odd records and returns the configuration to read them."""
+    with Server(generate(pages=30, spaces=2, labels=5, body_bytes=50)) as site:
+
+        def serve(*names: str) -> Path:
+            site.fail(PAGES, times=None, body=each_in_a_record_of_its_own([ODD[name] for name in names]))
+            (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
+            return tmp_path / "config.json"
+
+        yield serve
+
+
+def test_no_odd_record_costs_another_in_duckdb(
+    hostile: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = hostile(*ODD)
+    for _ in range(2):
+        read = load.sync(config, tmp_path / "odd.duckdb", ["pages"])
+        assert read["pages"].status == "COMPLETE"
+        with duckdb.connect(str(tmp_path / "odd.duckdb")) as connection:
+            assert connection.execute("SELECT count(*), count(DISTINCT id) FROM pages").fetchall() == [
+                (30, 30)
+            ]
+            lost = (
+                "SELECT count(*) FROM pages WHERE updatedAt IS NULL AND (version ->> 'createdAt') IS NOT NULL"
+            )
+            assert connection.execute(lost).fetchall() == [(6,)]
+            halved = "SELECT count(*) FROM pages WHERE title = 'an escaped half \ufffd of a pair'"
+            assert connection.execute(halved).fetchall() == [(1,)]
+    told = capsys.readouterr().out
+    assert "pages.updatedAt: what is no TIMESTAMPTZ becomes null, such as " in told
+    assert f"pages.position: what is no BIGINT becomes null, such as '{2**70}'" in told
+    assert "pages: 1 halves of a surrogate pair become U+FFFD" in told
+
+
+def test_the_last_of_the_records_with_one_key_stays_in_duckdb(tmp_path: Path) -> None:
+    pages = [{"id": str(n % 3), "title": str(n), "updatedAt": "2026-01-01T00:00:00Z"} for n in range(9)]
+    stream = discovered("pages")
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("".join(json.dumps(page) + "\n" for page in pages))
+    with duckdb.connect() as connection:
+        load.load(connection, stream, lines, whole=False)
+        assert connection.execute("SELECT id, title FROM pages ORDER BY id").fetchall() == [
+            *(("0", "6"), ("1", "7"), ("2", "8"))
+        ]
+
+
+def test_a_stream_that_failed_loses_no_row_in_duckdb(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
+        config.write_text(json.dumps(config_for(site)))
+        first = load.sync(config, database, ["labels", "space"])
+        site.deny("/wiki/api/v2/labels")
+        second = load.sync(config, database, ["labels", "space"])
+    assert {name: stream.status for name, stream in second.items()} == {
+        "labels": "INCOMPLETE",
+        "space": "COMPLETE",
+    }
+    with duckdb.connect(str(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM labels").fetchall() == [(first["labels"].records,)]
+        kept = connection.execute("SELECT stream, status FROM _syncs ORDER BY stream").fetchall()
+        assert kept == [("labels", "INCOMPLETE"), ("space", "COMPLETE")]
+
+
+def test_a_field_that_is_new_becomes_a_column_in_duckdb(tmp_path: Path) -> None:
+    stream, lines = discovered("labels"), tmp_path / "lines.jsonl"
+    newer = {
+        **stream,
+        "json_schema": {"properties": {**stream["json_schema"]["properties"], "since": {"type": "string"}}},
+    }
+    with duckdb.connect() as connection:
+        for known, record in (
+            (stream, {"id": "1", "name": "a"}),
+            (newer, {"id": "2", "name": "b", "since": "now"}),
+        ):
+            lines.write_text(json.dumps(record))
+            load.load(connection, known, lines, whole=False)
+        rows = connection.execute("SELECT id, name, since FROM labels ORDER BY id").fetchall()
+    assert rows == [("1", "a", None), ("2", "b", "now")]
+
+
+def test_odd_records_that_postgres_can_hold_are_there_once_after_two_syncs(
+    empty: Postgres, hostile: Callable[..., Path]
+) -> None:
+    config = hostile(*(name for name in ODD if name not in REFUSED and name not in DROPPED))
+    for _ in range(2):
+        ran = read_into_postgres(empty, config, ["pages"])
+        assert ran.returncode == 0, ran.stderr[-4000:]
+        assert empty.ask("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages") == ["30 30"]
+
+
+def test_why_pyairbyte_is_told_how_to_read_into_postgres(empty: Postgres, tmp_path: Path) -> None:
+    """It guesses types from values, and keeps rows of streams that are read whole."""
+    with Server(company()) as site:
+        (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
+        for page in [page["id"] for page in site.site.records("pages")][-2:]:
+            ran = read_into_postgres(empty, tmp_path / "config.json", ["page_index"], "plainly")
+            assert ran.returncode == 0, ran.stderr[-4000:]
+            site.site.purge_page(page)
+    assert empty.ask("SELECT count(*) FROM page_index WHERE parentid LIKE '%.0'") != ["0"]
+    ((rows,), left) = empty.ask("SELECT count(*) FROM page_index"), len(site.site.records("pages"))
+    assert int(rows) == left + 2
+
+
+def test_what_pyairbyte_refuses_fails_the_read_loudly(empty: Postgres, hostile: Callable[..., Path]) -> None:
+    ran = read_into_postgres(empty, hostile("odd text"), ["pages"])
+    assert ran.returncode != 0
+    assert "cannot contain NUL" in ran.stderr
+
+
+def test_pyairbyte_takes_what_its_json_parser_refuses_for_no_record(
+    empty: Postgres, hostile: Callable[..., Path]
+) -> None:
+    ran = read_into_postgres(empty, hostile(*DROPPED), ["pages"])
+    assert ran.returncode == 0
+    assert empty.ask("SELECT count(*) FROM pages") == [str(30 - len(DROPPED))]
