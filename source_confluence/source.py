@@ -75,7 +75,8 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def _pre_process_manifest(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Resolve only the selected streams: all of them take half a second at each start."""
-        streams = [s for s in manifest["streams"] if s["$ref"].rpartition("/")[2] in self._selected]
+        names = [stream.get("name") or stream["$ref"].rpartition("/")[2] for stream in manifest["streams"]]
+        streams = [s for name, s in zip(names, manifest["streams"], strict=True) if name in self._selected]
         parts = {key: part for key, part in manifest.items() if key not in ("definitions", "schemas")}
         resolver = ManifestReferenceResolver()
         resolved = resolver._evaluate_node({**parts, "streams": streams}, manifest, set())  # noqa: SLF001 - the public method resolves all

@@ -14,7 +14,7 @@ import pytest
 
 from fake_confluence import Server, company, generate
 from source_confluence import source
-from source_confluence.components import requester
+from source_confluence.components import authenticator, requester
 from tools.faults import (
     FAMILIES,
     FAULTS,
@@ -147,7 +147,7 @@ def test_a_site_that_is_down_is_not_asked_for_every_page(clock: Clock) -> None:
         output = connector("read", config_for(server), select=["page_properties", "space"])
         asked = len(server.requests_to("/properties"))
     assert output.statuses == {"page_properties": "INCOMPLETE", "space": "COMPLETE"}
-    assert any("the rest of the stream was not asked for" in sentence for sentence in output.errors)
+    assert any("the rest of the stream was not read" in sentence for sentence in output.errors)
     assert asked <= (requester.GIVE_UP_AFTER + 10) * 8
     assert max(clock.waited.values(), default=0) < 600
 
@@ -165,7 +165,7 @@ def test_one_page_that_always_fails_does_not_stop_the_others(clock: Clock) -> No
 def test_a_token_endpoint_that_does_not_answer_fails_the_check(
     server: Server, clock: Clock, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requester, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(authenticator, "TOKEN_SECONDS", 0.5)
     app = server.service_account(["read:space:confluence"])
     server.fail("/oauth/token", how=how, seconds=0.05, times=None)
     credentials = {"auth_type": "service_account", "client_id": app.client_id, "cloud_id": server.cloud_id}

@@ -806,6 +806,7 @@ def test_an_unchanged_large_site_costs_a_handful_of_requests(large: tuple[Server
     output = read_large(server, first.state)
     counts = requests_of(server)
     assert counts.pop("pages") <= 25
+    counts.pop("custom_content")  # read whole, once for each body format
     assert counts
     assert {name: count for name, count in counts.items() if count > 3} == {}
     assert len(output.records["pages"]) == len(first.records["pages"])

@@ -53,7 +53,7 @@ class WholeListRetriever(SimpleRetriever):
                 )
         except AirbyteTracedException as error:
             if stream_slice:
-                error.message = f"{error.message} (after {count} records of {place(stream_slice)})"
+                error.message = f"{error.message} It came after {count} records of {place(stream_slice)}."
             raise
 
     def _read_pages(self, records_generator_fn: Any, stream_slice: StreamSlice) -> Iterable[Any]:
@@ -82,12 +82,13 @@ class WholeListRetriever(SimpleRetriever):
 
 
 def place(stream_slice: StreamSlice) -> str:
-    """Return what a person calls a partition: the keys of its spaces, or the id of its parent."""
-    keys = stream_slice.extra_fields.get("key")
-    if keys:
-        return f"space {keys}" if isinstance(keys, str) else f"the spaces {', '.join(map(str, keys))}"
-    values = {name: value for name, value in stream_slice.partition.items() if name != "parent_slice"}
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or "the list"
+    """Return what a person calls a partition: the keys of its spaces, or the values that it was read for."""
+    values = [stream_slice.extra_fields.get("key")]
+    if not values[0]:
+        values = [value for name, value in stream_slice.partition.items() if name != "parent_slice"]
+    return ", ".join(
+        str(part) for value in values for part in (value if isinstance(value, list) else [value])
+    )
 
 
 def list_error(message: str) -> AirbyteTracedException:
