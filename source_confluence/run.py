@@ -127,7 +127,10 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
         raise error(f"The configuration in {path} must be a JSON object: {{…}}. {HINTS['configuration']}")
     catalog = read_file("catalog", getattr(parsed, "catalog", None), SourceConfluence.read_catalog)
     state = read_file("state", getattr(parsed, "state", None), SourceConfluence.read_state)
-    return SourceConfluence(catalog, given, state, path)
+    source = SourceConfluence(catalog, given, state, path)
+    if path:
+        source.validate()
+    return source
 
 
 def _report(failure: AirbyteTracedException, command: str) -> None:

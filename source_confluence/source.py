@@ -57,7 +57,6 @@ class SourceConfluence(YamlDeclarativeSource):
         probes: list[str] | None = None,
     ) -> None:
         self._given_config, self._given_catalog = config, catalog
-        self._probes = probes
         self._selected = probes or ([c.stream.name for c in catalog.streams] if catalog else list(ACCESS))
         self._with_state = {s.stream.stream_descriptor.name for s in state or [] if s.stream}
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
@@ -83,17 +82,12 @@ class SourceConfluence(YamlDeclarativeSource):
         resolved = resolver._evaluate_node({**parts, "streams": streams}, manifest, set())  # noqa: SLF001 - the public method resolves all
         return dict(ManifestComponentTransformer().propagate_types_and_parameters("", resolved, {}))
 
-    def _migrate_and_transform_config(
-        self, config_path: str | None, config: Mapping[str, Any] | None
-    ) -> Mapping[str, Any] | None:
-        """Validate the configuration at once: some values stop the CDK while it builds the source."""
-        normal = super()._migrate_and_transform_config(config_path, config)
-        if normal and not self._probes:
-            validate(self._source_config["spec"]["connection_specification"], normal)
-        return normal
-
     def _validate_source(self) -> None:
         """Skip manifest validation, which takes 0.9 seconds; a test validates the manifest once."""
+
+    def validate(self) -> None:
+        """Validate the configuration, in the one form that the manifest's rules have given it."""
+        validate(self.resolved_manifest["spec"]["connection_specification"], self._config)
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Take the configuration, also where the source was created without one: CDK test suites do."""
