@@ -13,6 +13,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from source_confluence.messages import ACCESS, LACKS_SCOPE, explain, reason, scopes
 
 Build = Callable[..., list[AbstractStream]]
+MAX_KEYS = 250
 # It must not renew the refresh token: the platform would be told to keep the changed configuration.
 NO_RENEWAL = {"refresh_token": "", "token_expiry_date": "2999-01-01T00:00:00Z"}
 
@@ -34,13 +35,8 @@ def complete(
         config = {**config, "credentials": {**credentials, **NO_RENEWAL}}
     if status.status != Status.SUCCEEDED:
         status.message = explain("space", str(status.message).strip("'\"").replace("\\'", "'"))
-    elif missing := _unknown_space_keys(config, build):
-        status.status = Status.FAILED
-        status.message = (
-            f"No space that this account can see has the key {', '.join(missing)}. Correct space_keys and "
-            "exclude_space_keys (the key is in the address of a space: /wiki/spaces/KEY), or give the "
-            "account access to the space."
-        )
+    elif unknown := unknown_space_keys(config, build):
+        status.status, status.message = Status.FAILED, unknown
     elif unreadable := _unreadable_streams(config, build):
         status.message = "The connection works, but not for these streams: " + " ".join(
             f"{', '.join(names)}: {why}" for why, names in unreadable.items()
@@ -50,14 +46,30 @@ def complete(
     return status
 
 
-def _unknown_space_keys(config: Mapping[str, Any], build: Build) -> list[str]:
-    """Return those of the configured space keys that Confluence does not list."""
+def unknown_space_keys(config: Mapping[str, Any], build: Build) -> str | None:
+    """Return the sentence about configured space keys that Confluence does not list, None where there are none."""
     wanted = [*config.get("space_keys", []), *config.get("exclude_space_keys", [])]
-    if not wanted:
-        return []
-    (space,) = build({**config, "space_keys": wanted, "exclude_space_keys": []}, ["space"])
-    found = {record.data["key"] for part in space.generate_partitions() for record in part.read()}
-    return [key for key in wanted if key not in found]
+    # More keys than a request may name are looked for in the list of all spaces.
+    listed = _spaces(config, build, wanted if len(wanted) <= MAX_KEYS else []) if wanted else []
+    unknown = sorted(set(wanted) - {space["key"] for space in listed}, key=wanted.index)
+    if not unknown:
+        return None
+    keys = {}
+    for space in _spaces(config, build, []):
+        for name in (space.get("currentActiveAlias"), space["key"]):
+            keys[str(name).casefold()] = space["key"]
+    named = [f"{key} (write {keys[key.casefold()]})" if key.casefold() in keys else key for key in unknown]
+    return (
+        f"No space that this account can see has the key {', '.join(named)}. Correct space_keys and "
+        "exclude_space_keys (the key is among the space's settings; its address may show an alias instead), or "
+        "give the account access to the space."
+    )
+
+
+def _spaces(config: Mapping[str, Any], build: Build, keys: list[str]) -> list[Mapping[str, Any]]:
+    """Return the spaces with these keys, all spaces for none."""
+    (space,) = build({**config, "space_keys": keys, "exclude_space_keys": []}, ["space"])
+    return [record.data for part in space.generate_partitions() for record in part.read()]
 
 
 def _unreadable_streams(config: Mapping[str, Any], build: Build) -> dict[str, list[str]]:

@@ -11,6 +11,13 @@ from jsonschema.exceptions import best_match
 from source_confluence.messages import error
 
 Read = TypeVar("Read")
+KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "object": "an object",
+    "string": "a text",
+}
 HINTS = {
     "configuration": "`source-confluence --help` shows one.",
     "catalog": "`source-confluence --help` shows one. `discover` prints the streams that it can name.",
@@ -19,7 +26,7 @@ HINTS = {
 
 
 def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Validate a configuration.
+    """Validate a configuration to which the normalization rules of the spec have been applied.
 
     Raises:
         AirbyteTracedException: It does not match the spec. The CDK's own message would quote the value, which may
@@ -43,6 +50,11 @@ def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     problem = best_match(Draft7Validator(spec).iter_errors(config))
     if problem is not None:
         raise error(_sentence(problem))
+    _, _, why = str(config.get("_auth_type")).partition("none: ")
+    if why:  # as the normalization rules say
+        raise error(
+            f"{why}, so this credential is not sent. Correct domain_name, or use an API token without scopes."
+        )
 
 
 def _sentence(problem: ValidationError) -> str:
@@ -57,13 +69,15 @@ def _sentence(problem: ValidationError) -> str:
         case "pattern":
             return f"{name} must be {schema['pattern_descriptor']}."
         case "type":
-            return f"{name} must be of type {bound}."
+            return f"{name} must be {KINDS[bound]}."
         case "enum":
             return f"{name} must be one of: {', '.join(map(str, bound))}."
         case "minimum" | "maximum":
             return f"{name} must be between {schema['minimum']} and {schema['maximum']}."
         case "minLength":
             return f"{name} must not be empty."
+        case "maxItems":
+            return f"{name} must have {bound} entries at most."
         case _:
             return f"{name} does not fit the specification ({rule}: {bound})."
 

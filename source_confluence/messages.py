@@ -86,7 +86,11 @@ def explain(stream: str, message: str) -> str:
     said = reason(message)
     if LACKS_SCOPE in said:
         return f"{said} {stream} needs {scopes(stream)}."
-    needs = ACCESS[stream]["needs"] if re.search(r"this stream \(403\)|answered 404|not have the feature", said) else None
+    needs = (
+        ACCESS[stream]["needs"]
+        if re.search(r"this stream \(403\)|answered 404|not have the feature", said)
+        else None
+    )
     return f"{said} {stream} needs: {needs}." if needs else said
 
 

@@ -111,12 +111,10 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
         raise error(f"The configuration in {path} must be a JSON object: {{…}}. {HINTS['configuration']}")
     catalog = read_file("catalog", getattr(parsed, "catalog", None), SourceConfluence.read_catalog)
     state = read_file("state", getattr(parsed, "state", None), SourceConfluence.read_state)
-    try:
-        return SourceConfluence(catalog, given, state, path)
-    except Exception:
-        # Some values stop the CDK while it builds the source, before it validates them.
-        validate(SourceConfluence().spec(LOGGER).connectionSpecification, given or {})
-        raise
+    source = SourceConfluence(catalog, given, state, path)
+    if path:
+        source.validate()
+    return source
 
 
 def _report(failure: AirbyteTracedException, command: str) -> None:

@@ -1,7 +1,9 @@
 """The connector: manifest.yaml, executed by the CDK with our components."""
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -29,7 +31,8 @@ from airbyte_cdk.utils import AirbyteTracedException
 from source_confluence import check
 from source_confluence.components.api_budget import AdaptiveAPIBudget
 from source_confluence.components.factory import ComponentFactory
-from source_confluence.messages import ACCESS, Failures, foreign_state
+from source_confluence.config import validate
+from source_confluence.messages import ACCESS, Failures, error, foreign_state
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
 QUEUED_RECORDS = 1_000  # In the CDK's queue 10,000 records wait, of whatever size.
@@ -43,7 +46,8 @@ class SourceConfluence(YamlDeclarativeSource):
         config: The configuration of the connection, as the manifest's spec describes it.
         state: The state of the last read.
         config_path: The file that a migrated configuration is written back to.
-        probes: The streams that a check builds. It retries nothing, since a person waits, and caches responses.
+        probes: The streams to build instead of those of the catalog. Responses are cached, and without a catalog
+            nothing is retried: a person waits for the check.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class SourceConfluence(YamlDeclarativeSource):
         probes: list[str] | None = None,
     ) -> None:
         self._given_config, self._given_catalog = config, catalog
-        self._selected = [c.stream.name for c in catalog.streams] if catalog else probes or list(ACCESS)
+        self._selected = probes or ([c.stream.name for c in catalog.streams] if catalog else list(ACCESS))
         self._with_state = {s.stream.stream_descriptor.name for s in state or [] if s.stream}
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         queue: Queue[Any] = Queue(maxsize=QUEUED_RECORDS)
@@ -66,7 +70,7 @@ class SourceConfluence(YamlDeclarativeSource):
             configured_catalog=catalog,
             connector_state_manager=self._connector_state_manager,
             disable_cache=not probes,
-            disable_retries=bool(probes),
+            disable_retries=bool(probes and not catalog),
             message_repository=self._message_repository,
         )
         # The CDK creates its queue, and the consumer of the queue, in the constructor.
@@ -84,6 +88,10 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def _validate_source(self) -> None:
         """Skip manifest validation, which takes 0.9 seconds; a test validates the manifest once."""
+
+    def validate(self) -> None:
+        """Validate the configuration, in the one form that the manifest's rules have given it."""
+        validate(self.resolved_manifest["spec"]["connection_specification"], self._config)
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Take the configuration, also where the source was created without one: CDK test suites do."""
@@ -116,11 +124,17 @@ class SourceConfluence(YamlDeclarativeSource):
         status = check_spaces(logger, config)
         if "does not accept the access token" in str(status.message):
             status = check_spaces(logger, config)  # the first attempt asked for a new token
-
-        def build(changed: Mapping[str, Any], names: list[str]) -> list[AbstractStream]:
-            return SourceConfluence(config=changed, probes=names).streams(changed)
-
         return check.complete(status, config, build)
+
+    def _before_read(self, logger: logging.Logger, catalog: ConfiguredAirbyteCatalog) -> None:
+        """Fail when a space key does not exist: the read would find nothing, and a destination lose its records."""
+        if str((self._given_config or {}).get("num_workers")).strip() in ("1", "1.0"):
+            logger.info("num_workers is 1; the read uses 2, the fewest that it can use.")
+        unknown = None
+        with contextlib.suppress(AirbyteTracedException):  # the streams fail in the same way, and say why
+            unknown = check.unknown_space_keys(self._config, partial(build, catalog=catalog))
+        if unknown:
+            raise error(unknown)
 
     def read(
         self,
@@ -136,6 +150,7 @@ class SourceConfluence(YamlDeclarativeSource):
         """
         if self._given_catalog != catalog:
             SourceConfluence.__init__(self, catalog, config, state)
+        self._before_read(logger, catalog)
         failures, cause = Failures(), ""
         for name in set(self._selected) - set(ACCESS):
             sentence = "The connector has no such stream. Refresh the schema of the connection."
@@ -155,3 +170,10 @@ class SourceConfluence(YamlDeclarativeSource):
             yield AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=Level.WARN, message=text))
         if failures:
             raise failures.as_exception(cause)
+
+
+def build(
+    config: Mapping[str, Any], names: list[str], catalog: ConfiguredAirbyteCatalog | None = None
+) -> list[AbstractStream]:
+    """Build streams for another configuration."""
+    return SourceConfluence(catalog, config, probes=names).streams(config)

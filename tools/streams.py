@@ -157,7 +157,8 @@ def schemas() -> dict[str, Any]:
 
 def spec() -> dict[str, Any]:
     """Return what is configured, with the shared parts in their places and the scopes of all streams."""
-    written = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
+    text = SPEC.read_text(encoding="utf-8")
+    written = yaml.safe_load(text.replace("<moment>", yaml.safe_load(text)["shared"]["moment"]))
     resolved: dict[str, Any] = ManifestReferenceResolver().preprocess_manifest(written)["spec"]
     needed = {
         scope
@@ -165,7 +166,25 @@ def spec() -> dict[str, Any]:
         for operation in stream.operations
         for scope in operation.scopes.get("granular") or operation.scopes["classic"]
     }
+    rules = resolved["config_normalization_rules"]
+    rules["transformations"] = list(each_written_out(rules["transformations"]))
     consent = resolved["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
     # offline_access makes Atlassian hand out a refresh token; the rest is what the streams read.
     consent["scope"] = " ".join(["offline_access", *sorted(needed)])
     return resolved
+
+
+def each_written_out(rules: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield each rule; one with `each` once for each of these fields, with the field's value for <it>."""
+    for rule in rules:
+        if "each" not in rule:
+            yield rule
+        for path in rule.get("each", []):
+            it = " or {})".join(f"['{name}']" for name in path)
+            it = "(" * (len(path) - 1) + "config" + it
+            made = {key: text.replace("<it>", it) for key, text in rule.items() if key != "each"}
+            if "value" in made:
+                made["fields"] = [{"type": "AddedFieldDefinition", "path": path, "value": made.pop("value")}]
+            else:
+                made["field_pointers"] = [path]
+            yield made

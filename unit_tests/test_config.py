@@ -148,7 +148,7 @@ def test_the_token_is_the_only_secret(properties: dict[str, dict[str, Any]]) -> 
         ("rendered_format", {"enum": ["view", "export_view", "styled_view"], "default": "view"}),
         ("version_bodies", {"type": "boolean", "default": False}),
         ("page_size", {"type": "integer", "minimum": 1, "maximum": 250, "default": 250}),
-        ("num_workers", {"type": "integer", "minimum": 2, "maximum": 25, "default": 10}),
+        ("num_workers", {"type": "integer", "minimum": 1, "maximum": 25, "default": 10}),
     ],
 )
 def test_an_option_has_its_bounds_and_default(
