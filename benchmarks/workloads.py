@@ -73,9 +73,9 @@ WORKLOADS = {
         spaces=1,
         latency=0.05,
     ),
-    "start-spec": Workload("Start: spec", START, pages=2_000, spaces=1, command="spec", expected=1),
+    "start-spec": Workload("Start: spec", START, 2_000, 1, bodies=False, command="spec", expected=1),
     "start-read": Workload(
-        "Start: read the one space of a site", START, pages=2_000, spaces=1, streams=("space",), expected=1
+        "Start: read the one space", START, 2_000, 1, bodies=False, streams=("space",), expected=1
     ),
     "spaces-1": Workload("One space", ONCE, spaces=1, latency=0.05),
     "spaces-20": Workload("20 spaces", ONCE, spaces=20, latency=0.05),
