@@ -6,8 +6,11 @@ READY  := $(VENV)/.ready
 # Where the connector runs besides, each with packages that exclude ours.
 HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 
+# What `make check` tests: the files that need neither a process for each test nor a large site.
+QUICK  := components config fake_confluence paging parameters project
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test live lint types derived check-derived recipes bench golden site faults
+.PHONY: help setup demo check test live lint types derived check-derived recipes bench golden site faults
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +31,9 @@ setup: $(READY) ## Fill .venv, as the other targets do when they need it: the co
 
 demo: $(READY) ## Sync a Confluence site into DuckDB and draw a report: the embedded one, or CONFIG=secrets/config.json
 	$(BIN)/python -m tools.demo $(if $(CONFIG),--config $(CONFIG)) $(STREAMS)
+
+check: $(READY) lint types check-derived ## What can fail within a minute, for while you work
+	$(BIN)/python -m pytest --numprocesses 2 $(QUICK:%=unit_tests/test_%.py) -k 'not installed and not wheel'
 
 test: $(READY) $(HOMES) lint types check-derived ## Lint, check types and derived files, run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rs
@@ -51,13 +57,13 @@ check-derived: $(READY)
 recipes: demo ## Write docs/recipes.md with what the recipes answer in the demo's database
 	$(BIN)/python -m tools.recipes demo/confluence.duckdb
 
-# Peers get environments of their own, so that nobody's versions bend to another's.
+# dlt gets an environment of its own: its versions exclude ours.
 build/peers/%/.ready: benchmarks/peers/%.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-bench: $(READY) build/peers/dlt/.ready build/peers/llamaindex/.ready ## Measure the connector beside others (20 minutes; ARGS=--quick: 3)
+bench: $(READY) build/peers/dlt/.ready ## Measure the connector beside others (20 minutes; ARGS=--quick: 3)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(READY) ## Read every family of streams under every fault, for docs/promises.md; takes some minutes

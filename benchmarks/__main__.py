@@ -1,15 +1,13 @@
 """Measure the connector beside others that read Confluence.
 
-    python -m benchmarks                     every workload, about 20 minutes: docs/benchmarks.md and its plot
+    python -m benchmarks                     every workload, about 20 minutes: docs/benchmarks.md
     python -m benchmarks --quick             the same in small, two or three minutes; nothing is written
-    python -m benchmarks --only latency-50   one workload again; the rest stays what it was
-    python -m benchmarks report              the page and its plot again, from what is kept in results.json
-    python -m benchmarks incremental         the requests of incremental syncs, and what groups of spaces save
-    python -m benchmarks proposals           what each shortcut through the CDK saves: docs/cdk-proposals.md
+    python -m benchmarks --only latency-50   one workload again; the page too, if the others were measured here
+    python -m benchmarks proposals           what each component saves: docs/cdk-proposals.md
     python -m benchmarks scale               whether large sites are read to the end, in the same memory
 
-`make bench` installs the others, each in an environment of its own, and runs the first. The machine must do
-nothing else meanwhile.
+`make bench` installs dlt in an environment of its own, and runs the first. Results are kept in build/. The machine
+must do nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -19,13 +17,14 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import incremental, proposals, scale
-from benchmarks.report import document, failures, tables
+from benchmarks import proposals
+from benchmarks.goals import Results
+from benchmarks.report import document, failures, goal_table, tables
 from benchmarks.runner import run_all
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, scale
 
-RESULTS = Path(__file__).with_name("results.json")
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, PAGE = ROOT / "build" / "benchmarks.json", ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> None:
@@ -33,46 +32,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    whats = ["run", "report", "incremental", "proposals", "scale"]
-    parser.add_argument("what", nargs="?", choices=whats, default="run")
-    parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the pages, one round, nothing written"
-    )
+    parser.add_argument("what", nargs="?", choices=["run", "proposals", "scale"], default="run")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the pages, one round")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=", ".join(WORKLOADS))
-    sizes = parser.add_argument_group("of scale alone")
-    sizes.add_argument("--pages", type=int, default=scale.PAGES, help="to read with their bodies")
-    sizes.add_argument("--children", type=int, default=scale.CHILDREN, help="of one parent")
-    sizes.add_argument("--partitions", type=int, default=scale.PARTITIONS, help="pages to ask for one by one")
-    sizes.add_argument("--cursors", type=int, default=scale.CURSORS, help="the same with a cursor for each")
-    sizes.add_argument("--workers", type=int, nargs="+", default=scale.ALL_WORKERS, help="who ask for them")
+    parser.add_argument("--records", type=int, default=100_000, help="of each read of scale")
     given = parser.parse_args()
-    if given.what == "incremental":
-        incremental.main()
-        return
     if given.what == "proposals":
         proposals.main()
         return
-    if given.what == "scale":
-        scale.main(given.pages, given.children, given.partitions, given.cursors, given.workers)
-        return
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    if given.what == "run":
-        chosen = {name: WORKLOADS[name] for name in given.only or WORKLOADS}
-        if given.quick:
-            measured = dict(run_all({name: workload.quick() for name, workload in chosen.items()}))
-            print(tables(measured))
-            sys.exit(failures(measured))
-        for name, result in run_all(chosen):
-            results[name] = result
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    results = {name: results[name] for name in WORKLOADS if name in results}
-    text = document(results)
-    (DOCS / "benchmarks.md").write_text(text, encoding="utf-8")
-    from benchmarks.plot import draw  # noqa: PLC0415 - large: it would be counted as the memory of who is measured
+    chosen = scale(given.records) if given.what == "scale" else WORKLOADS
+    chosen = {name: chosen[name] for name in given.only or chosen}
+    if given.quick:
+        chosen = {name: workload.quick() for name, workload in chosen.items()}
+    measured = dict(run_all(chosen))
+    print(f"{goal_table(measured)}\n{tables(measured)}")
+    if given.what == "run" and not given.quick:
+        keep(measured)
+    sys.exit(failures(measured))
 
-    draw(results, DOCS / "benchmarks.svg")
-    print(text)
-    sys.exit(failures(results))
+
+def keep(measured: Results) -> None:
+    """Keep results; write the page once there are results of all workloads."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    kept |= measured
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(kept), encoding="utf-8")
+    if set(WORKLOADS) <= set(kept):
+        PAGE.write_text(document({name: kept[name] for name in WORKLOADS}), encoding="utf-8")
 
 
 if __name__ == "__main__":

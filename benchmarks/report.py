@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
+from importlib.metadata import version
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.goals import Known, Results, goal_rows, median_of
-from benchmarks.readers import BARE, CONNECTOR, DLT, READERS
+from benchmarks.goals import Known, Results, goals
+from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, PEERS, READERS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+COLUMNS = {"wall": 2, "cpu": 2, "memory": 0, "requests": 0, "records": 0, "site_cpu": 2}  # and their digits
 HEAD = (
     "Reader",
     "Rounds",
     "Wall, s",
-    "÷ dlt",
     "CPU, s",
     "Memory, MB",
     "Requests",
     "Records",
     "Site's CPU, s",
+    "÷ dlt",
 )
-
-
 PAGE = """\
 # Benchmarks
 
@@ -28,62 +34,56 @@ PAGE = """\
 reader as a process of its own, in turns, and takes what the operating system says of it. A run whose records
 are not complete is reported as failed.
 
-![Time and memory of each reader](benchmarks.svg)
-
 ## Goals
 
 {goals}
-The goals were set against dlt in one list. A list for each space makes dlt faster: those ratios stand beside,
-held against the same goals.
+## Where dlt is faster
 
-## Who and where
+{faster}
+
+## Readers
 
 {readers}
 
-{machines}
+Measured on {machine}.
 
-## What was measured
+## Workloads
 
 Minimum / median / maximum of the rounds. *CPU* is user and system time of the reader, *Memory* the most that
-it held at once, *Site's CPU* what answering took in the site's process. {site}
+it held at once, *Site's CPU* what responding took in the site's process. {site}
 
 {tables}"""
-SITE = """\
-The site does not limit the readers:
-without latency the bare loop reads {pages:,.0f} pages a second, and the site works {bare:.0%} of that time;
-it works {ours:.0%} of the time that the connector takes."""
 
 
 def document(results: Results) -> str:
     """Return docs/benchmarks.md."""
-    machines = sorted({f"Measured on {told['today']}: {told['machine']}." for told in results.values()})
-    shown = [name for name in READERS if any(name in told["runs"] for told in results.values())]
+    days = " and ".join(sorted({result["today"] for result in results.values()}))
+    shown = [name for name in READERS if any(name in result["runs"] for result in results.values())]
+    known, site = Known(results), ""
+    if known("latency-0", CONNECTOR, BARE):
+        part = known.median("latency-0", "site_cpu", BARE) / known.median("latency-0", "wall", BARE)
+        site = f"The site does not limit\nthe readers: it works {part:.0%} of the time of the bare loop."
     return PAGE.format(
-        goals=_markdown(goal_rows(results)),
+        goals=goal_table(results),
+        faster="\n".join(_where_dlt_is_faster(known)) or "In no workload.",
         readers="\n".join(f"- **{READERS[name].label}**: {READERS[name].about}." for name in shown),
-        machines="\n\n".join(machines),
-        site=_site_is_fast(results),
+        machine=f"{days}: {_machine()}",
+        site=site,
         tables=tables(results),
     )
 
 
-def _site_is_fast(results: Results) -> str:
-    known = Known(results)
-    if not known("latency-0", CONNECTOR, BARE):
-        return ""
-    bare = known.median("latency-0", "wall", BARE)
-    return SITE.format(
-        pages=known.median("latency-0", "records", BARE) / bare,
-        bare=known.median("latency-0", "site_cpu", BARE) / bare,
-        ours=known.median("latency-0", "site_cpu") / known.median("latency-0", "wall"),
-    )
+def goal_table(results: Results) -> str:
+    """Return a table of the goals."""
+    head = ("Goal", "At most", "Measured", "Met")
+    return _markdown([head, *(goal.row for goal in goals(results))])
 
 
 def tables(results: Results) -> str:
     """Return a table for each workload, with what was run above it."""
     return "\n".join(
-        f"### {told['workload']['title']}\n\n{_said(name, told)}\n\n{_table(told)}"
-        for name, told in results.items()
+        f"### {result['workload']['title']}\n\n{_described(name, result['workload'])}\n\n{_table(result)}"
+        for name, result in results.items()
     )
 
 
@@ -91,60 +91,67 @@ def failures(results: Results) -> str | None:
     """Name the runs that do not count; None when all do. What others do at a rate limit is a result."""
     failed = [
         f"{name}: {READERS[reader].label} {run['failure']}"
-        for name, told in results.items()
-        for reader, runs in told["runs"].items()
+        for name, result in results.items()
+        for reader, runs in result["runs"].items()
         for run in runs
-        if run["failure"] and (reader == CONNECTOR or not told["workload"]["rate"])
+        if run["failure"] and (reader == CONNECTOR or not result["workload"]["rate"])
     ]
     return "\n".join(failed) or None
 
 
-def _said(name: str, told: dict[str, Any]) -> str:
+def _where_dlt_is_faster(known: Known) -> Iterator[str]:
+    for name, result in known.results.items():
+        for peer in (DLT, DLT_SPACES):
+            if known(name, CONNECTOR, peer):
+                theirs, ours = known.median(name, "wall", peer), known.median(name, "wall")
+                if theirs < ours:
+                    title = f"- **{result['workload']['title']}**: {READERS[peer].label}"
+                    yield f"{title} {theirs:.2f} s, this connector {ours:.2f} s ({ours / theirs:.2f} times)."
+
+
+def _machine() -> str:
+    """Describe this machine and the versions of what runs on it, without naming it."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    dlt = re.findall(r"^dlt==.*$", (PEERS / "dlt.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = [f"{name}=={version(name)}" for name in ("airbyte-cdk", "requests", "orjson")] + dlt
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {memory:.0f} GB of memory, {system}, {', '.join(pinned)}"
+
+
+def _described(name: str, workload: dict[str, Any]) -> str:
     """Say what was read, and how to read it again."""
-    workload = told["workload"]
     spaces = f"{workload['spaces']:,} space{'s' if workload['spaces'] > 1 else ''}"
     parts = [f"{workload['pages']:,} pages in {spaces}"]
-    if workload["skew"]:
-        parts.append(f"{workload['skew']:.0%} of them in one")
-    if workload["command"] == "read":
-        parts.append("bodies of 6 KB" if workload["bodies"] else "read without bodies")
-    parts += [f"{count:,} {kind.replace('_', ' ')}" for kind, count in workload["site"].items()]
-    parts.append(f"{workload['latency'] * 1000:.0f} ms an answer")
+    parts.append("bodies of 4 KB" if workload["bodies"] else "read without bodies")
+    parts.append(f"{workload['latency'] * 1000:.0f} ms a response")
     if workload["rate"]:
         parts.append(f"429 beyond {workload['rate']} requests a second")
     if workload["again"]:
-        parts.append("the state of a read just before")
+        parts.append(f"{', '.join(workload['streams'])} from the state of a read just before")
     return f"{', '.join(parts)}. Again: `python -m benchmarks --only {name}`"
 
 
-def _table(told: dict[str, Any]) -> str:
-    base = [run for run in told["runs"].get(DLT, []) if not run["failure"]]
-    rows = [HEAD, tuple("---" if n == 0 else "--:" for n in range(len(HEAD)))]
-    for name, runs in told["runs"].items():
-        failed = [run["failure"] for run in runs if run["failure"]]
-        rows.append(
-            (
-                READERS[name].label,
-                str(len(runs)),
-                _spread(runs, "wall", 2),
-                f"{median_of(runs, 'wall') / median_of(base, 'wall'):.2f}" if base else "",
-                _spread(runs, "cpu", 2),
-                _spread(runs, "memory", 0),
-                _spread(runs, "requests", 0)
-                + (f" ({_spread(runs, 'refused', 0)} refused)" if told["workload"]["rate"] else ""),
-                f"failed: {failed[0]}" if failed else _spread(runs, "records", 0),
-                _spread(runs, "site_cpu", 2),
-            )
-        )
+def _table(result: dict[str, Any]) -> str:
+    rows: list[tuple[str, ...]] = [HEAD]
+    base = [run["wall"] for run in result["runs"].get(DLT, []) if not run["failure"]]
+    for name, runs in result["runs"].items():
+        cells = {what: _spread([run[what] for run in runs], digits) for what, digits in COLUMNS.items()}
+        if result["workload"]["rate"]:
+            cells["requests"] += f" ({_spread([run['refused'] for run in runs], 0)} refused)"
+        cells["records"] = next((f"failed: {r['failure']}" for r in runs if r["failure"]), cells["records"])
+        ratio = f"{median(run['wall'] for run in runs) / median(base):.2f}" if base else ""
+        rows.append((READERS[name].label, str(len(runs)), *cells.values(), ratio))
     return _markdown(rows)
 
 
-def _markdown(rows: list[tuple[str, ...]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def _markdown(rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table whose numbers stand right."""
+    head, *others = rows
+    line = ("---", *("---" if title == "Met" else "--:" for title in head[1:]))
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, line, *others))
 
 
-def _spread(runs: list[dict[str, Any]], what: str, digits: int) -> str:
+def _spread(values: list[float], digits: int) -> str:
     """Return minimum, median and maximum, or the one value where they do not differ."""
-    values = [run[what] for run in runs]
     shown = [f"{value:,.{digits}f}" for value in (min(values), median(values), max(values))]
     return shown[0] if shown[0] == shown[2] else " / ".join(shown)

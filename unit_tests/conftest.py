@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections import defaultdict
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+from airbyte_cdk.sources.declarative import concurrent_declarative_source, yaml_declarative_source
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from fake_confluence import Server, company
 from source_confluence.run import run
@@ -171,6 +175,21 @@ def discovered(name: str) -> dict[str, Any]:
         "json_schema": stream.schema,
         "source_defined_primary_key": [[field] for field in stream.key],
     }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def parsed_once() -> Iterator[None]:
+    """Parse each YAML text once a process: otherwise that is most of the time of a small read."""
+    parse = safe_load_yaml
+    copies = cache(lambda text: pickle.dumps(parse(text)))
+
+    def load_copy(stream: Any) -> Any:
+        return pickle.loads(copies(stream if isinstance(stream, (str, bytes)) else stream.read()))  # noqa: S301 - our own
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml_declarative_source, "safe_load_yaml", load_copy)
+        patch.setattr(concurrent_declarative_source, "safe_load_yaml", load_copy)
+        yield
 
 
 @pytest.fixture

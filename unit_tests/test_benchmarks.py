@@ -38,7 +38,7 @@ def test_a_run_counts_records_requests_time_and_memory(results: dict[str, dict[s
 
 def test_the_page_tells_what_was_run_and_what_came_of_it(results: dict[str, dict[str, Any]]) -> None:
     text = document(results)
-    assert "600 pages in 30 spaces, bodies of 6 KB, 0 ms an answer" in text
+    assert "600 pages in 30 spaces, bodies of 4 KB, 0 ms a response" in text
     assert "`python -m benchmarks --only latency-0`" in text
     assert "| bare loop | 1 |" in text
     assert failures(results) is None
@@ -47,27 +47,27 @@ def test_the_page_tells_what_was_run_and_what_came_of_it(results: dict[str, dict
 def test_a_run_that_lost_records_does_not_count() -> None:
     with SiteProcess({**TINY.sizes, "pages": 590}) as site:
         run = measure(READERS["bare"], TINY, site)
-    assert run.failure == "590 records instead of 600"
-    results = {"latency-0": _result(TINY, {"bare": [asdict(run)]})}
+    assert run["failure"] == "590 records instead of 600"
+    results = {"latency-0": _result(TINY, {"bare": [run]})}
     assert failures(results) == "latency-0: bare loop 590 records instead of 600"
     assert "failed: 590 records instead of 600" in document(results)
 
 
 def test_a_reader_that_fails_is_not_taken_for_a_fast_one() -> None:
     def command(job: Job) -> list[str]:
-        return [*READERS["bare"].command(replace(job, token="wrong"))]
+        return READERS["bare"].command(job._replace(token="wrong"))
 
     with SiteProcess(TINY.sizes) as site:
         run = measure(replace(READERS["bare"], command=command), TINY, site)
-    assert run.failure.startswith("ended with 1: ")
-    assert list(goals({"latency-0": _result(TINY, {"connector": [asdict(run)]})})) == []
+    assert run["failure"].startswith("ended with 1: ")
+    assert list(goals({"latency-0": _result(TINY, {"connector": [run]})})) == []
 
 
 @pytest.mark.parametrize(("seconds", "met"), [(8.0, "yes"), (8.1, "**no**")])
 def test_a_goal_is_met_or_missed_as_measured(seconds: float, met: str) -> None:
     runs = {"connector": [_run(wall=seconds)], "dlt": [_run(wall=10.0)]}
     text = document({"latency-50": _result(WORKLOADS["latency-50"], runs)})
-    (row,) = [line for line in text.splitlines() if line.startswith("| 50 ms an answer: wall")]
+    (row,) = [line for line in text.splitlines() if line.startswith("| 50 ms a response: wall")]
     assert row.split("|")[3:5] == [f" {seconds / 10:.2f} ", f" {met} "]
 
 

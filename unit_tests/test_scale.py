@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale
+from benchmarks.goals import goals
+from benchmarks.report import failures
+from benchmarks.runner import run_all
+from benchmarks.workloads import TENTH, scale
 from fake_confluence import Server, generate
 from unit_tests.test_process import arguments, started
 
@@ -42,18 +45,19 @@ def held_while_nobody_reads(server: Server, directory: Path, **config: str) -> i
     return int(peak) * 1024
 
 
-def test_the_children_of_one_parent_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(scale.compared((scale.labels_of_one_page, scale.versions_of_one_page), 30)) == []
-    labels, versions = capsys.readouterr().out.splitlines()
-    assert labels.startswith("| 30 labels on one page | 10 | 30 | 3")  # one request for each, and for lists
-    assert versions.startswith("| 30 versions of one page | 10 | 30 | ")
-
-
-def test_a_large_read_that_lacks_a_record_is_told() -> None:
-    def one_more(count: int) -> scale.Large:
-        return replace(scale.views(count), brings=count + 1)
-
-    assert list(scale.compared([one_more], 30)) == [
-        "views of 3 pages: 3 records instead of 4",
-        "views of 30 pages with 10 workers: 30 records instead of 31",
+def test_the_children_of_one_parent_are_counted() -> None:
+    reads = scale(30)
+    chosen = [name + part for name in ("versions-of-one", "labels-of-one") for part in (TENTH, "")]
+    results = dict(run_all({name: reads[name] for name in chosen}))
+    assert failures(results) is None
+    requests = [results[name]["runs"]["connector"][0]["requests"] for name in chosen]
+    assert 30 <= requests[3] < 40  # one for each label, and for lists
+    assert [goal.text for goal in goals(results)] == [
+        "Peak memory: 30 versions of one page ÷ a tenth",
+        "Peak memory: 30 labels on one page ÷ a tenth",
     ]
+
+
+def test_a_large_read_that_lacks_a_record_is_reported() -> None:
+    reads = {name: replace(read, expected=31) for name, read in scale(30).items() if name == "views-10"}
+    assert failures(dict(run_all(reads))) == "views-10: this connector 30 records instead of 31"
