@@ -87,7 +87,7 @@ class SourceConfluence(YamlDeclarativeSource):
         return dict(ManifestComponentTransformer().propagate_types_and_parameters("", resolved, {}))
 
     def _validate_source(self) -> None:
-        """Skip manifest validation, which takes 0.9 seconds; a test validates the manifest once."""
+        """Skip manifest validation: 0.9 seconds for all streams; a test validates the manifest once."""
 
     def validate(self) -> None:
         """Validate the configuration, in the one form that the manifest's rules have given it."""

@@ -23,7 +23,7 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
     """A cursor for each partition that observes only the records that can move it.
 
     For each record that it observes, the CDK parses the timestamp twice and serializes the partition three
-    times: almost half of the CPU of a read (`python -m benchmarks proposals`). Delete it when the CDK does less.
+    times: a quarter of the CPU of a read or more (`python -m benchmarks proposals`). Delete it when the CDK does less.
     """
 
     _newest: dict[int, tuple[Any, str, bool]]
