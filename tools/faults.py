@@ -316,9 +316,10 @@ def delete_parent(scene: Scene) -> None:
     asked: list[str] = []
 
     def vanish(request: Request) -> None:
-        asked.append(request.path)
-        if asked[0] != request.path and len({*asked}) == 1 + asked.count(request.path):
-            scene.server.fail(re.escape(request.path), times=None, status=404, body=GONE)
+        if request.path not in asked:
+            asked.append(request.path)
+            if asked.index(request.path) == 1:
+                scene.server.fail(re.escape(request.path) + r"(\?|$)", times=None, status=404, body=GONE)
 
     scene.before(vanish)
 
