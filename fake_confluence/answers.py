@@ -508,8 +508,8 @@ def _user(call: Call, account: str) -> Record:
 def _restricted_content(call: Call, content_id: str) -> Record:
     if "content" not in call.values.get("expand", []):
         return {"_expandable": {"content": f"/rest/api/content/{content_id}"}}
-    found = call.site.select(("pages", "blog_posts"), [Condition("id", (content_id,))])[0]
-    kind = "page" if "parentId" in found else "blogpost"
+    found = call.site.select(call.operation.parents, [Condition("id", (content_id,))])[0]
+    kind = found.get("type") or ("page" if "parentId" in found else "blogpost")
     return {"content": v1_content(call, found, kind), "_expandable": {}}
 
 

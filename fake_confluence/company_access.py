@@ -160,7 +160,7 @@ def _assign(making: Making, space: Record, role: Record, kind: str, principal: s
 
 
 def add_restrictions(making: Making) -> None:
-    """Restrict some pages and posts; one page names 250 users, most of whom have left."""
+    """Restrict pages, posts and tree items; one page names 250 users, most of whom have left."""
     groups = [group["id"] for group in making.records("groups")]
     pages, posts = making.records("pages"), making.records("blog_posts")
     left = [f"557058:{making.uuid()}" for _ in range(250 - len(making.people))]
@@ -176,6 +176,17 @@ def add_restrictions(making: Making) -> None:
                     "_groups": groups[2 : 3 + n % 3],
                 },
             )
+    # The folder Incidents is for those who make and run the gauges; everybody is named on a database.
+    items = {item["title"]: item["id"] for item in making.records("tree_items")}
+    for title, operation, people, teams in (
+        ("Incidents", "read", making.people[:1], groups[2:6]),
+        ("Stations", "read", making.people, []),
+        ("Stations", "update", making.people[7:8], groups[2:]),
+        ("Mooring sketch", "update", making.people[3:5], []),
+        ("Fair stand drawing", "update", making.people[5:6], []),
+    ):
+        named = {"_contentId": items[title], "_users": list(people), "_groups": list(teams)}
+        making.put("content_restrictions", {"operation": operation, **named})
 
 
 def add_watchers(making: Making) -> None:

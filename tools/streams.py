@@ -23,13 +23,17 @@ REFERENCES = {
     "pageId": "pages",
     "blogPostId": "blog_posts",
     "attachmentId": "attachments",
+    "treeItemId": "tree_items",
     "labelId": "labels",
     "groupId": "group",
     "roleId": "space_roles",
     "accountId": "users",
 }
 # Groups and permissions, which their keys do not show.
-IDENTITIES = {"group", "space_permissions", "page_restrictions", "blog_post_restrictions"}
+IDENTITIES = {
+    *("group", "space_permissions"),
+    *("page_restrictions", "blog_post_restrictions", "tree_item_restrictions"),
+}
 
 SCHEMAS = MANIFEST.with_name("schemas")
 SPEC = MANIFEST.with_name("spec.yaml")
