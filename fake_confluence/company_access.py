@@ -296,8 +296,40 @@ def add_site(making: Making) -> None:
             "color": colour,
         }
         making.put("classification_levels", level)
+    levels = [level["id"] for level in making.records("classification_levels")]
+    for collection, every in (("spaces", 3), ("pages", 4), ("blog_posts", 3), ("tree_items", 2)):
+        for n, record in enumerate(making.records(collection)):
+            record["_classified"] = "no" if n % every else "yes"
+            record["_level"] = levels[n // every % 3]
+    for collection in ("pages", "blog_posts"):
+        for n, record in enumerate(making.records(collection)):
+            number = n % 7
+            if number < len(_STATES):
+                record["_state"] = {
+                    "id": _STATES[number][0],
+                    "name": _STATES[number][1],
+                    "color": _STATES[number][2],
+                }
+    making.put("space_role_mode", {"mode": "ROLES"})
+    for name, about, needed in _PERMISSIONS:
+        permission = {"id": name, "displayName": name.replace("/", ": "), "description": about}
+        making.put("space_permission_types", {**permission, "requiredPermissionIds": needed})
 
 
+# The last was made by a person, the others stand in every space.
+_STATES = (
+    (0, "Rough draft", "#ffc400"),
+    (1, "In progress", "#2684ff"),
+    (2, "Ready for review", "#57d9a3"),
+    (90_117, "Checked at sea", "#ff7452"),
+)
+_PERMISSIONS = (
+    ("space/read", "See the space and what is in it.", []),
+    ("space/administer", "Change the settings of the space.", ["space/read"]),
+    ("page/create", "Write pages.", ["space/read"]),
+    ("page/delete", "Move pages to the trash.", ["space/read", "page/create"]),
+    ("comment/create", "Write comments.", ["space/read"]),
+)
 _LEVELS = (
     ("Public", "GREEN", "Anybody may read it."),
     ("Internal", "BLUE", "For those who work here."),

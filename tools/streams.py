@@ -168,6 +168,8 @@ def spec() -> dict[str, Any]:
         for stream in streams()
         for operation in stream.operations
         for scope in operation.scopes.get("granular") or operation.scopes["classic"]
+        # Atlassian asks for one of these where only the level of a page is read: nobody should grant that unasked.
+        if not scope.startswith("write:")
     }
     consent = resolved["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
     # offline_access makes Atlassian hand out a refresh token; the rest is what the streams read.
