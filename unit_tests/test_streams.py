@@ -266,15 +266,11 @@ HELD: dict[str, Callable[[Site], list[tuple[Any, ...]]]] = {
     "group_members": members,
     "site_info": held("site_info", "cloudId"),
 }
-HELD |= {
-    f"{name}_classification_levels": held(f"{name}s", _classified=("yes",), **only)
-    for name, only in {
-        "space": {},
-        "page": {"status": ("current", "archived")},
-        "blog_post": {"status": ("current",)},
-        "tree_item": {"type": ("whiteboard", "database")},
-    }.items()
-}
+LEVEL = {"_classified": ("yes",)}
+HELD["space_classification_levels"] = held("spaces", **LEVEL)
+HELD["page_classification_levels"] = held("pages", status=("current", "archived"), **LEVEL)
+HELD["blog_post_classification_levels"] = held("blog_posts", status=("current",), **LEVEL)
+HELD["tree_item_classification_levels"] = held("tree_items", type=("whiteboard", "database"), **LEVEL)
 HELD["page_content_states"] = held("pages", status=("current", "archived"))
 HELD["blog_post_content_states"] = held("blog_posts", status=("current",))
 HELD["space_role_mode"] = held("space_role_mode", "mode")
