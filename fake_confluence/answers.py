@@ -508,8 +508,8 @@ def _user(call: Call, account: str) -> Record:
 def _restricted_content(call: Call, content_id: str) -> Record:
     if "content" not in call.values.get("expand", []):
         return {"_expandable": {"content": f"/rest/api/content/{content_id}"}}
-    found = call.site.select(("pages", "blog_posts"), [Condition("id", (content_id,))])[0]
-    kind = "page" if "parentId" in found else "blogpost"
+    found = call.site.select(call.operation.parents, [Condition("id", (content_id,))])[0]
+    kind = found.get("type") or ("page" if "parentId" in found else "blogpost")
     return {"content": v1_content(call, found, kind), "_expandable": {}}
 
 
@@ -756,6 +756,19 @@ def _viewers(_call: Call, record: Record, _shown: Record) -> Record:
     return {"id": int(record["id"]), "count": record.get("_viewers", 0)}
 
 
+def _level(call: Call, record: Record, _shown: Record) -> Record:
+    return public(call.site.get("classification_levels", record["_level"]))
+
+
+def _state(_call: Call, record: Record, _shown: Record) -> Record:
+    state = record.get("_state")
+    return {"contentState": state, **({"lastUpdated": record["version"]["createdAt"]} if state else {})}
+
+
+def _bare(_call: Call, record: Record, _shown: Record) -> Record:
+    return public(record)
+
+
 _SHAPES: dict[str, Callable[[Call, Record, Record], Record]] = {
     "space": _space,
     "search_content": _search_content,
@@ -764,4 +777,7 @@ _SHAPES: dict[str, Callable[[Call, Record, Record], Record]] = {
     "template": _template,
     "views": _views,
     "viewers": _viewers,
+    "level": _level,
+    "state": _state,
+    "bare": _bare,
 }

@@ -160,7 +160,7 @@ def _assign(making: Making, space: Record, role: Record, kind: str, principal: s
 
 
 def add_restrictions(making: Making) -> None:
-    """Restrict some pages and posts; one page names 250 users, most of whom have left."""
+    """Restrict pages, posts and tree items; one page names 250 users, most of whom have left."""
     groups = [group["id"] for group in making.records("groups")]
     pages, posts = making.records("pages"), making.records("blog_posts")
     left = [f"557058:{making.uuid()}" for _ in range(250 - len(making.people))]
@@ -176,6 +176,17 @@ def add_restrictions(making: Making) -> None:
                     "_groups": groups[2 : 3 + n % 3],
                 },
             )
+    # The folder Incidents is for those who make and run the gauges; everybody is named on a database.
+    items = {item["title"]: item["id"] for item in making.records("tree_items")}
+    for title, operation, people, teams in (
+        ("Incidents", "read", making.people[:1], groups[2:6]),
+        ("Stations", "read", making.people, []),
+        ("Stations", "update", making.people[7:8], groups[2:]),
+        ("Mooring sketch", "update", making.people[3:5], []),
+        ("Fair stand drawing", "update", making.people[5:6], []),
+    ):
+        named = {"_contentId": items[title], "_users": list(people), "_groups": list(teams)}
+        making.put("content_restrictions", {"operation": operation, **named})
 
 
 def add_watchers(making: Making) -> None:
@@ -285,8 +296,40 @@ def add_site(making: Making) -> None:
             "color": colour,
         }
         making.put("classification_levels", level)
+    levels = [level["id"] for level in making.records("classification_levels")]
+    for collection, every in (("spaces", 3), ("pages", 4), ("blog_posts", 3), ("tree_items", 2)):
+        for n, record in enumerate(making.records(collection)):
+            record["_classified"] = "no" if n % every else "yes"
+            record["_level"] = levels[n // every % 3]
+    for collection in ("pages", "blog_posts"):
+        for n, record in enumerate(making.records(collection)):
+            number = n % 7
+            if number < len(_STATES):
+                record["_state"] = {
+                    "id": _STATES[number][0],
+                    "name": _STATES[number][1],
+                    "color": _STATES[number][2],
+                }
+    making.put("space_role_mode", {"mode": "ROLES"})
+    for name, about, needed in _PERMISSIONS:
+        permission = {"id": name, "displayName": name.replace("/", ": "), "description": about}
+        making.put("space_permission_types", {**permission, "requiredPermissionIds": needed})
 
 
+# The last was made by a person, the others stand in every space.
+_STATES = (
+    (0, "Rough draft", "#ffc400"),
+    (1, "In progress", "#2684ff"),
+    (2, "Ready for review", "#57d9a3"),
+    (90_117, "Checked at sea", "#ff7452"),
+)
+_PERMISSIONS = (
+    ("space/read", "See the space and what is in it.", []),
+    ("space/administer", "Change the settings of the space.", ["space/read"]),
+    ("page/create", "Write pages.", ["space/read"]),
+    ("page/delete", "Move pages to the trash.", ["space/read", "page/create"]),
+    ("comment/create", "Write comments.", ["space/read"]),
+)
 _LEVELS = (
     ("Public", "GREEN", "Anybody may read it."),
     ("Internal", "BLUE", "For those who work here."),

@@ -1,11 +1,10 @@
 -- Who can see what
 -- A person sees a page who may read its space and stands in every list of readers on the way from the page up to the
--- top: the lists of the page and of all its ancestors, each by name or through a group. **An empty list restricts
--- nothing.** `lists` counts the lists on that way.
+-- top: the lists of the page and of all its ancestors (pages, folders, whiteboards, databases and embeds), each by
+-- name or through a group. **An empty list restricts nothing.** `lists` counts the lists on that way.
 --
 -- Not in it: readers who are in no record of `users`, visitors without an account, access classes other than
--- everybody with a licence, restrictions of folders (which the connector does not read), and administrators, who
--- can give themselves access.
+-- everybody with a licence, and administrators, who can give themselves access.
 -- Show: SELECT space, page, lists, count(*) AS people, left(string_agg(person, ', ' ORDER BY person), 60) AS names
 -- FROM who_can_see WHERE lists > 0 GROUP BY space, page, lists ORDER BY people, space, page LIMIT 6
 WITH RECURSIVE people AS (
@@ -28,21 +27,24 @@ space_readers AS (
   SELECT h.spaceId, p.accountId FROM holders h CROSS JOIN people p
   WHERE lower(replace(h.id, '_', '-')) IN ('all-licensed-users', 'anonymous-users')
 ),
-named AS (  -- one row for each user and each group in the list of readers of a page
-  SELECT pageId, 'user' AS kind, (restrictions -> 'user' -> 'results' -> n::INT) ->> 'accountId' AS id
-  FROM page_restrictions
-  CROSS JOIN LATERAL generate_series(0, json_array_length((restrictions -> 'user' -> 'results')::JSON)::INT - 1) AS place(n)
-  WHERE operation = 'read'
+read_lists AS (
+  SELECT pageId AS stepId, restrictions FROM page_restrictions WHERE operation = 'read'
   UNION ALL
-  SELECT pageId, 'group', (restrictions -> 'group' -> 'results' -> n::INT) ->> 'id'
-  FROM page_restrictions
+  SELECT treeItemId, restrictions FROM tree_item_restrictions WHERE operation = 'read'
+),
+named AS (  -- one row for each user and each group in the list of readers of a page or tree item
+  SELECT stepId, 'user' AS kind, (restrictions -> 'user' -> 'results' -> n::INT) ->> 'accountId' AS id
+  FROM read_lists
+  CROSS JOIN LATERAL generate_series(0, json_array_length((restrictions -> 'user' -> 'results')::JSON)::INT - 1) AS place(n)
+  UNION ALL
+  SELECT stepId, 'group', (restrictions -> 'group' -> 'results' -> n::INT) ->> 'id'
+  FROM read_lists
   CROSS JOIN LATERAL generate_series(0, json_array_length((restrictions -> 'group' -> 'results')::JSON)::INT - 1) AS place(n)
-  WHERE operation = 'read'
 ),
 listed AS (
-  SELECT pageId, id AS accountId FROM named WHERE kind = 'user'
+  SELECT stepId, id AS accountId FROM named WHERE kind = 'user'
   UNION
-  SELECT n.pageId, m.accountId FROM named n JOIN group_members m ON m.groupId = n.id WHERE n.kind = 'group'
+  SELECT n.stepId, m.accountId FROM named n JOIN group_members m ON m.groupId = n.id WHERE n.kind = 'group'
 ),
 parents AS (
   SELECT id, parentId FROM pages UNION ALL SELECT id, parentId FROM tree_items
@@ -53,10 +55,10 @@ above AS (  -- every page with itself and each of its ancestors
   SELECT a.pageId, p.parentId FROM above a JOIN parents p ON p.id = a.stepId WHERE p.parentId IS NOT NULL
 ),
 to_pass AS (  -- of those, the ones with a list
-  SELECT a.pageId, a.stepId FROM above a WHERE a.stepId IN (SELECT pageId FROM named)
+  SELECT a.pageId, a.stepId FROM above a WHERE a.stepId IN (SELECT stepId FROM named)
 ),
 passed AS (
-  SELECT t.pageId, l.accountId, count(*) AS lists FROM to_pass t JOIN listed l ON l.pageId = t.stepId GROUP BY 1, 2
+  SELECT t.pageId, l.accountId, count(*) AS lists FROM to_pass t JOIN listed l ON l.stepId = t.stepId GROUP BY 1, 2
 ),
 needed AS (
   SELECT pageId, count(*) AS lists FROM to_pass GROUP BY 1

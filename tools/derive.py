@@ -163,28 +163,40 @@ def access_by_stream() -> str:
 
     `needs`: the plan or permission beyond reading the content.
     `scopes`: the sets of scopes, any of which is enough to read the stream and its parents.
-    `probes`: streams that a check reads on its behalf. Streams whose operations need the same scopes and
-    permission share one.
+    `probes`: streams that a check reads on its behalf. Streams whose operations need the same scopes share one,
+    and so do those with the same needs.
     """
     known = {stream.name: stream for stream in streams()}
     parents = {parent for stream in known.values() for parent in stream.parents}
     representatives: dict[str, str] = {}
-    for stream in sorted(known.values(), key=lambda stream: stream.name not in parents):
-        representatives.setdefault(grant(stream), stream.name)
+    for stream in sorted(known.values(), key=lambda s: (s.name not in parents, s.parents != [])):
+        for grant in grants(stream):
+            representatives.setdefault(grant, stream.name)
     access = {
         name: {
             "needs": stream.operations[0].needs,
             "scopes": ways_to_read(stream, known),
-            "probes": sorted({representatives[grant(each)] for each in with_ancestors(stream, known)}),
+            "probes": sorted(
+                {representatives[grant] for each in with_ancestors(stream, known) for grant in grants(each)}
+            ),
         }
         for name, stream in known.items()
     }
     return json.dumps(access, indent=2) + "\n"
 
 
-def grant(stream: Stream) -> str:
+def grants(stream: Stream) -> list[str]:
     """Return what an account must have been given to read a stream, apart from its parents."""
-    return repr([(operation.scopes, operation.needs) for operation in stream.operations])
+    # A check does not look for the scopes to write: the connector does not, and few give them.
+    scopes = [
+        {
+            kind: [scope for scope in each if not scope.startswith("write:")]
+            for kind, each in operation.scopes.items()
+        }
+        for operation in stream.operations
+    ]
+    needs = stream.operations[0].needs
+    return [*map(repr, scopes), *([needs] if needs else [])]
 
 
 def with_ancestors(stream: Stream, known: dict[str, Stream]) -> list[Stream]:

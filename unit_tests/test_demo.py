@@ -249,7 +249,7 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
 def test_the_report_begins_with_what_a_newcomer_asks(drawn: Page) -> None:
     said = " ".join(drawn.text.split())
     assert (
-        "Is it complete? Each of the 52 streams was read to its end. Current pages that are missing: 0"
+        f"Is it complete? Each of the {len(STREAMS)} streams was read to its end. Current pages that are missing: 0"
         in said
     )
     assert re.search(
@@ -379,6 +379,7 @@ def seen(tmp_path: Path, **streams: list[dict[str, Any]]) -> dict[str, str]:
         "group_members": [{"groupId": "g", "accountId": "bob"}, {"groupId": "g", "accountId": "cid"}],
         "space_permissions": [may_read("1", "user", "ann"), may_read("1", "group", "g")],
         "page_restrictions": [],
+        "tree_item_restrictions": [],
         "pages": [page_of(1), page_of(2, 1), page_of(3, 2)],
     }
     query = "SELECT id, string_agg(accountId, ' ' ORDER BY accountId) FROM who_can_see GROUP BY id"
@@ -409,6 +410,30 @@ def test_a_list_holds_below_a_folder_and_an_archived_page(tmp_path: Path) -> Non
     folder = {**page_of(2, 1), "type": "folder"}
     lists = [readers(1, users="ann")]
     assert seen(tmp_path, pages=pages, tree_items=[folder], page_restrictions=lists) == {"3": "ann"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "whiteboard", "database", "embed"])
+def test_a_page_has_the_lists_of_the_tree_items_above_it(tmp_path: Path, kind: str) -> None:
+    item = {**page_of(2, 1), "type": kind}
+    lists = [{**readers(2, users="bob cid"), "treeItemId": "2"}]
+    update = [{**readers(2, users="ann"), "treeItemId": "2", "operation": "update"}]
+    pages, below = [page_of(1), page_of(3, 2), page_of(4, 3)], [readers(4, users="ann bob")]
+    restricted = {"tree_item_restrictions": lists + update, "page_restrictions": below}
+    found = seen(tmp_path, pages=pages, tree_items=[item], **restricted)
+    assert found == {"1": "ann bob cid", "3": "bob cid", "4": "bob"}
+
+
+@pytest.mark.usefixtures("printed")
+def test_a_folder_keeps_a_page_from_one_who_reads_the_rest_of_the_space(directory: Path) -> None:
+    folder = "SELECT id FROM tree_items WHERE title = 'Incidents'"
+    inside = f"p.parentId = ({folder})"
+    query = f"""
+      SELECT person, count(*) FILTER (WHERE {inside}), count(*) FILTER (WHERE NOT {inside}) > 0
+      FROM who_can_see w JOIN pages p USING (id) WHERE w.space = 'ENG' GROUP BY 1
+    """
+    pages = {person: (below, rest) for person, below, rest in ask(directory / "confluence.duckdb", query)}
+    assert pages["Nadia Haddad"] == (2, True)
+    assert pages["Freya Nilsen"] == (0, True)
 
 
 def test_nobody_sees_a_page_whose_lists_have_nobody_in_common(tmp_path: Path) -> None:

@@ -122,6 +122,24 @@ def test_a_wrong_token_fails_every_stream_with_a_sentence(server: Server) -> Non
     assert "administrator" not in "".join(said["audit"])
 
 
+LEVELS = ("page_classification_levels", "space_classification_levels", "tree_item_classification_levels")
+
+
+def test_a_token_that_is_revoked_during_a_sync_is_not_taken_for_a_missing_level(server: Server) -> None:
+    nameless = b'{"errors":[{"status":404,"code":"NOT_FOUND","title":"Not Found","detail":null}]}'
+    server.fail("/classification-level", times=None, status=404, body=nameless)
+    output = read(config_for(server), *LEVELS)
+    assert output.statuses == dict.fromkeys(LEVELS, "INCOMPLETE")
+    assert all("api_token" in by_stream(output)[name][0] for name in LEVELS)
+
+
+def test_content_without_a_level_is_skipped(server: Server) -> None:
+    output = read(config_for(server), *LEVELS)
+    assert (output.exit_code, output.errors) == (0, [])
+    asked = len(server.requests_to("/pages/.*/classification-level"))
+    assert 0 < len(output.records[LEVELS[0]]) < asked
+
+
 def test_an_account_without_access_is_told_so(server: Server) -> None:
     body = json.dumps({"message": "Current user not permitted to use Confluence", "statusCode": 403})
     server.fail(EVERYTHING, times=None, status=403, body=body.encode())

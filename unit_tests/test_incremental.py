@@ -151,6 +151,8 @@ EVERYTHING = (
     "attachment_versions",
     "footer_comment_versions",
     "inline_comment_versions",
+    "page_content_states",
+    "blog_post_content_states",
     "page_properties",
     "page_likes",
     "page_restrictions",
@@ -207,6 +209,7 @@ def test_an_unchanged_site_repeats_what_is_on_the_boundary_and_nothing_else(stre
         ("attachment_versions", r"/attachments/[^/]+/versions"),
         ("footer_comment_versions", r"/footer-comments/\d+/versions"),
         ("inline_comment_versions", r"/inline-comments/\d+/versions"),
+        ("page_content_states", r"/content/\d+/state\?status="),
     ],
 )
 def test_children_of_what_did_not_change_are_not_asked_for(stream: str, path: str, twice: Any) -> None:

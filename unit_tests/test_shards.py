@@ -16,6 +16,7 @@ OF_THE_SITE = {
     *("footer_comments", "footer_comment_replies", "footer_comment_versions", "footer_comment_likes"),
     *("inline_comments", "inline_comment_replies", "inline_comment_versions", "inline_comment_likes"),
     *("labels", "page_labels", "blog_post_labels"),
+    *("space_permission_types", "space_role_mode"),
     *("space_roles", "users", "group", "group_members", "classification_levels", "site_info", "audit"),
 }
 Keys = dict[str, list[tuple[Any, ...]]]
