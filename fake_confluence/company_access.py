@@ -323,7 +323,7 @@ _STATES = (
     (2, "Ready for review", "#57d9a3"),
     (90_117, "Checked at sea", "#ff7452"),
 )
-_PERMISSIONS = (
+_PERMISSIONS: tuple[tuple[str, str, list[str]], ...] = (
     ("space/read", "See the space and what is in it.", []),
     ("space/administer", "Change the settings of the space.", ["space/read"]),
     ("page/create", "Write pages.", ["space/read"]),
