@@ -10,7 +10,7 @@ HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 QUICK  := components config fake_confluence paging parameters project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test live lint types derived check-derived recipes bench golden site faults
+.PHONY: help setup demo check test live lint types derived check-derived recipes bench golden site faults cdk
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,13 @@ bench: $(READY) build/peers/dlt/.ready ## Measure the connector beside others (2
 
 faults: $(READY) ## Read every family of streams under every fault, for docs/promises.md; takes some minutes
 	$(BIN)/python -m tools.faults
+
+cdk: ## Try another version of the CDK: make cdk VERSION=7.40.0 (takes some minutes)
+	$(PYTHON) -m venv build/cdk
+	build/cdk/bin/python -m pip install --quiet --editable '.[dev,demo]' --constraint constraints.txt
+	build/cdk/bin/python -m pip install --quiet 'airbyte-cdk[manifest-server]==$(VERSION)'
+	build/cdk/bin/python -m pytest unit_tests/test_components.py unit_tests/test_streams.py unit_tests/test_errors.py \
+		unit_tests/test_incremental.py unit_tests/test_faults.py --numprocesses 2 --dist loadfile
 
 golden: $(READY) ## Write the records that the tests expect; look at the difference before you commit it
 	$(BIN)/python -m tools.golden
