@@ -297,10 +297,10 @@ def add_site(making: Making) -> None:
         }
         making.put("classification_levels", level)
     levels = [level["id"] for level in making.records("classification_levels")]
-    for collection, every in (("spaces", 3), ("pages", 4), ("blog_posts", 3), ("tree_items", 2)):
+    for collection, every in (("spaces", 3), ("pages", 4), ("blog_posts", 3), ("tree_items", 9)):
         for n, record in enumerate(making.records(collection)):
-            record["_classified"] = "no" if n % every else "yes"
-            record["_level"] = levels[n // every % 3]
+            record["_classified"] = "yes" if n % every else "no"
+            record["_level"] = levels[n % 3]
     for collection in ("pages", "blog_posts"):
         for n, record in enumerate(making.records(collection)):
             number = n % 7
