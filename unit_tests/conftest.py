@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+from airbyte_cdk.sources.utils import files_directory
 
 from fake_confluence import Server, company
 from source_confluence.run import run
@@ -171,6 +172,16 @@ def discovered(name: str) -> dict[str, Any]:
         "json_schema": stream.schema,
         "source_defined_primary_key": [[field] for field in stream.key],
     }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let files arrive in a directory of the tests, also from the connector as a process."""
+    directory = str(tmp_path_factory.mktemp("files"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRBYTE_STAGING_DIRECTORY", directory)
+        patch.setattr(files_directory, "AIRBYTE_STAGING_DIRECTORY", directory)
+        yield
 
 
 @pytest.fixture
