@@ -4,7 +4,7 @@
     python -m tools.demo --config secrets/config.json
 
 The connector runs as the console script `source-confluence`, in its own process. What it prints becomes one
-table a stream (tools/load.py). Then come a view for each recipe, the pages in Markdown and a report. All of
+table a stream (tools/load.py), and attachments become files. Then come a view for each recipe, the pages in Markdown and a report. All of
 it is left in a directory: demo/ for the embedded site, which is read anew each time, and demo/<name of the
 site> for your own, of which the second sync reads what changed.
 """

@@ -486,7 +486,8 @@ def test_a_loopback_address_plays_all_hosts(bare: SourceConfluence, domain_name:
 def test_allowed_hosts_are_those_that_are_called() -> None:
     metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
     assert set(metadata["data"]["allowedHosts"]["hosts"]) == {
-        *("${domain_name}", "*.atlassian.net", "api.atlassian.com", "auth.atlassian.com")
+        *("${domain_name}", "*.atlassian.net", "api.atlassian.com", "auth.atlassian.com"),
+        "api.media.atlassian.com",  # which serves files
     }
 
 

@@ -103,6 +103,17 @@ def test_the_demo_leaves_every_current_page_as_a_document(directory: Path, print
     assert len(shown["may_see"]) == 9
 
 
+def test_the_demo_shows_files_that_arrived(directory: Path, printed: str) -> None:
+    shown = re.findall(r"^  (\S+)  ([\d,]+) bytes$", printed, re.MULTILINE)
+    assert len(shown) == 3
+    sizes = dict(ask(directory / "confluence.duckdb", "SELECT id, fileSize FROM attachment_files"))
+    for name, size in shown:
+        path = Path(name)
+        assert path.is_relative_to(directory / "files" / "attachment_files")
+        assert path.stat().st_size == int(size.replace(",", "")) == sizes[path.parent.name]
+    assert f"{len(sizes)} files arrived" in printed
+
+
 def test_the_second_sync_of_a_site_of_ones_own_reads_what_changed(tmp_path: Path) -> None:
     with Server(company()) as site:
         config = tmp_path / "config.json"
@@ -249,7 +260,7 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
 def test_the_report_begins_with_what_a_newcomer_asks(drawn: Page) -> None:
     said = " ".join(drawn.text.split())
     assert (
-        "Is it complete? Each of the 52 streams was read to its end. Current pages that are missing: 0"
+        f"Is it complete? Each of the {len(STREAMS)} streams was read to its end. Current pages that are missing: 0"
         in said
     )
     assert re.search(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks.files import GOAL, measure
 from fake_confluence import Server, Site, company
 from fake_confluence.media import file_of
 from source_confluence.components import requester
 from tools.faults import Clock
-from tools.load import CONNECTOR
 from unit_tests.conftest import Output, config_for, configured, connector
 
 if TYPE_CHECKING:
@@ -330,25 +328,7 @@ def test_only_what_changed_is_downloaded_again(server: Server) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[60_000_000], [15_000_000] * 4], ids=["one large file", "four at once"])
-def test_memory_does_not_grow_with_the_size_of_files(tmp_path: Path, sizes: list[int]) -> None:
-    with Server(company()) as server:
-        held = keep(server.site, len(sizes))
-        base = peak(server, tmp_path)
-        for each, size in zip(held, sizes, strict=True):
-            each["fileSize"] = size
-        assert peak(server, tmp_path) - base < 30_000_000
-    arrived = tmp_path.rglob(f"{NAME}/*/*")
-    assert sorted(path.stat().st_size for path in arrived) == sorted(sizes)
-
-
-def peak(server: Server, directory: Path) -> int:
-    """Read in a process of its own and return the most memory that it held, in bytes."""
-    config, catalog = directory / "config.json", directory / "catalog.json"
-    config.write_text(json.dumps(config_for(server)), encoding="utf-8")
-    catalog.write_text(json.dumps({"streams": [configured(NAME)]}), encoding="utf-8")
-    command = [CONNECTOR, "read", "--config", str(config), "--catalog", str(catalog)]
-    environment = {**os.environ, "AIRBYTE_STAGING_DIRECTORY": str(directory)}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-    _, status, used = os.wait4(process.pid, 0)
-    assert status == 0
-    return used.ru_maxrss * 1024
+def test_memory_does_not_grow_with_the_size_of_files(sizes: list[int]) -> None:
+    base, _ = measure([1000] * len(sizes))
+    held, _ = measure(sizes)
+    assert held - base < GOAL
