@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from tools import demo, recipes, report
 from unit_tests.conftest import ROOT, STREAMS, config_for, database
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
 HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
 RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
