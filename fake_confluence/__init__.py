@@ -17,7 +17,8 @@ read is under way (`Server.before`, the methods of `Site`); and failures to orde
 
 Atlassian's other hosts are played at the same address: the gateway at /ex/confluence/{cloudId}, for
 `Server.scoped_token` and access tokens, and the token endpoint at /oauth/token, for `Server.oauth_app`
-and `Server.service_account`. Not played: the consent page, and days going by (`Server.expire_tokens`).
+and `Server.service_account`. Files come from a port of their own (`Server.media`), by signed addresses. Not
+played: the consent page, and days going by (`Server.expire_tokens`).
 """
 
 from fake_confluence.access import OAuthApp

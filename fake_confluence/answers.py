@@ -57,6 +57,7 @@ class Call:
     values: dict[str, list[str]]
     base: str
     max_page: int
+    sign: Callable[[Record], str]
 
     def one(self, name: str, default: str = "") -> str:
         """Return the value of a parameter that has one."""
@@ -67,7 +68,14 @@ class Call:
         return self.one(name) == "true"
 
 
-def respond(site: Site, contract: Contract, target: str, base: str, max_page: int = 0) -> Answer:
+def respond(  # noqa: PLR0913, PLR0917 - all that an answer is made of
+    site: Site,
+    contract: Contract,
+    target: str,
+    base: str,
+    max_page: int = 0,
+    sign: Callable[[Record], str] = str,
+) -> Answer:
     """Answer a GET request of someone who may read everything.
 
     Args:
@@ -76,6 +84,7 @@ def respond(site: Site, contract: Contract, target: str, base: str, max_page: in
         target: Path and query, beginning with /wiki.
         base: The address of the site, without /wiki.
         max_page: No page holds more than this, whatever was asked for; 0 for no such cap.
+        sign: Returns the address of an attachment's file.
     """
     path, _, query = target.partition("?")
     operation, path_values = contract.find(path)
@@ -87,7 +96,7 @@ def respond(site: Site, contract: Contract, target: str, base: str, max_page: in
     try:
         pairs = parse_qsl(query, keep_blank_values=True)
         values = _understand(operation, pairs)
-        call = Call(site, contract, operation, path, path_values, pairs, values, base, max_page)
+        call = Call(site, contract, operation, path, path_values, pairs, values, base, max_page, sign)
         return _PAGING[operation.paging](call)
     except RefusalError as refusal:
         return refuse(api, refusal.status, refusal.title, refusal.detail)
@@ -515,15 +524,28 @@ def _restricted_content(call: Call, content_id: str) -> Record:
 
 def _object(call: Call) -> Answer:
     """Answer with one record."""
-    found = call.site.select(call.operation.collections, _conditions(call))
+    found = _named(call)
     wanted = next(iter(call.path_values.values()), "")
-    if not found:
-        raise _missing(call, call.operation.collections[0], wanted)
     asked = call.values.get("status")
     if asked and found[0]["status"] not in asked:
         states = ", ".join(asked)
         raise RefusalError(404, f"No content found with id : {wanted} and status [{states}]")
     return Answer(200, orjson.dumps(_render(call, found[0])))
+
+
+def _named(call: Call) -> list[Record]:
+    """Return what the path names."""
+    found = call.site.select(call.operation.collections, _conditions(call))
+    if not found:
+        wanted = next(reversed(call.path_values.values()), "")
+        raise _missing(call, call.operation.collections[0], wanted)
+    return found
+
+
+def _file(call: Call) -> Answer:
+    """Redirect to where the file of an attachment is."""
+    _require_parent(call)
+    return Answer(302, b"", {"Location": call.sign(_named(call)[0])})
 
 
 def _bulk(call: Call) -> Answer:
@@ -546,6 +568,7 @@ _PAGING: dict[str, Callable[[Call], Answer]] = {
     "search": _search,
     "principals": _principals,
     "object": _object,
+    "file": _file,
     "bulk": _bulk,
     "array": _array,
 }
@@ -651,7 +674,7 @@ def _put_included(call: Call, record: Record, shown: Record) -> None:
 
 def _included(kind: str, record: Record) -> Record:
     """Return a record as it stands inside another: a version without what it is the version of."""
-    hidden = ("page", "blogpost") if kind == "versions" else ()
+    hidden = ("page", "blogpost", "attachment") if kind == "versions" else ()
     return {name: value for name, value in public(record).items() if name not in hidden}
 
 

@@ -285,9 +285,10 @@ def add_attachments(making: Making) -> None:
             "mediaTypeDescription": called,
             "comment": "As sent" if n % 6 == 2 else "",
             "fileId": making.uuid(),
-            "fileSize": making.random.randint(2_000, 9_000_000),
+            "fileSize": making.random.randint(2_000, 9_000_000) // 100,  # all of them are downloaded
             "webuiLink": f"/pages/viewpageattachments.action?pageId={content}&preview={title}",
             "downloadLink": f"/download/attachments/{content}/{title}?version=1&api=v2",
+            "_holder": content,
             "_labels": _some_labels(making, 0.4 if "pageId" in holder else 1.0),
         }
         record["_links"] = {"webui": record["webuiLink"], "download": record["downloadLink"]}

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 from fake_confluence.access import TENANT_INFO, TOKEN_ENDPOINT, Access, OAuthApp
 from fake_confluence.answers import Answer, api_of, refuse, respond
 from fake_confluence.contract import Contract, load_contract
+from fake_confluence.media import Media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,11 +132,12 @@ class Server:
         self._recent: deque[float] = deque()
         self.log: list[Request] = []
         self.contract: Contract = load_contract()
+        self.media = Media(site)
         self._faults: list[Fault] = []
         self._hooks: list[_Hook] = []
         self._denials: list[_Denial] = []
         self.connections: set[_Connection] = set()
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -196,14 +198,18 @@ class Server:
 
     def start(self) -> Server:
         """Begin to listen; returns when requests can be sent."""
-        listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
-        self.port = listener.getsockname()[1]
         loop = self._loop = asyncio.new_event_loop()
-        serving = loop.create_server(lambda: _Connection(self), sock=listener)
-        self._listener = loop.run_until_complete(serving)
+        self.port = self._listen(loop, self.port)
+        self.media.url = f"http://127.0.0.1:{self._listen(loop, 0)}"
         self._thread = threading.Thread(target=loop.run_forever, name="confluence", daemon=True)
         self._thread.start()
         return self
+
+    def _listen(self, loop: asyncio.AbstractEventLoop, port: int) -> int:
+        listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        serving = loop.create_server(lambda: _Connection(self), sock=listener)
+        self._listeners.append(loop.run_until_complete(serving))
+        return int(listener.getsockname()[1])
 
     def close(self) -> None:
         """Stop listening and break all connections."""
@@ -215,8 +221,8 @@ class Server:
         loop.close()
 
     def _hang_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self.connections):
             connection.transport.abort()
         loop.stop()
@@ -303,7 +309,8 @@ class Server:
 
     def receive(self, connection: _Connection, request: Request) -> None:
         """Answer a request, late or wrongly if that was ordered."""
-        self.log.append(request)
+        is_media = self.media.url.endswith("//" + request.headers.get("host", ""))
+        (self.media.log if is_media else self.log).append(request)
         found, _ = self.contract.find(request.path)
         request.operation = found if isinstance(found, str) else found.path if found else ""
         with self.site.lock:
@@ -312,7 +319,7 @@ class Server:
                     hook.callback(request)
             struck = (f for f in self._faults if self._matches(f.match, request) and f.strikes())
             fault = next(struck, None)
-            answer = self._answer(request)
+            answer = self.media.answer(request) if is_media else self._answer(request)
         if fault is not None:
             answer = _spoil(answer, fault)
         request.status = 0 if fault and fault.how in _BROKEN else answer.status
@@ -340,7 +347,7 @@ class Server:
         target = (
             request.target[len(_GATEWAY) + len(request.cloud_id) :] if request.cloud_id else request.target
         )
-        return respond(self.site, self.contract, target, self.url, self.max_page)
+        return respond(self.site, self.contract, target, self.url, self.max_page, self.media.sign)
 
     def _too_many(self) -> bool:
         """Tell whether the last second has seen as many requests as are allowed; count this one if not."""

@@ -4,9 +4,10 @@
     python -m tools.demo --config secrets/config.json
 
 The connector runs as the console script `source-confluence`, in its own process. What it prints becomes one
-table a stream (tools/load.py). Then come a view for each recipe, the pages in Markdown and a report. All of
-it is left in a directory: demo/ for the embedded site, which is read anew each time, and demo/<name of the
-site> for your own, of which the second sync reads what changed.
+table a stream (tools/load.py), and attachments arrive as files: those of your own site when you name the stream
+attachment_files. Then come a view for each recipe, the pages in Markdown and a report. All of it is left in a
+directory: demo/ for the embedded site, which is read anew each time, and demo/<name of the site> for your own,
+of which the second sync reads what changed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from tools.recipes import create_views, recipes
 
 if TYPE_CHECKING:
     from tools.load import Stream
+
+FILES = "attachment_files"
 
 
 def main() -> None:
@@ -55,8 +58,12 @@ def main() -> None:
         database = directory / "confluence.duckdb"
         if args.config is None:
             database.unlink(missing_ok=True)
+        files = None  # those of your own site only when asked for by name
+        if args.config is None or FILES in args.streams:
+            files = directory / "files"
+            files.mkdir(exist_ok=True)
         began = monotonic()
-        read = sync(config, database, args.streams, progress)
+        read = sync(config, database, args.streams, progress, files)
     records = sum(stream.records for stream in read.values())
     print(f"\n{records} records in {monotonic() - began:.1f} s\n")
     show(directory)
@@ -101,6 +108,11 @@ def show(directory: Path) -> None:
             print(f"\n{recipe.title}? {recipe.about}\n\n{recipe.query}\n\n{recipe.show}\n")
             connection.sql(recipe.show).show()
     report.write(database, directory / "report.html")
+    arrived = sorted(path for path in directory.glob(f"files/{FILES}/*/*") if path.is_file())
+    if arrived:
+        print(f"{len(arrived)} files arrived, such as:")
+        for path in arrived[:3]:
+            print(f"  {path}  {path.stat().st_size:,} bytes")
     print(f"Ask further:   duckdb.connect('{database}'), docs/recipes.md")
     if "text_for_ai" not in lacking:
         print(f"In Markdown:   {directory / 'documents.jsonl'}")

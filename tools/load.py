@@ -11,6 +11,7 @@ A value that does not fit its column becomes text or null, which is reported: no
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -52,14 +53,15 @@ class Stream:
     halves: int = 0
 
 
-def run(command: str, *arguments: str | Path) -> Iterator[dict[str, Any]]:
-    """Run the connector and yield its messages.
+def run(command: str, *arguments: str | Path, files: Path | None = None) -> Iterator[dict[str, Any]]:
+    """Run the connector and yield its messages; files arrive in a directory that exists.
 
     Raises:
         subprocess.CalledProcessError: The connector failed; it has said why on stderr.
     """
     ordered = [CONNECTOR, command, *map(str, arguments)]
-    with subprocess.Popen(ordered, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own script
+    environment = {**os.environ, "AIRBYTE_STAGING_DIRECTORY": str(files.resolve())} if files else None
+    with subprocess.Popen(ordered, stdout=subprocess.PIPE, env=environment) as process:  # noqa: S603 - our own script
         assert process.stdout
         yield from map(json.loads, process.stdout)
     if process.returncode:
@@ -78,19 +80,21 @@ def check(config: Path) -> None:
             sys.exit(status["message"])
 
 
-def discover(config: Path, catalog: Path, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+def discover(
+    config: Path, catalog: Path, names: Sequence[str] = (), *, files: bool = False
+) -> list[dict[str, Any]]:
     """Write a catalog that reads streams, all if none is named, and return them.
 
-    Each is read incrementally if it can be.
+    Each is read incrementally if it can be, with its files if they are wanted.
     """
     found = next(m["catalog"]["streams"] for m in run("discover", "--config", config) if "catalog" in m)
     known = [stream["name"] for stream in found]
     if unknown := set(names) - set(known):
         sys.exit(f"There is no stream {', '.join(sorted(unknown))}. There are {', '.join(known)}.")
     streams = [stream for stream in found if stream["name"] in (names or known)]
+    append = {"destination_sync_mode": "append", "include_files": files}
     configured = [
-        {"stream": stream, "sync_mode": stream["supported_sync_modes"][-1], "destination_sync_mode": "append"}
-        for stream in streams
+        {"stream": stream, "sync_mode": stream["supported_sync_modes"][-1], **append} for stream in streams
     ]
     catalog.write_text(json.dumps({"streams": configured}), encoding="utf-8")
     return streams
@@ -101,6 +105,7 @@ def sync(
     database: Path,
     names: Sequence[str] = (),
     progress: Callable[[dict[str, Stream]], object] = len,
+    files: Path | None = None,
 ) -> dict[str, Stream]:
     """Read what changed since the last sync into a database.
 
@@ -109,6 +114,7 @@ def sync(
         database: The DuckDB file.
         names: The streams to read; all if none is named.
         progress: What to call now and then, with what has been read.
+        files: The directory in which files arrive; without one, none are downloaded.
 
     Returns:
         What was read. What a stream that failed had read so far is in the database too.
@@ -119,7 +125,7 @@ def sync(
         connection.execute(SYNCS)
         catalog, state = directory / "catalog.json", directory / "state.json"
         streams = {}
-        for schema in discover(config, catalog, names):
+        for schema in discover(config, catalog, names, files=files is not None):
             file = (directory / f"{schema['name']}.jsonl").open("w", encoding="utf-8")
             streams[schema["name"]] = Stream(schema, stack.enter_context(file))
         for name, kept in connection.execute("SELECT stream, state FROM _syncs").fetchall():
@@ -127,7 +133,8 @@ def sync(
                 streams[name].state = json.loads(kept)
         state.write_text(json.dumps([stream.state for stream in streams.values() if stream.state]))
         try:
-            for message in run("read", "--config", config, "--catalog", catalog, "--state", state):
+            arguments = ("--config", config, "--catalog", catalog, "--state", state)
+            for message in run("read", *arguments, files=files):
                 take(message, streams, progress)
         except (subprocess.CalledProcessError, KeyboardInterrupt):
             print("\nThe sync stopped before its end. The next one goes on from there.", file=sys.stderr)

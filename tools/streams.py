@@ -86,14 +86,29 @@ class Stream:
         """What one request costs an OAuth app, by Atlassian's rule: 1, and for each object 1 or 2."""
         identity = self.name in IDENTITIES or {"accountId", "groupId", "principalId"} & set(self.key)
         each = 2 if identity else 1
-        if all(operation.paging == "object" for operation in self.operations):
+        if {operation.paging for operation in self.operations} <= {"object", "file"}:
             return str(1 + each)
         return f"1 + {each} a record"
 
     @property
     def operations(self) -> list[Operation]:
-        """The operations of the API that the stream calls."""
-        url = self.declared["retriever"]["requester"]["url"]
+        """The operations of the API that the stream calls: for records, then for their files."""
+        urls = [self.declared["retriever"]["requester"]["url"]]
+        if self.uploader:
+            (field,) = self.uploader["download_target_extractor"]["field_path"]
+            added = [each for part in self.declared["transformations"] for each in part["fields"]]
+            target = next(each["value"] for each in added if each["path"] == [field])
+            urls.append(
+                re.sub(r"\{\{[^}]*download_target[^}]*\}\}", target, self.uploader["requester"]["url"])
+            )
+        return [operation for url in urls for operation in self._called(url)]
+
+    @property
+    def uploader(self) -> dict[str, Any]:
+        """What downloads the files of the records; empty where they have none."""
+        return dict(self.declared.get("file_uploader", {}))
+
+    def _called(self, url: str) -> list[Operation]:
         url = url.replace("{{ config['_v2'] }}", "/wiki/api/v2").replace(
             "{{ config['_v1'] }}", "/wiki/rest/api"
         )
@@ -119,6 +134,8 @@ class Stream:
         found = {
             name: str(value) for name, value in retriever["requester"].get("request_parameters", {}).items()
         }
+        for name, value in self.uploader.get("requester", {}).get("request_parameters", {}).items():
+            found[name] = str(value)
         routers = retriever.get("partition_router", [])
         for router in routers if isinstance(routers, list) else [routers]:
             if "request_option" in router:

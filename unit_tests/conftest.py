@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 from airbyte_cdk.sources.declarative import concurrent_declarative_source, yaml_declarative_source
+from airbyte_cdk.sources.utils import files_directory
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from fake_confluence import Server, company
@@ -189,6 +190,16 @@ def parsed_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yaml_declarative_source, "safe_load_yaml", load_copy)
         patch.setattr(concurrent_declarative_source, "safe_load_yaml", load_copy)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let files arrive in a directory of the tests, also from the connector as a process."""
+    directory = str(tmp_path_factory.mktemp("files"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRBYTE_STAGING_DIRECTORY", directory)
+        patch.setattr(files_directory, "AIRBYTE_STAGING_DIRECTORY", directory)
         yield
 
 

@@ -488,6 +488,7 @@ def test_allowed_hosts_are_those_that_are_called() -> None:
     assert set(metadata["data"]["allowedHosts"]["hosts"]) == {
         *("${domain_name}", "*.atlassian.net", "api.atlassian.com", "auth.atlassian.com"),
         *("*.atlassian-us-gov-mod.net", "api.atlassian-us-gov-mod.com", "auth.atlassian-us-gov-mod.com"),
+        "api.media.atlassian.com",  # which serves files
     }
 
 

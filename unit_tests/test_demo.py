@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -19,9 +20,6 @@ import pytest
 from fake_confluence import Server, company
 from tools import demo, recipes, report
 from unit_tests.conftest import ROOT, STREAMS, config_for, database
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
 RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
@@ -101,6 +99,17 @@ def test_the_demo_leaves_every_current_page_as_a_document(directory: Path, print
     assert shown["path"].startswith("Sales / Sales Home / ")
     assert shown["url"].startswith("https://norrvik.example/wiki/spaces/SALES/pages/")
     assert len(shown["may_see"]) == 9
+
+
+def test_the_demo_shows_files_that_arrived(directory: Path, printed: str) -> None:
+    shown = re.findall(r"^  (\S+)  ([\d,]+) bytes$", printed, re.MULTILINE)
+    assert len(shown) == 3
+    sizes = dict(ask(directory / "confluence.duckdb", "SELECT id, fileSize FROM attachment_files"))
+    for name, size in shown:
+        path = Path(name)
+        assert path.is_relative_to(directory / "files" / "attachment_files")
+        assert path.stat().st_size == int(size.replace(",", "")) == sizes[path.parent.name]
+    assert f"{len(sizes)} files arrived" in printed
 
 
 def test_the_second_sync_of_a_site_of_ones_own_reads_what_changed(tmp_path: Path) -> None:

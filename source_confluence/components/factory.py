@@ -18,6 +18,7 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers.backoff_strategie
 )
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
+from airbyte_cdk.sources.declarative.retrievers.file_uploader import DefaultFileUploader
 from airbyte_cdk.sources.declarative.retrievers.page_size_reducer import PageSizeReduction
 from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition
 from airbyte_cdk.sources.message.repository import StateFilteringMessageRepository
@@ -28,6 +29,7 @@ from source_confluence.components.authenticator import TimelyOauthAuthenticator
 from source_confluence.components.backoff_strategy import RetryAfterBackoffStrategy
 from source_confluence.components.cursor import PartitionCursor, SpaceGroupCursor, is_grouped
 from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
+from source_confluence.components.file_uploader import StreamingFileUploader
 from source_confluence.components.interpolation import added_field, record_filter
 from source_confluence.components.requester import CarefulRequester
 from source_confluence.components.retriever import WholeListRetriever
@@ -46,6 +48,7 @@ def as_a(subclass: Callable[..., Any]) -> Callable[[Any], Any]:
 # What becomes of a component that the CDK builds. The docstrings of our classes say why.
 OURS: dict[type, Callable[[Any], Any]] = {
     AddedFieldDefinition: added_field,
+    DefaultFileUploader: as_a(StreamingFileUploader),
     DeclarativeOauth2Authenticator: as_a(TimelyOauthAuthenticator),
     DpathExtractor: as_a(KeyExtractor),
     HttpRequester: as_a(CarefulRequester),
@@ -79,6 +82,9 @@ class ComponentFactory(ModelToComponentFactory):
         component = OURS.get(type(component), lambda it: it)(component)
         if isinstance(component, CarefulRequester):
             component.skipped = self.skipped
+        if isinstance(component, StreamingFileUploader):
+            chosen = self._stream_name_to_configured_stream.items()  # nothing without a catalog: in a check
+            component.wanted = frozenset(name for name, it in chosen if it.include_files is not False)
         return component
 
     def create_http_requester(self, model: Any, config: Any, **named: Any) -> HttpRequester:  # type: ignore[override]

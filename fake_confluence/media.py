@@ -1,0 +1,68 @@
+"""The host that serves files: it knows no credential, only signed addresses, which expire."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from fake_confluence.answers import Answer
+
+if TYPE_CHECKING:
+    from fake_confluence.server import Request
+    from fake_confluence.site import Record, Site
+
+_BLOCK = 1 << 16
+
+
+class Media:
+    """Signed addresses, and the files behind them.
+
+    Attributes:
+        url: The address of the host, once it listens.
+        lifetime: Seconds for which an address is valid.
+        log: The requests that came here.
+    """
+
+    def __init__(self, site: Site, lifetime: float = 60.0) -> None:
+        """Sign for the attachments of a site."""
+        self.url = ""
+        self.lifetime = lifetime
+        self.log: list[Request] = []
+        self._site = site
+        self._signed: dict[str, tuple[str, float]] = {}
+
+    def sign(self, attachment: Record) -> str:
+        """Return an address that serves the file of an attachment for a while."""
+        token = secrets.token_hex(16)
+        self._signed[token] = attachment["id"], time.monotonic() + self.lifetime
+        return (
+            f"{self.url}/file/{attachment['fileId']}/binary?token={token}&name={quote(attachment['title'])}"
+        )
+
+    def expire(self) -> None:
+        """Let all addresses expire now."""
+        self._signed.clear()
+
+    def answer(self, request: Request) -> Answer:
+        """Answer with a file, or refuse."""
+        token = next(iter(request.values("token")), "")
+        attachment_id, until = self._signed.get(token, ("", 0.0))
+        if time.monotonic() >= until:
+            return Answer(403, b'{"error":{"code":"Forbidden","title":"The token has expired"}}')
+        found = self._site.find("attachments", "id", attachment_id)
+        if not found:
+            return Answer(404, b'{"error":{"code":"NotFound","title":"There is no such file"}}')
+        return Answer(200, file_of(found[0]), {"Content-Type": found[0]["mediaType"]})
+
+
+def file_of(attachment: Record) -> bytes:
+    """Return the file of an attachment: `_file`, or bytes of no meaning that are always the same."""
+    if "_file" in attachment:
+        return bytes(attachment["_file"])
+    size: int = attachment["fileSize"]
+    seed = f"{attachment['id']} {attachment['version']['number']}"
+    block = random.Random(seed).randbytes(min(size, _BLOCK))
+    return (block * (size // _BLOCK + 1))[:size]

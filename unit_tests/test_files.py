@@ -1,0 +1,334 @@
+"""The files themselves: what arrives on disk, what is left out and why, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks.files import GOAL, measure
+from fake_confluence import Server, Site, company
+from fake_confluence.media import file_of
+from source_confluence.components import requester
+from tools.faults import Clock
+from unit_tests.conftest import Output, config_for, configured, connector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fake_confluence import Request
+
+DOWNLOAD = "/wiki/rest/api/content/{id}/child/attachment/{attachmentId}/download"
+SENT = "/binary"  # a request to the host of files
+NAME = "attachment_files"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let files arrive in a folder of the test."""
+    monkeypatch.setattr("airbyte_cdk.sources.utils.files_directory.AIRBYTE_STAGING_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(company()) as running, Clock():
+        keep(running.site, 3)
+        yield running
+
+
+def keep(site: Site, count: int) -> list[dict[str, Any]]:
+    """Leave a site its newest attachments that are current."""
+    newest = sorted(site.records("attachments"), key=lambda each: each["version"]["createdAt"], reverse=True)
+    kept = [each for each in newest if each["status"] == "current"][:count]
+    for each in list(site.records("attachments")):
+        if each not in kept:
+            site.remove("attachments", each["id"])
+    return kept
+
+
+def read(server: Server, state: Any = None, **config: Any) -> Output:
+    return connector("read", config_for(server, **config), select=[NAME], state=state, incremental=True)
+
+
+def files(output: Output) -> dict[str, bytes | None]:
+    """Return what arrived, by the id of the attachment; None for a record without a file."""
+    found: dict[str, bytes | None] = {}
+    for message in output.messages:
+        if message["type"] == "RECORD":
+            record = message["record"]
+            reference = record.get("file_reference")
+            found[record["data"]["id"]] = reference and Path(reference["staging_file_url"]).read_bytes()
+    return found
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+def on_disk(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+# ---------------------------------------------------------------- What arrives
+
+
+def test_files_arrive_whole_under_the_id_and_the_title(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Server(company()) as server:
+        output = read(server)
+        held = [a for a in server.site.records("attachments") if a["status"] in ("current", "archived")]
+    assert {each["status"] for each in held} == {"current", "archived"}
+    assert output.statuses == {NAME: "COMPLETE"}
+    assert warnings(caplog) == []
+    assert files(output) == {each["id"]: file_of(each) for each in held}
+    assert on_disk(folder) == {f"{NAME}/{each['id']}/{each['title']}" for each in held}
+
+
+def test_a_record_refers_to_its_file(folder: Path, server: Server) -> None:
+    messages = [m["record"] for m in read(server).messages if m["type"] == "RECORD"]
+    for record in messages:
+        data, reference = record["data"], record["file_reference"]
+        relative = f"{NAME}/{data['id']}/{data['title']}"
+        assert reference["source_file_relative_path"] == relative
+        assert reference["staging_file_url"] == str(folder / relative)
+        assert reference["file_size_bytes"] == data["fileSize"]
+    assert len(messages) == 3
+
+
+TITLES = {
+    "../../../../escaped.txt": "__.._.._.._escaped.txt",
+    "/etc/passwd": "_etc_passwd",
+    "..": "_",
+    ".": "_",
+    "": "file",
+    " ": "_",
+    ".hidden": "_hidden",
+    "C:\\plans\\a*b?.doc": "C__plans_a_b_.doc",
+    "two\nlines\0.txt": "two_lines_.txt",
+    "x" * 300 + ".pdf": "x" * 56 + ".pdf",
+    "航海試験" * 90 + ".pdf": ("航海試験" * 14) + ".pdf",
+    "\U0001f6a2" * 100 + ".png": "\U0001f6a2" * 56 + ".png",
+    "議事録 2026年.docx": "議事録 2026年.docx",
+    "हिन्दी (1).pdf": "हिन्दी (1).pdf",
+    "{{ config['api_token'] }}.txt": "{{ config['api_token'] }}.txt",
+}
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_a_title_becomes_a_file_name_inside_the_folder(folder: Path, server: Server, title: str) -> None:
+    (attachment, *_) = keep(server.site, 1)
+    server.site.edit("attachments", attachment["id"], title=title)
+    output = read(server)
+    assert on_disk(folder) == {f"{NAME}/{attachment['id']}/{TITLES[title]}"}
+    assert files(output) == {attachment["id"]: file_of(attachment)}
+    assert output.records[NAME][0]["title"] == title
+
+
+def test_equal_titles_do_not_overwrite_one_another(folder: Path, server: Server) -> None:
+    held = server.site.records("attachments")
+    for each in held:
+        server.site.edit("attachments", each["id"], title="same.pdf")
+    assert files(read(server)) == {each["id"]: file_of(each) for each in held}
+    assert len(on_disk(folder)) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xd8\xff\xe0 not UTF-8",
+        b'{"statusCode": 404, "message": "x"}',
+        b"<html></html>",
+        b'{"results": 1}',
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_whatever_a_file_contains_arrives_as_it_is(server: Server, content: bytes) -> None:
+    (attachment, *_) = keep(server.site, 1)
+    attachment["_file"] = content
+    assert files(read(server)) == {attachment["id"]: content}
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_credential_stays_with_confluence(server: Server) -> None:
+    read(server)
+    assert len(server.media.log) == 3
+    assert all("authorization" not in request.headers for request in server.media.log)
+    assert all("authorization" in request.headers for request in server.requests_to(DOWNLOAD))
+
+
+@pytest.mark.usefixtures("folder")
+def test_files_arrive_through_the_gateway(server: Server) -> None:
+    scopes = ["read:attachment:confluence", "readonly:content.attachment:confluence"]
+    token = {"auth_type": "scoped_api_token", "email": server.email, "api_token": server.scoped_token(scopes)}
+    config = {"domain_name": server.url, "credentials": {**token, "cloud_id": server.cloud_id}}
+    output = connector("read", config, select=[NAME])
+    assert files(output) == {each["id"]: file_of(each) for each in server.site.records("attachments")}
+
+
+# ---------------------------------------------------------------- What is left out
+
+
+def test_larger_files_are_logged_and_their_records_come(
+    folder: Path, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    large, small, _ = server.site.records("attachments")
+    server.site.edit("attachments", large["id"], fileSize=1_000_001)
+    server.site.edit("attachments", small["id"], fileSize=1_000_000)
+    output = read(server, max_file_mb=1)
+    assert [name for name, content in files(output).items() if content is None] == [large["id"]]
+    (said,) = warnings(caplog)
+    assert said == f"No file for {large['id']} ({large['title']}): it has 1.0 MB, more than max_file_mb (1)."
+    assert len(on_disk(folder)) == 2
+
+
+def test_nothing_is_downloaded_when_the_catalog_excludes_files(folder: Path, server: Server) -> None:
+    catalog = {"streams": [{**configured(NAME), "include_files": False}]}
+    output = connector("read", config_for(server), catalog=catalog)
+    assert list(files(output).values()) == [None, None, None]
+    assert (server.requests_to(DOWNLOAD), server.media.log, on_disk(folder)) == ([], [], set())
+
+
+def test_a_check_downloads_nothing(folder: Path, server: Server) -> None:
+    output = connector("check", config_for(server))
+    assert output.connection["status"] == "SUCCEEDED"
+    assert server.requests_to("/wiki/api/v2/attachments/{id}")
+    assert (server.requests_to(DOWNLOAD), server.media.log, on_disk(folder)) == ([], [], set())
+
+
+def gone(server: Server, attachment: dict[str, Any]) -> str:
+    server.before(
+        f"{attachment['id']}/download",
+        lambda _: server.site.set_status("attachments", attachment["id"], "trashed"),
+    )
+    return "No attachment with id"
+
+
+def refused(server: Server, attachment: dict[str, Any]) -> str:
+    server.deny(f"{attachment['id']}/download", 403, "Not yours")
+    return "Not yours"
+
+
+def lost(server: Server, attachment: dict[str, Any]) -> str:
+    body = b'{"error":{"title":"There is no such file"}}'
+    server.fail(f"/file/{attachment['fileId']}/", status=404, body=body, times=None)
+    return "There is no such file"
+
+
+@pytest.mark.parametrize("happens", [gone, refused, lost])
+def test_a_file_that_is_gone_or_refused_costs_only_itself(
+    folder: Path,
+    server: Server,
+    caplog: pytest.LogCaptureFixture,
+    happens: Callable[[Server, dict[str, Any]], str],
+) -> None:
+    without, *others = server.site.records("attachments")
+    words = happens(server, without)
+    output = read(server)
+    assert output.statuses == {NAME: "COMPLETE"}
+    assert files(output) == {without["id"]: None} | {each["id"]: file_of(each) for each in others}
+    said = [line for line in warnings(caplog) if line.startswith("No file for")]
+    assert len(said) == 1
+    assert said[0].startswith(f"No file for {without['id']} ({without['title']}): ")
+    assert words in said[0]
+    assert len(on_disk(folder)) == 2
+
+
+# ---------------------------------------------------------------- What goes wrong on the way
+
+
+FAULTS: dict[str, Callable[[Server], object]] = {
+    "429 from Confluence": lambda s: s.fail("/download", status=429, headers={"Retry-After": "1"}, times=2),
+    "429 from the host of files": lambda s: s.fail(SENT, status=429, headers={"Retry-After": "1"}, times=2),
+    "503 from Confluence": lambda s: s.fail("/download", status=503, times=2),
+    "500 from the host of files": lambda s: s.fail(SENT, status=500, times=2),
+    "cut body": lambda s: s.fail(SENT, how="cut", times=2),
+    "reset body": lambda s: s.fail(SENT, how="reset body", times=2),
+    "dropped": lambda s: s.fail(SENT, how="drop", times=2),
+    "a byte at a time": lambda s: s.fail(SENT, how="drip", seconds=0.01),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_request_that_fails_is_repeated(
+    folder: Path, server: Server, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requester, "FILE_SECONDS", 0.5)
+    FAULTS[fault](server)
+    output = read(server)
+    assert output.statuses == {NAME: "COMPLETE"}
+    assert files(output) == {each["id"]: file_of(each) for each in server.site.records("attachments")}
+    assert len(on_disk(folder)) == 3
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_expired_address_is_replaced(server: Server) -> None:
+    expired: list[Request] = []
+
+    def expire(request: Request) -> None:
+        if not expired:
+            server.media.expire()
+            expired.append(request)
+
+    (attachment, *_) = keep(server.site, 1)
+    server.before(SENT, expire)
+    assert files(read(server)) == {attachment["id"]: file_of(attachment)}
+    assert [request.status for request in server.media.log] == [403, 200]
+
+
+def test_a_host_of_files_that_is_down_fails_the_stream_in_a_sentence(folder: Path, server: Server) -> None:
+    server.fail(SENT, status=500, times=None)
+    output = read(server, max_retries=1)
+    assert output.statuses == {NAME: "INCOMPLETE"}
+    assert output.errors[0].startswith("Confluence failed to respond (5xx).")
+    assert on_disk(folder) == set()
+
+
+def test_a_signed_address_stays_out_of_the_log(folder: Path, server: Server) -> None:
+    server.media.url = "http://127.0.0.1:1"
+    output = read(server, max_retries=1)
+    assert output.statuses == {NAME: "INCOMPLETE"}
+    assert "Nothing answers at 127.0.0.1:1." in output.errors[0]
+    assert "token=" not in json.dumps(output.messages) + output.stderr
+    assert on_disk(folder) == set()
+
+
+def test_a_disk_that_takes_no_files_fails_the_stream_in_a_sentence(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    place = "airbyte_cdk.sources.utils.files_directory."
+    monkeypatch.setattr(place + "AIRBYTE_STAGING_DIRECTORY", str(tmp_path / "missing"))
+    monkeypatch.setattr(place + "DEFAULT_LOCAL_DIRECTORY", str(tmp_path / "file" / "below"))
+    output = read(server)
+    assert output.statuses == {NAME: "INCOMPLETE"}
+    assert output.errors[0].startswith("Files cannot be written")
+
+
+# ---------------------------------------------------------------- What it costs
+
+
+@pytest.mark.usefixtures("folder")
+def test_only_what_changed_is_downloaded_again(server: Server) -> None:
+    changed, _, newest = sorted(server.site.records("attachments"), key=lambda a: a["version"]["createdAt"])
+    first = read(server)
+    server.media.log.clear()
+    server.site.edit("attachments", changed["id"], fileSize=77)
+    second = read(server, state=first.state)
+    # The newest one is within the ten minutes that are read twice.
+    assert files(second) == {each["id"]: file_of(each) for each in (changed, newest)}
+    assert len(server.media.log) == 2
+    server.media.log.clear()
+    third = read(server, state=second.state)
+    assert files(third) == {changed["id"]: file_of(changed)}
+
+
+@pytest.mark.parametrize("sizes", [[60_000_000], [15_000_000] * 4], ids=["one large file", "four at once"])
+def test_memory_does_not_grow_with_the_size_of_files(sizes: list[int]) -> None:
+    base, _ = measure([1000] * len(sizes))
+    held, _ = measure(sizes)
+    assert held - base < GOAL
