@@ -193,7 +193,8 @@ def grants(stream: Stream) -> list[str]:
             kind: [scope for scope in each if not scope.startswith("write:")]
             for kind, each in operation.scopes.items()
         }
-        for operation in stream.operations
+        # Nor does it download files.
+        for operation in (stream.operations[:1] if stream.uploader else stream.operations)
     ]
     needs = stream.operations[0].needs
     return [*map(repr, scopes), *([needs] if needs else [])]

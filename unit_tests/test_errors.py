@@ -16,7 +16,7 @@ from airbyte_cdk.sources.streams.http import rate_limiting
 from fake_confluence import Server, company
 from source_confluence.run import LOGGER, Entrypoint
 from source_confluence.source import SourceConfluence
-from unit_tests.conftest import Output, config_for, configured, connector, run_args
+from unit_tests.conftest import STREAMS, Output, config_for, configured, connector, run_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -489,3 +489,11 @@ def test_a_catalog_that_names_an_unknown_stream_reads_the_others(server: Server)
     assert output.records["group"]
     assert "pagse: The connector has no such stream" in output.stderr
     assert output.errors == [output.stderr.removeprefix("source-confluence: ").strip()]
+
+
+def test_a_check_costs_few_requests_and_names_every_stream_that_is_refused(server: Server) -> None:
+    server.deny("/wiki/api/v2/footer-comments")
+    status = connector("check", config_for(server)).connection
+    assert len(server.log) <= 25
+    named = {name for name in STREAMS if re.search(rf"\b{name}\b", status["message"])}
+    assert named == {name for name in STREAMS if "_comment" in name}
