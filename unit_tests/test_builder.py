@@ -236,7 +236,11 @@ def test_the_builder_reads_a_stream(builder: Builder, name: str) -> None:
     assert [log["message"] for log in answer["logs"] if log["level"] in ("WARN", "ERROR", "FATAL")] == []
     pages = [page for part in answer["slices"] for page in part["pages"]]
     assert pages
-    assert all(page["request"]["url"] and page["response"]["status"] == 200 for page in pages)
+    skips = name.endswith(
+        ("_classification_levels", "_content_states")
+    )  # what has no level, what is in the trash
+    statuses = {200, 404} if skips else {200}
+    assert all(page["request"]["url"] and page["response"]["status"] in statuses for page in pages)
     assert bool(records_of(answer)) == (name not in NONE_AMONG_THE_FIRST)
     valid = Draft7Validator(STREAMS[name].schema)
     assert [error.message for record in records_of(answer) for error in valid.iter_errors(record)] == []

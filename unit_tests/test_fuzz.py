@@ -204,7 +204,7 @@ def test_junk_at_any_place_of_a_state_is_told_with_the_stream_or_bearable(
     with few_streams("pages"):
         output = ran("read", config=config_for(server), catalog=CATALOG, state=state)
     if output.exit_code:
-        assert "The state of pages is none that this connector wrote" in output.stderr or not part
+        assert "The saved state of pages was not written by this connector" in output.stderr or not part
         assert not output.records["pages"]
     else:
         assert len(output.records["space"]) == 2
