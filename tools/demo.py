@@ -4,9 +4,10 @@
     python -m tools.demo --config secrets/config.json
 
 The connector runs as the console script `source-confluence`, in its own process. What it prints becomes one
-table a stream (tools/load.py), and attachments become files. Then come a view for each recipe, the pages in Markdown and a report. All of
-it is left in a directory: demo/ for the embedded site, which is read anew each time, and demo/<name of the
-site> for your own, of which the second sync reads what changed.
+table a stream (tools/load.py), and attachments arrive as files: those of your own site when you name the stream
+attachment_files. Then come a view for each recipe, the pages in Markdown and a report. All of it is left in a
+directory: demo/ for the embedded site, which is read anew each time, and demo/<name of the site> for your own,
+of which the second sync reads what changed.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -19,9 +20,6 @@ import pytest
 from fake_confluence import Server, company
 from tools import demo, recipes, report
 from unit_tests.conftest import ROOT, STREAMS, config_for, database
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
 RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
