@@ -10,7 +10,7 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
-from source_confluence.messages import ACCESS, LACKS_SCOPE, explain, reason, scopes
+from source_confluence.messages import ACCESS, LACKS_SCOPE, PLACE, explain, reason, scopes
 
 Build = Callable[..., list[AbstractStream]]
 MAX_KEYS = 250
@@ -101,5 +101,5 @@ def _refusal(stream: AbstractStream) -> str | None:
             next(iter(partition.read()), None)
     except AirbyteTracedException as error:
         if error.failure_type == FailureType.config_error:
-            return reason(str(error))
+            return PLACE.sub("", reason(str(error)))
     return None

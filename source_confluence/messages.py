@@ -13,7 +13,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 # For each stream the scopes that it needs and the streams that a check reads on its behalf; `make derived` writes it.
 ACCESS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("access.json").read_text("utf-8"))
 REASONS = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text("utf-8"))
-PLACE = re.compile(r" It came after \d+ records of .*\.$")  # as the retriever says it
+PLACE = re.compile(r" It came after \d+ records[^.]*\.")  # as the retriever says it
 LACKS_SCOPE = "scope does not match"
 
 # What the CDK puts before or around the reason.

@@ -151,6 +151,7 @@ def test_a_credential_that_dies_amid_the_children_fails_them(server: Server) -> 
     error = {"status": 404, "code": "NOT_FOUND", "title": "Not Found", "detail": None}
     body = json.dumps({"errors": [error]})
     server.fail("/wiki/api/v2/spaces/{id}/labels", times=None, after=1, status=404, body=body.encode())
+    server.fail(r"/spaces\?limit=1$", times=None, status=404, body=body.encode())
     output = read(config_for(server), "space_labels")
     assert output.exit_code == 1
     assert output.statuses == {"space_labels": "INCOMPLETE"}
@@ -213,7 +214,7 @@ def test_what_is_not_confluence_fails_every_kind_of_stream(server: Server) -> No
     output = read(config_for(server), *names)
     assert output.statuses == dict.fromkeys(names, "INCOMPLETE")
     assert not output.records
-    assert "What answered is not Confluence" in by_stream(output)["site_info"][0]
+    assert "not data of Confluence" in by_stream(output)["site_info"][0]
 
 
 # Answers that are broken
@@ -279,18 +280,18 @@ def test_500_without_end_fails_after_the_retries(server: Server, waits: list[flo
 
 # Permissions
 
-ADMINISTRATOR = ["administrator of the space", "deselect the stream"]
+ADMINISTRATOR = ["space administrator", "deselect the stream"]
 ROLES = ["role-based access", "deselect the stream"]
-PLAN = ["Premium or Enterprise plan", "Deselect the stream"]
+PLAN = ["Premium or Enterprise", "deselect the stream"]
 DENIED = {
-    "audit": (AUDIT, ["Confluence administrator", "Standard plan", "deselect the stream"]),
+    "audit": (AUDIT, ["Confluence administrator", "a plan that has the audit log", "deselect the stream"]),
     "page_views": ("/analytics/.*/views", PLAN),
     "page_viewers": ("/analytics/.*/viewers", PLAN),
     "space_watchers": ("/wiki/rest/api/space/[^/]+/watch", ADMINISTRATOR),
-    "page_watchers": ("/notification/created", ADMINISTRATOR),
+    "page_watchers": ("/notification/child-created", ADMINISTRATOR),
     "space_roles": ("/wiki/api/v2/space-roles", ROLES),
     "space_role_assignments": ("/role-assignments", ROLES),
-    "classification_levels": ("/classification-levels", ["Enterprise plan", "deselect the stream"]),
+    "classification_levels": ("/classification-levels", ["(Enterprise)", "deselect the stream"]),
     "space_permissions": ("/spaces/[0-9]+/permissions", ["permission", "deselect the stream"]),
 }
 ALLOWED = ("group", "labels", "page_index")

@@ -10,6 +10,7 @@ from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils import AirbyteTracedException
 
 EMPTY_PAGES = 100
+NOWHERE = {"no cursor in the next link", "no start in the next link"}  # as the manifest says
 
 
 class WholeListRetriever(SimpleRetriever):
@@ -52,8 +53,9 @@ class WholeListRetriever(SimpleRetriever):
                     "records and their children."
                 )
         except AirbyteTracedException as error:
-            if stream_slice:
-                error.message = f"{error.message} It came after {count} records of {place(stream_slice)}."
+            where = place(stream_slice) if stream_slice else ""
+            if where or count:
+                error.message = f"{error.message} It came after {count} records{where}."
             raise
 
     def _read_pages(self, records_generator_fn: Any, stream_slice: StreamSlice) -> Iterable[Any]:
@@ -66,6 +68,11 @@ class WholeListRetriever(SimpleRetriever):
     def _next_page_token(self, **named: Any) -> Any:  # type: ignore[override]  # the CDK passes all by name
         token = super()._next_page_token(**named)
         if token:
+            if token["next_page_token"] in NOWHERE:
+                raise list_error(
+                    "The response has no list of results, or its next-page link leads nowhere: it has no cursor. "
+                    "Check domain_name."
+                )
             slice_ = id(named["stream_slice"])
             if token["next_page_token"] in self._tokens[slice_]:
                 raise list_error(
@@ -86,9 +93,8 @@ def place(stream_slice: StreamSlice) -> str:
     values = [stream_slice.extra_fields.get("key")]
     if not values[0]:
         values = [value for name, value in stream_slice.partition.items() if name != "parent_slice"]
-    return ", ".join(
-        str(part) for value in values for part in (value if isinstance(value, list) else [value])
-    )
+    parts = [str(part) for value in values for part in (value if isinstance(value, list) else [value])]
+    return f" of {', '.join(parts)}" if parts else ""
 
 
 def list_error(message: str) -> AirbyteTracedException:
