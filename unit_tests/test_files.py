@@ -196,7 +196,7 @@ def test_nothing_is_downloaded_when_the_catalog_excludes_files(folder: Path, ser
 def test_a_check_downloads_nothing(folder: Path, server: Server) -> None:
     output = connector("check", config_for(server))
     assert output.connection["status"] == "SUCCEEDED"
-    assert server.requests_to("/wiki/api/v2/attachments/{id}")
+    assert server.requests_to("/wiki/api/v2/attachments")
     assert (server.requests_to(DOWNLOAD), server.media.log, on_disk(folder)) == ([], [], set())
 
 

@@ -12,7 +12,7 @@ from unit_tests.conftest import STREAMS, config_for, connector, key_of
 
 # Confluence cannot limit these lists to spaces: one connection reads them, for all.
 OF_THE_SITE = {
-    *("attachments", "attachment_versions", "attachment_labels"),
+    *("attachments", "attachment_files", "attachment_versions", "attachment_labels"),
     *("footer_comments", "footer_comment_replies", "footer_comment_versions", "footer_comment_likes"),
     *("inline_comments", "inline_comment_replies", "inline_comment_versions", "inline_comment_likes"),
     *("labels", "page_labels", "blog_post_labels"),
