@@ -8,7 +8,8 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from source_confluence.source import SourceConfluence
 
 LOGGER = logging.getLogger("airbyte")
 
+FLUSH_SECONDS, FLUSH_LENGTH = 0.1, 1 << 18
 M_ARENA_MAX = -8  # as in malloc.h
 READER_LEFT = 141  # the exit code that shells report for a process that SIGPIPE ended
 HELP = Path(__file__).with_name("help.txt")
@@ -80,11 +82,29 @@ def run(args: list[str] | None = None) -> None:
     parsed = Entrypoint.parse_args(args)
     try:
         tempfile.gettempdir()  # fails early where none is writable
-        for message in Entrypoint(_source(parsed)).run(parsed):
-            _write(f"{message}\n")
+        _print(Entrypoint(_source(parsed)).run(parsed))
     except Exception as failure:  # noqa: BLE001 - any error: a person gets a sentence, the platform a trace
         _report(assemble_uncaught_exception(type(failure), failure), parsed.command)
         sys.exit(1)
+
+
+def _print(messages: Iterable[str]) -> None:
+    """Print messages in large pieces, at most a tenth of a second late while more follow.
+
+    A write for each message takes a fifth of the CPU of a read.
+    """
+    waiting: list[str] = []
+    length, written = 0, time.monotonic()
+    try:
+        for message in messages:
+            waiting.append(f"{message}\n")
+            length += len(message)
+            if length > FLUSH_LENGTH or time.monotonic() - written > FLUSH_SECONDS:
+                lines, waiting = "".join(waiting), []
+                _write(lines)
+                length, written = 0, time.monotonic()
+    finally:
+        _write("".join(waiting))
 
 
 def _write(lines: str) -> None:
