@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -106,12 +107,8 @@ class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
                 "if it is a login page, let the connector reach Confluence without it.",
                 failure_type=FailureType.config_error,
             )
-        timer = Timer(RESPONSE_SECONDS, response.raw.shutdown)
-        timer.start()
-        try:
+        with deadline(response, RESPONSE_SECONDS):
             response.content  # noqa: B018 - reads the body
-        finally:
-            timer.cancel()
         return response
 
 
@@ -138,15 +135,22 @@ class FileAdapter(TcpKeepaliveHTTPAdapter):
         directory = Path(get_files_directory())
         directory.mkdir(parents=True, exist_ok=True)
         part = directory / f".{uuid4()}"
-        timer = Timer(FILE_SECONDS, response.raw.shutdown)
-        timer.start()
         try:
-            with part.open("xb") as file:
+            with deadline(response, FILE_SECONDS), part.open("xb") as file:
                 for piece in response.iter_content(PIECE):
                     file.write(piece)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        finally:
-            timer.cancel()
         return part
+
+
+@contextmanager
+def deadline(response: Response, seconds: float) -> Iterator[None]:
+    """Close the connection of a response whose body does not end in time."""
+    timer = Timer(seconds, response.raw.shutdown)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
