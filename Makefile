@@ -66,8 +66,8 @@ build/peers/%/.ready: benchmarks/peers/%.txt
 bench: $(READY) build/peers/dlt/.ready ## Measure the connector beside others (20 minutes; ARGS=--quick: 3)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(READY) ## Read every family of streams under every fault, for docs/promises.md; takes some minutes
-	$(BIN)/python -m tools.faults
+faults: $(READY) ## Read every family of streams under every fault, and write the table of docs/promises.md (some minutes)
+	$(BIN)/python -m pytest unit_tests/test_faults.py --all-faults -k 'every'
 
 cdk: ## Try another version of the CDK: make cdk VERSION=7.40.0 (takes some minutes)
 	$(PYTHON) -m venv build/cdk

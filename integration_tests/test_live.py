@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
-from unit_tests.conftest import ROOT, STREAMS, configured, key_of
+from common.connector import ROOT, STREAMS, configured, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.markdown import between_marks
+from common.streams import FOOT, Stream, handwritten, schemas, spec, streams
 from source_confluence.source import MANIFEST
-from tools.marks import between_marks
 from tools.parameters import parameter_table
 from tools.recipes import recipes
-from tools.streams import FOOT, Stream, handwritten, schemas, spec, streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

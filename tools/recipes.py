@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from common.markdown import between_marks
 from tools.documents import documents
-from tools.marks import between_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +97,7 @@ class Recipe:
         about: What there is to know, in Markdown.
         show: A query on the view whose answer stands in the documentation.
         query: The query itself.
+
     """
 
     name: str
@@ -131,6 +132,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
 
     Returns:
         For each recipe that cannot be asked, the name of the first table that it lacks.
+
     """
     connection.execute("SET TimeZone = 'UTC'")  # so that a day is the same day everywhere
     connection.execute("SET python_enable_replacements = false")  # a missing table is no variable of ours
@@ -151,6 +153,7 @@ def missing(error: duckdb.CatalogException) -> str:
 
     Raises:
         duckdb.CatalogException: It lacked something else.
+
     """
     found = re.search(r"Table with name (\w+) does not exist", str(error))
     if found is None:

@@ -17,9 +17,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from common.connector import ROOT, STREAMS, config_for
 from fake_confluence import Server, company
 from tools import demo, recipes, report
-from unit_tests.conftest import ROOT, STREAMS, config_for, database
+from unit_tests.database import database
 
 HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
 RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}

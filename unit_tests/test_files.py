@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.files import GOAL, measure
+from common.connector import Output, config_for, configured, connector
 from fake_confluence import Server, Site, company
 from fake_confluence.media import file_of
 from source_confluence.components import requester
-from tools.faults import Clock
-from unit_tests.conftest import Output, config_for, configured, connector
+from unit_tests.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fake_confluence import Server, generate
-from unit_tests.test_process import LONG, arguments, started
+from unit_tests.processes import LONG, arguments, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,15 +18,13 @@ import yaml
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.streams.http import rate_limiting
 
+from common.connector import ROOT, VAGUE, Output, config_for, connector
+from common.connector import configured as configured_stream
 from fake_confluence import Server, generate
 from source_confluence import check, source
 from source_confluence.source import MANIFEST, SourceConfluence
-from unit_tests.conftest import ROOT, Output, config_for, connector
-from unit_tests.conftest import configured as configured_stream
-from unit_tests.test_auth import WAYS
-from unit_tests.test_builder import Builder, manifest_server, records_of
-from unit_tests.test_fuzz import VAGUE
-from unit_tests.test_runners import with_the_declarative_runner
+from unit_tests.credentials import WAYS
+from unit_tests.runners import Builder, manifest_server, records_of, with_the_declarative_runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

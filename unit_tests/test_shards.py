@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from common.connector import STREAMS, config_for, connector, key_of
 from fake_confluence import Server, company
-from unit_tests.conftest import STREAMS, config_for, connector, key_of
 
 # Confluence cannot limit these lists to spaces: one connection reads them, for all.
 OF_THE_SITE = {

@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from common.connector import ROOT, config_for
 from fake_confluence import Server, company
-from unit_tests.conftest import ROOT, config_for
 
 FILES = ("acceptance-test-config.yml", "integration_tests", "metadata.yaml", "source_confluence")
 # They build and run the connector's image, which needs a container registry.

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator, FormatChecker
 
+from common.connector import SHARED, STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Server, Site, company, load_contract
 from source_confluence.source import MANIFEST
 from tools.golden import FILE, first_records
-from unit_tests.conftest import SHARED, STREAMS, Output, config_for, connector, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,9 +17,9 @@ import pytest
 import yaml
 from airbyte_cdk.sources.streams.http import rate_limiting
 
+from common.connector import ROOT, STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Server, company, generate
 from tools.parameters import decisions
-from unit_tests.conftest import ROOT, STREAMS, Output, config_for, connector, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
