@@ -524,6 +524,7 @@ def _restricted_content(call: Call, content_id: str) -> Record:
 
 def _object(call: Call) -> Answer:
     """Answer with one record."""
+    _require_parent(call)
     found = _named(call)
     wanted = next(iter(call.path_values.values()), "")
     asked = call.values.get("status")
@@ -558,6 +559,7 @@ def _bulk(call: Call) -> Answer:
 
 def _array(call: Call) -> Answer:
     """Answer with all records in a bare list."""
+    _require_parent(call)
     found = call.site.select(call.operation.collections, _conditions(call))
     return Answer(200, orjson.dumps([_render(call, record) for record in found]))
 
