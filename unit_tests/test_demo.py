@@ -249,7 +249,7 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
     for shown in (
         "Norrvik Instruments",
         "Hanna Lindqvist",
-        "Customer help Home",
+        "Samuel Okoro Home",
         "confluence-users",
         "roadmap",
     ):

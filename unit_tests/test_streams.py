@@ -77,8 +77,8 @@ def few_a_page(server: Server) -> Callable[[Request], None]:
 @pytest.fixture(scope="module")
 def selected(request: pytest.FixtureRequest) -> list[str]:
     """Return the streams whose tests run, or all where a test is about all of them."""
-    tests = [item for item in request.session.items if item.module is request.module]
-    names = {item.callspec.params.get("name") if hasattr(item, "callspec") else None for item in tests}
+    tests = [item for item in request.session.items if getattr(item, "module", None) is request.module]
+    names = {test.callspec.params.get("name") if hasattr(test, "callspec") else None for test in tests}
     return [name for name in STREAMS if name in names or None in names]
 
 
