@@ -82,6 +82,11 @@ class Stream:
         return [config["partition_field"] for config in inner.get("parent_stream_configs", [])]
 
     @property
+    def within_spaces(self) -> bool:
+        """Whether the configuration can limit it to spaces: itself, or what it asks for first."""
+        return "space_keys" in json.dumps(self.declared["retriever"])
+
+    @property
     def follows_changes(self) -> bool:
         """Whether it asks only for parents that changed since the last sync."""
         configs = self.router.get("parent_stream_configs", [])

@@ -898,7 +898,7 @@ def _index_row(record: dict[str, Any]) -> tuple[str, str, str, int]:
     return record["id"], record["status"], record["spaceId"], record["version"]["number"]
 
 
-settings.register_profile("few", max_examples=25, stateful_step_count=12)
+settings.register_profile("few", max_examples=15, stateful_step_count=12)
 settings.register_profile("thousand", max_examples=1000, stateful_step_count=20)
 
 

@@ -92,6 +92,7 @@ def test_ones_own_site_is_verified_and_what_could_not_be_is_told(tmp_path: Path)
 
     with Server(company()) as site:
         site.deny("/audit")
+        del site.site.collections["spaces"][3:]  # each is read by itself
         site.fail(r"/api/v2/pages\?.*body-format", body=rename, times=None)
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config_for(site)))
@@ -102,7 +103,7 @@ def test_ones_own_site_is_verified_and_what_could_not_be_is_told(tmp_path: Path)
     assert re.search(r"^SKIPPED .+ audit: .*Confluence administrator", told, re.MULTILINE)
     assert re.search(r"^SKIPPED .+ custom_content: no records$", told, re.MULTILINE)
     assert re.search(r"^pages: no schema declares owner$", told, re.MULTILINE)
-    assert re.search(r"^pages: null or absent in 50 records: (.+, )?ownerId\b", told, re.MULTILINE)
+    assert re.search(r"^pages: null or absent in \d+ records: (.+, )?ownerId\b", told, re.MULTILINE)
     assert not re.search(r"^page_likes: ", told, re.MULTILINE)
 
 
