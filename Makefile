@@ -10,7 +10,7 @@ HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 QUICK  := components config fake_confluence paging parameters project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test live lint types derived check-derived recipes bench golden site faults cdk
+.PHONY: help setup demo check test live lint format types derived check-derived recipes bench golden site faults cdk
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ live: $(READY) ## Try the connector on your own site: secrets/config.json
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+format: $(READY) ## Format the code, and correct what can be corrected
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 types: $(READY) ## Check types
 	$(BIN)/mypy

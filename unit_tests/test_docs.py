@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from common.connector import ROOT, STREAMS
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from tools import builder
 from unit_tests.readme import BLOCKS, SHELL, arrive, messages, run
-from unit_tests.runners import pyairbyte
+from unit_tests.runners import manifest_server, pyairbyte
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,10 +90,31 @@ def told(exported: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return list(capsys.readouterr().out.splitlines())
 
 
-def test_what_was_not_changed_in_the_builder_does_not_differ(
+def test_the_server_of_the_builder_makes_the_export_as_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(builder.imported(MANIFEST), tmp_path, monkeypatch, capsys) == ["Nothing differs."]
+    page = (ROOT / "docs" / "builder.md").read_text(encoding="utf-8")
+    (command,) = re.findall(
+        r"^```sh\n\S+python -c \"\n(.+exported\.yaml.+?)^\"\n```$", page, re.DOTALL | re.MULTILINE
+    )
+    (tmp_path / "source_confluence").symlink_to(ROOT / "source_confluence")
+    with manifest_server(Path(sys.executable)) as url:
+        run([sys.executable, "-c", command.replace("http://127.0.0.1:8811", url)], tmp_path)
+    exported = yaml.safe_load((tmp_path / "exported.yaml").read_text(encoding="utf-8"))
+    assert told(exported, tmp_path, monkeypatch, capsys) == ["Nothing differs."]
+
+
+def test_a_change_in_an_export_without_references_is_told_of_its_stream_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = copy.deepcopy(builder.resolved(MANIFEST))
+    for stream in exported["streams"]:
+        if stream["name"] in ("space", "page_index"):  # the parents of nearly all others
+            stream["retriever"]["requester"]["http_method"] = "POST"
+    assert told(exported, tmp_path, monkeypatch, capsys) == [
+        "retriever.requester.http_method was 'GET' and is now 'POST':",
+        "    space, page_index",
+    ]
 
 
 def test_what_was_changed_in_the_builder_is_told_with_its_streams(

@@ -222,6 +222,19 @@ def test_the_readme_opens_with_two_commands_that_make_knows() -> None:
         assert " -m " in dry.stdout
 
 
+def test_a_test_that_fails_prints_no_log(tmp_path: Path) -> None:
+    lines = ["import logging, sys", "def test_it() -> None:"]
+    lines += [
+        f"    {how}('noise')" for how in ("logging.getLogger('airbyte').error", "print", "sys.stderr.write")
+    ]
+    (tmp_path / "test_it.py").write_text("\n".join([*lines, "    assert 1 + 1 == 3"]))
+    folder, settings = str(tmp_path), str(ROOT / "pyproject.toml")
+    command = [sys.executable, "-m", "pytest", "-c", settings, "--rootdir", folder, folder]
+    ran = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert "assert (1 + 1) == 3" in ran.stdout
+    assert ran.stdout.count("noise") == 3  # the three lines of the test, which pytest quotes
+
+
 def test_continuous_integration_runs_what_the_readme_says() -> None:
     assert re.search(r"^exec make test$", text_of(".ci/run"), re.MULTILINE)
 
