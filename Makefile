@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 
 # What `make check` tests: the files that need neither a process for each test nor a large site.
-QUICK  := components config fake_confluence paging parameters project
+QUICK  := components config fake_confluence layout pagination openapi project
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test live lint format types derived check-derived recipes bench golden site faults cdk

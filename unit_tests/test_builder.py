@@ -187,7 +187,7 @@ def test_a_test_state_is_taken(builder: Builder) -> None:
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
-def test_paging_names_only_what_the_platforms_cdk_knows(name: str) -> None:
+def test_pagination_names_only_what_the_platforms_cdk_knows(name: str) -> None:
     strategy = STREAMS[name].declared["retriever"]["paginator"].get("pagination_strategy", {})
     for expression in filter(None, [strategy.get("cursor_value"), strategy.get("stop_condition")]):
         # Names that are not in scope raise.

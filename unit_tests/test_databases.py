@@ -25,7 +25,7 @@ from common.connector import CONNECTOR, STREAMS, config_for, discovered
 from fake_confluence import Server, company, generate
 from tools import load
 from tools.recipes import create_views, recipes
-from unit_tests.odd_records import ODD, each_in_a_record_of_its_own
+from unit_tests.invalid_records import ODD, each_in_a_record_of_its_own
 from unit_tests.runners import ALONE, pyairbyte
 
 if TYPE_CHECKING:

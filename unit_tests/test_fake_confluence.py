@@ -1,4 +1,4 @@
-"""The embedded site behaves as Confluence does; test_official.py holds it to the official documents."""
+"""The embedded site behaves as Confluence does; test_openapi.py holds it to the official documents."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from common.connector import STREAMS
 from tools.parameters import Decision, decided, decisions
-from unit_tests.official import DOCUMENTS, official_parameters, resolved
+from unit_tests.openapi import DOCUMENTS, official_parameters, resolved
 
 DECISIONS = decisions()
 DECIDED = [(stream, name, entry) for stream in STREAMS for name, entry in decided(STREAMS[stream], DECISIONS)]

@@ -1,6 +1,6 @@
 """Nothing narrowed, nothing merged, nothing believed too soon: each test has the number of a fault.
 
-Numbers are those of the issue that lists them. 22 and 23 are in test_official.py, the rest of 4 in
+Numbers are those of the issue that lists them. 22 and 23 are in test_openapi.py, the rest of 4 in
 test_parameters.py.
 """
 

@@ -14,7 +14,7 @@ from common.connector import STREAMS
 from fake_confluence import Operation, Server, Site, company, load_contract
 from tools.derive import stream_address
 from unit_tests.client import Client, Pairs, paths_of, queries_of
-from unit_tests.official import DOCUMENTS, declared, document, official_parameters, resolved
+from unit_tests.openapi import DOCUMENTS, declared, document, official_parameters, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from common.connector import CONNECTOR, Output, config_for, configured
 from fake_confluence import Server, generate
 from fake_confluence.site import format_time
 from unit_tests.few_streams import sync
-from unit_tests.odd_records import ODD, dated, instead, with_fields, with_links, with_raw, without
+from unit_tests.invalid_records import ODD, dated, instead, with_fields, with_links, with_raw, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
