@@ -225,15 +225,6 @@ def half(body: bytes) -> bytes:
     return body[: len(body) // 2]
 
 
-def test_an_answer_cut_short_is_asked_for_again(server: Server) -> None:
-    for operation in SHAPES.values():
-        server.fail(operation, times=1, body=half)
-    output = read(config_for(server, max_retries=1), *SHAPES)
-    assert (output.exit_code, output.errors) == (0, [])
-    assert all(output.records[name] for name in SHAPES)
-    assert {name: len(server.requests_to(path)) for name, path in SHAPES.items()} == dict.fromkeys(SHAPES, 2)
-
-
 def test_an_answer_that_is_always_cut_short_fails(server: Server) -> None:
     for operation in SHAPES.values():
         server.fail(operation, times=None, body=half)
@@ -251,14 +242,6 @@ def test_429_waits_as_told_and_continues(server: Server, waits: list[float]) -> 
     assert [request.status for request in server.requests_to(GROUP)] == [429, 200]
     assert len(waits) == 1
     assert 37 <= waits[0] <= 38
-
-
-def test_500_is_asked_again_and_continues(server: Server, waits: list[float]) -> None:
-    server.fail(GROUP, times=1, status=500)
-    output = read(config_for(server), "group")
-    assert (output.exit_code, output.statuses) == (0, {"group": "COMPLETE"})
-    assert [request.status for request in server.requests_to(GROUP)] == [500, 200]
-    assert len(waits) == 1
 
 
 def test_500_without_end_fails_after_the_retries(server: Server, waits: list[float]) -> None:
