@@ -112,7 +112,7 @@ class SourceConfluence(YamlDeclarativeSource):
         Raises:
             AirbyteTracedException: Some streams failed; the others have been read all the same.
         """
-        if self._given != (catalog, config):  # the CDK's tests hand them over here first
+        if None in self._given or self._given[0] != catalog:  # the CDK's tests hand them over here first
             SourceConfluence.__init__(self, catalog, config, state)
         self._before_read(logger, catalog)
         failures, cause = Failures(set(self._selected) - set(ACCESS)), ""
