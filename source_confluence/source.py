@@ -166,7 +166,7 @@ class SourceConfluence(YamlDeclarativeSource):
         except OverflowError as failure:  # a date in the state that is too late to count from
             raise foreign_state(", ".join(sorted(self._with_state)), failure) from failure
         for name, count in self._constructor.skipped.items():
-            text = f"{name}: {count} parents were skipped: Confluence answered 404 for them, as the log says of each."
+            text = f"{name}: {count} parents were skipped, because Confluence returned 404 (see the log)."
             yield AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=Level.WARN, message=text))
         if failures:
             raise failures.as_exception(cause)

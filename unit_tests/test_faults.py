@@ -188,7 +188,7 @@ def test_a_site_that_refuses_connections_fails_every_family(clock: Clock) -> Non
     output = connector("read", config, select=streams)
     assert output.exit_code == 1
     assert output.statuses == dict.fromkeys(streams, "INCOMPLETE")
-    assert all("Nothing answers at 127.0.0.1" in sentence for sentence in output.errors)
+    assert all("Cannot connect to 127.0.0.1" in sentence for sentence in output.errors)
     assert max(clock.waited.values(), default=0) < 600
 
 
