@@ -105,7 +105,7 @@ def show(directory: Path) -> None:
             print(f"  {name:<{width}}  {count:>6}")
         recipe = next(recipe for recipe in recipes() if recipe.name == "spaces_alive")
         if recipe.name not in lacking:
-            print(f"\n{recipe.title}? {recipe.about}\n\n{recipe.query}\n\n{recipe.show}\n")
+            print(f"\n{recipe.title}: {recipe.about}\n\n{recipe.query}\n\n{recipe.show}\n")
             connection.sql(recipe.show).show()
     report.write(database, directory / "report.html")
     arrived = sorted(path for path in directory.glob(f"files/{FILES}/*/*") if path.is_file())

@@ -169,7 +169,9 @@ def what_a_request_is_for(stream: Stream) -> str:
     if kind == "ListPartitionRouter":
         values = stream.router["values"]
         return (
-            f"each of {', '.join(values)}" if isinstance(values, list) else "each of `custom_content_types`, in two formats"
+            f"each of {', '.join(values)}"
+            if isinstance(values, list)
+            else "each of `custom_content_types`, in two formats"
         )
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
         return "the site, or each 100 chosen spaces"

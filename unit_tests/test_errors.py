@@ -104,7 +104,7 @@ def by_stream(output: Output) -> dict[str, list[str]]:
 
 def test_a_wrong_token_fails_the_check_with_a_sentence(server: Server) -> None:
     sentence = check({**config_for(server), "api_token": f"not-{TOKEN}"})
-    assert "also its answer to a wrong, expired or revoked credential" in sentence
+    assert "also does so for a wrong, expired or revoked credential" in sentence
     assert "Check email and api_token" in sentence
 
 
@@ -249,7 +249,7 @@ def test_an_answer_that_is_always_cut_short_fails(server: Server) -> None:
     assert output.exit_code == 1
     assert output.statuses == dict.fromkeys(SHAPES, "INCOMPLETE")
     assert not output.records
-    assert all("cut short" in by_stream(output)[name][0] for name in SHAPES)
+    assert all("is incomplete" in by_stream(output)[name][0] for name in SHAPES)
 
 
 def test_429_waits_as_told_and_continues(server: Server, waits: list[float]) -> None:
