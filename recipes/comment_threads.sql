@@ -1,6 +1,6 @@
 -- Comment threads
--- Comments on pages, each followed by its replies, at any depth. `thread` is the comment that began it and `place`
--- sorts: the ids on the way down, which grow with time.
+-- Comments on pages, each followed by its replies, at any depth. `thread` is the first comment. Sort by `place`: the
+-- ids of the comment and of those above it, which increase with time.
 -- Show: SELECT space, page, repeat('↳ ', depth) || text AS said, person, resolution FROM comment_threads
 -- WHERE thread IN (SELECT thread FROM comment_threads WHERE depth = 2) ORDER BY thread, place LIMIT 6
 WITH RECURSIVE comments AS (

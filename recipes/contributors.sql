@@ -1,5 +1,5 @@
--- Who contributes
--- New pages, edits and comments of each person. An account that is in no record of `users` any more shows its id.
+-- Contributors
+-- New pages, edits and comments of each person. An account that is no longer in `users` is shown by its id.
 -- Show: SELECT * FROM contributors ORDER BY new_pages + edits + comments DESC, person LIMIT 6
 WITH contributions AS (
   SELECT authorId, createdAt AS moment, CASE WHEN number = 1 THEN 'new page' ELSE 'edit' END AS kind FROM page_versions

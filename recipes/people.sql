@@ -1,6 +1,6 @@
 -- People, and their groups
--- One row for each account, with the name to show for its id. `kind` is `atlassian` for a person, and `app` or
--- `customer` otherwise; somebody who left is not `active`.
+-- One row for each account, with a name to show instead of the id. `kind` is `atlassian` for a person, otherwise
+-- `app` or `customer`. A person who left is not `active`.
 -- Show: SELECT person, kind, status, groups FROM people ORDER BY person LIMIT 5
 SELECT u.accountId, coalesce(u.displayName, u.publicName, u.accountId) AS person, u.accountType AS kind,
        u.accountStatus AS status, u.email, string_agg(g.name, ', ' ORDER BY g.name) AS groups

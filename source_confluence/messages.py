@@ -89,7 +89,7 @@ def explain(stream: str, message: str) -> str:
         return f"{said} {stream} needs {scopes(stream)}."
     needs = (
         ACCESS[stream]["needs"]
-        if re.search(r"this stream \(403\)|answered 404|not have the feature", said)
+        if re.search(r"this stream \(403\)|returned 404|not have the feature", said)
         else None
     )
     return f"{said} {stream} needs: {needs}." if needs else said

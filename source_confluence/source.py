@@ -128,9 +128,8 @@ class SourceConfluence(YamlDeclarativeSource):
             named = ", ".join(sorted({s.stream.stream_descriptor.name for s in state or [] if s.stream}))
             raise foreign_state(named, failure) from failure
         for name, count in self._constructor.skipped.items():
-            logger.warning(
-                "%s: Confluence answered 404 for %d parents, which were skipped; see the log.", name, count
-            )
+            text = "%s: %d parents were skipped, because Confluence returned 404 (see the log)."
+            logger.warning(text, name, count)
         if failures:
             raise failures.as_exception(cause)
 

@@ -4,7 +4,7 @@
     python -m tools.derive --check    changes nothing, names what differs, exits with 1 if anything does
 
 Derived are: the foot of the manifest (schemas from source_confluence/schemas/, spec from spec.yaml, index of
-streams from the blocks above), the table of streams and the entity diagram in docs/ (from the manifest and
+streams from the blocks above), the tables of streams and the entity diagram in docs/ (from the manifest and
 the contract), the query on deletions there (from recipes/), the table of parameters
 there (from parameters.yaml), and the catalog of the standard tests.
 """
@@ -12,6 +12,7 @@ there (from parameters.yaml), and the catalog of the standard tests.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from tools.recipes import recipes
 from tools.streams import FOOT, Stream, handwritten, schemas, spec, streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,8 +52,15 @@ def derived() -> Iterator[tuple[Path, str]]:
     yield MANIFEST, manifest_with_foot()
     yield ROOT / "source_confluence" / "access.json", access_by_stream()
     index = ROOT / "docs" / "index.md"
-    text = between_marks(index.read_text(encoding="utf-8"), "streams", stream_table())
-    yield index, between_marks(text, "entities", entity_diagram())
+    text = index.read_text(encoding="utf-8")
+    for mark, content in (
+        ("streams", stream_tables()),
+        ("points", points()),
+        ("access", access_table()),
+        ("entities", entity_diagram()),
+    ):
+        text = between_marks(text, mark, content)
+    yield index, text
     oddities = ROOT / "docs" / "oddities.md"
     yield oddities, between_marks(oddities.read_text(encoding="utf-8"), "parameters", parameter_table())
     incremental = ROOT / "docs" / "incremental.md"
@@ -73,44 +81,71 @@ def manifest_with_foot() -> str:
     return f"{handwritten()}\n{FOOT}{text}\n"
 
 
-def stream_table() -> str:
-    """Return the table of all streams in Markdown."""
-    head = (
-        "Stream",
-        "One record is",
-        "Primary key",
-        "Sync",
-        "Requests",
-        "Points a request",
-        "Scopes: classic",
-        "Scopes: granular",
-        "Needs",
-    )
-    rows = [head, ("---",) * len(head), *(table_row(stream) for stream in streams())]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def stream_tables() -> str:
+    """Return a table of streams for each banner of the manifest."""
+    head = ("Stream", "One record is", "Key", "Sync", "Requests")
+    parts = [
+        f"### {banner}\n\n{markdown([head, *map(stream_row, found)])}"
+        for banner, found in by_banner().items()
+    ]
+    return "\n".join(parts)
 
 
-def table_row(stream: Stream) -> tuple[str, ...]:
-    """Return the cells of one stream."""
-    operation = stream.operations[0]
-    scopes = {
-        kind: "<br>".join(
-            sorted({f"`{scope}`" for op in stream.operations for scope in op.scopes.get(kind, [])})
-        )
-        for kind in ("classic", "granular")
-    }
+def stream_row(stream: Stream) -> tuple[str, ...]:
+    """Return what a stream is."""
     (address,) = stream_address(stream.name)
     return (
         f"[`{stream.name}`]({address})",
         stream.schema["description"].replace("|", "\\|"),
-        ", ".join(f"`{field}`" for field in stream.key),
-        f"incremental (`{stream.cursor}`)" if stream.cursor else "full",
+        code(stream.key),
+        f"incremental by `{stream.cursor}`" if stream.cursor else "full",
         requests(stream),
-        stream.points,
-        scopes["classic"] or "none",
-        scopes["granular"] or "none",
-        operation.needs or "none",
     )
+
+
+def access_table() -> str:
+    """Return the table of scopes, plans and permissions; streams that need the same share a row."""
+    rows: list[tuple[str, ...]] = [("Streams", "Scopes", "Plan or permission")]
+    for banner, found in by_banner().items():
+        needed: dict[tuple[str, str], list[str]] = {}
+        for stream in found:
+            granular, classic = (
+                code(sorted({scope for call in stream.operations for scope in call.scopes.get(kind, [])}))
+                for kind in ("granular", "classic")
+            )
+            scopes = f"{granular}; or classic: {classic}" if classic else granular
+            needed.setdefault((scopes, stream.operations[0].needs or ""), []).append(stream.name)
+        rows.append((f"**{banner}**", "", ""))
+        rows += [(code(names), *needs) for needs, names in needed.items()]
+    return markdown(rows)
+
+
+def points() -> str:
+    """Name the streams whose records cost an OAuth app two points each."""
+    return f"{code([s.name for s in streams() if s.points_a_record > 1])}\n"
+
+
+def by_banner() -> dict[str, list[Stream]]:
+    """Return the streams under the banners of the manifest."""
+    known = {stream.name: stream for stream in streams()}
+    found: dict[str, list[Stream]] = {}
+    for line in handwritten().partition("\n  streams:\n")[2].splitlines():
+        if banner := re.fullmatch(r"    # -{20,} (.+)", line):
+            found[banner[1]] = under = []
+        elif name := re.match(r"    (\w+):  # ", line):
+            under.append(known[name[1]])
+    return found
+
+
+def code(names: Iterable[str]) -> str:
+    """Return names as code."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def markdown(rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+    head, *others = rows
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, (":--",) * len(head), *others))
 
 
 def stream_address(name: str) -> list[str]:
@@ -124,26 +159,28 @@ def requests(stream: Stream) -> str:
     """Say what a stream costs in requests."""
     pagination = stream.declared["retriever"]["paginator"].get("pagination_strategy", {})
     size = pagination.get("page_size")
-    more = f", 1 more for each further {size if isinstance(size, int) else 250} records" if size else ""
+    pages = f", pages of {size if isinstance(size, int) else 250:,}" if size else ""
+    return f"1 for {what_a_request_is_for(stream)}{pages}"
+
+
+def what_a_request_is_for(stream: Stream) -> str:
+    """Name what each list or object of a stream belongs to."""
     kind = stream.router.get("type")
     if kind == "ListPartitionRouter":
         values = stream.router["values"]
-        each = (
+        return (
             f"each of {', '.join(values)}"
             if isinstance(values, list)
-            else "each type in `custom_content_types`"
+            else "each of `custom_content_types`, in two formats"
         )
-        return f"1 for {each}{more}"
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
-        return f"1 for the site (with space filters: 1 for each 100 spaces){more}"
+        return "the site, or each 100 chosen spaces"
     if kind == "GroupingPartitionRouter":
-        return f"1 for each {stream.router['group_size']} spaces{more}"
+        return f"each {stream.router['group_size']} spaces"
     if kind == "SubstreamPartitionRouter":
         changed = "changed " if stream.follows_changes else ""
-        return f"1 for each {changed}record of {', '.join(f'`{parent}`' for parent in stream.parents)}{more}"
-    if stream.cursor == "creationDate":
-        return f"1 for each year since 2004 or the last sync{more}"
-    return f"1 for the site{more}"
+        return f"each {changed}record of {code(dict.fromkeys(stream.parents))}"
+    return "each year since 2004 or the last sync" if stream.cursor == "creationDate" else "the site"
 
 
 def entity_diagram() -> str:
@@ -152,10 +189,18 @@ def entity_diagram() -> str:
     for stream in streams():
         fields = [(field, "PK") for field in stream.key]
         fields += [(field, "FK") for field, _ in stream.references if field not in stream.key]
-        lines += [f"  {stream.name} {{", *(f"    string {field} {kind}" for field, kind in fields), "  }"]
+        typed = [f"    {field_type(stream, field)} {field} {kind}" for field, kind in fields]
+        lines += [f"  {stream.name} {{", *typed, "  }"]
     for stream in streams():
         lines += [f"  {target} ||--o{{ {stream.name} : {field}" for field, target in stream.references]
     return "\n".join([*lines, "```", ""])
+
+
+def field_type(stream: Stream, field: str) -> str:
+    """Return the type of a field, without null."""
+    types = stream.schema["properties"][field]["type"]
+    (found,) = {types} if isinstance(types, str) else {*types} - {"null"}
+    return str(found)
 
 
 def access_by_stream() -> str:

@@ -82,13 +82,10 @@ class Stream:
         return any(config.get("incremental_dependency") for config in configs)
 
     @property
-    def points(self) -> str:
-        """What one request costs an OAuth app, by Atlassian's rule: 1, and for each object 1 or 2."""
+    def points_a_record(self) -> int:
+        """What each record costs an OAuth app, by Atlassian's rule: 2 for people, groups and permissions."""
         identity = self.name in IDENTITIES or {"accountId", "groupId", "principalId"} & set(self.key)
-        each = 2 if identity else 1
-        if {operation.paging for operation in self.operations} <= {"object", "file"}:
-            return str(1 + each)
-        return f"1 + {each} a record"
+        return 2 if identity else 1
 
     @property
     def operations(self) -> list[Operation]:

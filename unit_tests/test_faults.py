@@ -40,25 +40,25 @@ ONLY_ON_THE_PAGE = {
     "429, Retry-After in seconds",
     "429, Retry-After: 0",
     "429, Retry-After of a day",
-    "429 for ever",
+    "429 on every request",
     "502 with a web page",
-    "200 with nothing",
-    "a longer body than announced",
+    "200 without a body",
+    "a body longer than its length",
     "reset in the body",
     "404 that names what is missing",
     "429 without Retry-After",
     "429, Retry-After of 50 minutes",
     "500 once",
     "503 with Retry-After",
-    "504 for ever",
-    "a status nobody knows (530)",
-    "dropped before the answer",
-    "reset before every answer",
-    "broken off in every body",
-    "broken off in the header",
-    "half of every body, announced as half",
-    "no gzip where announced",
-    "200 with nothing for ever",
+    "504 on every request",
+    "an unknown status (530)",
+    "dropped before the response",
+    "reset before every response",
+    "closed in every body",
+    "closed in the header",
+    "half of every body, with its own length",
+    "not gzip, although declared",
+    "200 without a body, every time",
     "next: the same page",
     "next: http:",
     "next: //evil",
@@ -188,7 +188,7 @@ def test_a_site_that_refuses_connections_fails_every_family(clock: Clock) -> Non
     output = connector("read", config, select=streams)
     assert output.exit_code == 1
     assert output.statuses == dict.fromkeys(streams, "INCOMPLETE")
-    assert all("Nothing answers at 127.0.0.1" in sentence for sentence in output.errors)
+    assert all("Cannot connect to 127.0.0.1" in sentence for sentence in output.errors)
     assert max(clock.waited.values(), default=0) < 600
 
 
@@ -197,10 +197,10 @@ def test_a_site_that_refuses_connections_fails_every_family(clock: Clock) -> Non
 # The faults that would be easiest to take for the end of a list. Bytes that are no UTF-8 are not noticed in
 # what has no pages: docs/promises.md says so.
 ALONE = {
-    "credential revoked amid the read": FAMILIES,
-    "half of every body, announced as half": FAMILIES,
-    "invalid UTF-8 for ever": LISTS,
-    "next: no cursor in it": LISTS,
+    "credential revoked during the read": FAMILIES,
+    "half of every body, with its own length": FAMILIES,
+    "invalid UTF-8 in every body": LISTS,
+    "next: without a cursor": LISTS,
 }
 
 

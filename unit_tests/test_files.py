@@ -292,7 +292,7 @@ def test_a_signed_address_stays_out_of_the_log(folder: Path, server: Server) -> 
     server.media.url = "http://127.0.0.1:1"
     output = read(server, max_retries=1)
     assert output.statuses == {NAME: "INCOMPLETE"}
-    assert "Nothing answers at 127.0.0.1:1." in output.errors[0]
+    assert "Cannot connect to 127.0.0.1:1." in output.errors[0]
     assert "token=" not in json.dumps(output.messages) + output.stderr
     assert on_disk(folder) == set()
 

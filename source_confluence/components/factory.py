@@ -66,7 +66,7 @@ SMALLER_PAGES = PageSizeReduction(
     max_attempts=8,
     backoff_seconds=2.0,
     retries_at_minimum_page_size=4,
-    failure_message="Confluence did not answer in time (504). Try again later.",
+    failure_message="Confluence did not respond in time (504). Try again later.",
 )
 
 

@@ -22,7 +22,7 @@ RESPONSE_SECONDS = 300
 FILE_SECONDS = 1800  # the platform ends a connector that is silent for an hour
 PIECE = 1 << 18
 GIVE_UP_AFTER = 20
-NOT_FOUND = "Confluence answered 404"  # as the manifest says it
+NOT_FOUND = "Confluence returned 404"  # as the manifest says it
 
 
 class CarefulRequester(HttpRequester):
