@@ -94,10 +94,7 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
     catalog = read_file("catalog", getattr(parsed, "catalog", None), SourceConfluence.read_catalog)
     state = read_file("state", getattr(parsed, "state", None), SourceConfluence.read_state)
     names: list[str] | None = [] if parsed.command in ("spec", "check") else None
-    source = SourceConfluence(catalog, given, state, path, names=names)
-    if path:
-        source.validate()
-    return source
+    return SourceConfluence(catalog, given, state, path, names=names)
 
 
 def _report(failure: AirbyteTracedException, command: str) -> None:
