@@ -13,7 +13,6 @@ from typing import Any
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.exception_handler import assemble_uncaught_exception
-from airbyte_cdk.models import ConnectorSpecification
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets
 
@@ -27,21 +26,16 @@ HELP = Path(__file__).with_name("help.txt")
 
 
 class Entrypoint(AirbyteEntrypoint):
-    """The CDK's entrypoint, which says in a sentence what is wrong with a configuration."""
+    """The CDK's entrypoint, which also knows the secrets in the form in which they are sent."""
 
     @staticmethod
     def set_up_secret_filter(config: Mapping[str, Any], connection_specification: Mapping[str, Any]) -> None:
-        """Keep secrets out of all output, also in the form in which they are sent."""
+        """Keep secrets out of all output."""
         AirbyteEntrypoint.set_up_secret_filter(config, connection_specification)
         nested = config.get("credentials")
         given = nested if isinstance(nested, dict) else config
         pair = f"{given.get('email')}:{given.get('api_token')}"
         add_to_secrets(base64.b64encode(pair.encode(errors="replace")).decode())
-
-    @staticmethod
-    def validate_connection(source_spec: ConnectorSpecification, given: Mapping[str, Any]) -> None:
-        """Validate a configuration: the CDK's own message quotes values, which may be secrets."""
-        validate(source_spec.connectionSpecification, given)
 
 
 def main() -> None:
@@ -94,7 +88,10 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
     catalog = read_file("catalog", getattr(parsed, "catalog", None), SourceConfluence.read_catalog)
     state = read_file("state", getattr(parsed, "state", None), SourceConfluence.read_state)
     names: list[str] | None = [] if parsed.command in ("spec", "check") else None
-    return SourceConfluence(catalog, given, state, path, names=names)
+    source = SourceConfluence(catalog, given, state, path, names=names)
+    if path:  # before the CDK does: its message quotes values, which may be secrets
+        validate(source.resolved_manifest["spec"]["connection_specification"], source._config)  # noqa: SLF001 - as normalized
+    return source
 
 
 def _report(failure: AirbyteTracedException, command: str) -> None:

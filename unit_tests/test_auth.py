@@ -22,7 +22,7 @@ from airbyte_cdk.utils import AirbyteTracedException
 
 from fake_confluence import OAuthApp, Request, Server, company
 from fake_confluence.access import TokenRequest
-from source_confluence.run import Entrypoint
+from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 from unit_tests.conftest import LOGGER, ROOT, STREAMS, Output, config_for, configured, connector, key_of
 
@@ -438,7 +438,7 @@ def test_an_incomplete_configuration_is_told_what_it_lacks(
     specification: ConnectorSpecification, given: Config, told: list[str]
 ) -> None:
     with pytest.raises(AirbyteTracedException) as raised:
-        Entrypoint.validate_connection(specification, given)
+        validate(specification.connectionSpecification, given)
     sentence = raised.value.message or ""
     assert all(word in sentence for word in told), sentence
     assert "hidden" not in sentence

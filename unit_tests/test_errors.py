@@ -14,7 +14,7 @@ import pytest
 from airbyte_cdk.sources.streams.http import rate_limiting
 
 from fake_confluence import Server, company
-from source_confluence.run import Entrypoint
+from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 from unit_tests.conftest import LOGGER, STREAMS, Output, config_for, configured, connector, run_args
 
@@ -372,9 +372,9 @@ def test_a_malformed_configuration_is_refused_with_a_sentence(
     spec: ConnectorSpecification, change: dict[str, Any], words: str
 ) -> None:
     config = {name: value for name, value in {**COMPLETE, **change}.items() if value is not None}
-    Entrypoint.validate_connection(spec, COMPLETE)
+    validate(spec.connectionSpecification, COMPLETE)
     with pytest.raises(Exception, match=re.escape(words)) as caught:
-        Entrypoint.validate_connection(spec, config)
+        validate(spec.connectionSpecification, config)
     assert TOKEN not in str(caught.value)
 
 

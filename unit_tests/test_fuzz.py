@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_confluence import Server, generate
-from source_confluence.run import Entrypoint
+from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 from unit_tests.conftest import LOGGER, Output, config_for, configured, run_args
 from unit_tests.test_incremental import few_streams
@@ -145,7 +145,7 @@ def test_a_spoiled_configuration_is_taken_or_refused_in_a_sentence(
 ) -> None:
     said = ""
     try:
-        Entrypoint.validate_connection(spec, config)
+        validate(spec.connectionSpecification, config)
     except AirbyteTracedException as error:
         said = str(error)
     assert SECRET not in said
