@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import pickle
 from collections import defaultdict
 from contextlib import redirect_stderr, redirect_stdout
@@ -28,6 +29,7 @@ from tools.streams import streams
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+LOGGER = logging.getLogger("airbyte")
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 STREAMS = {stream.name: stream for stream in streams()}

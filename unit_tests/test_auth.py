@@ -22,9 +22,9 @@ from airbyte_cdk.utils import AirbyteTracedException
 
 from fake_confluence import OAuthApp, Request, Server, company
 from fake_confluence.access import TokenRequest
-from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.run import Entrypoint
 from source_confluence.source import SourceConfluence
-from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, key_of
+from unit_tests.conftest import LOGGER, ROOT, STREAMS, Output, config_for, configured, connector, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,9 +17,9 @@ from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer impo
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.utils import AirbyteTracedException
 
-from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.run import Entrypoint
 from source_confluence.source import MANIFEST, SourceConfluence
-from unit_tests.conftest import ROOT, STREAMS, config_for, connector, run_args
+from unit_tests.conftest import LOGGER, ROOT, STREAMS, config_for, connector, run_args
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ import pytest
 from airbyte_cdk.sources.streams.http import rate_limiting
 
 from fake_confluence import Server, company
-from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.run import Entrypoint
 from source_confluence.source import SourceConfluence
-from unit_tests.conftest import STREAMS, Output, config_for, configured, connector, run_args
+from unit_tests.conftest import LOGGER, STREAMS, Output, config_for, configured, connector, run_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

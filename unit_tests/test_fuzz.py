@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_confluence import Server, generate
-from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.run import Entrypoint
 from source_confluence.source import SourceConfluence
-from unit_tests.conftest import Output, config_for, configured, run_args
+from unit_tests.conftest import LOGGER, Output, config_for, configured, run_args
 from unit_tests.test_incremental import few_streams
 
 if TYPE_CHECKING:
