@@ -1,4 +1,4 @@
-"""Tell what somebody changed in the Connector Builder, so that it can be taken back into the manifest.
+"""List what was changed in the Connector Builder, so that it can be taken back into the manifest.
 
     python -m tools.builder exported.yaml
 
@@ -47,8 +47,8 @@ def imported(path: Path) -> dict[str, Any]:
     """Return a manifest as the Builder has it after an import."""
     manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
     flags = {"__should_migrate": True, "__should_normalize": True}
-    answer = resolve(ResolveRequest.model_validate({"manifest": {**manifest, **flags}}))
-    return dict(answer.manifest.model_dump())
+    resolved = resolve(ResolveRequest.model_validate({"manifest": {**manifest, **flags}}))
+    return dict(resolved.manifest.model_dump())
 
 
 def parts(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -61,14 +61,14 @@ def parts(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def with_parents_named(node: Any, names: dict[str, str]) -> Any:
-    """Put their names in place of the streams that a tree refers to: what changed in those is told there."""
+    """Replace references to streams by their names: changes in those are listed there."""
     if isinstance(node, dict):
         return names.get(node.get("$ref", "")) or {k: with_parents_named(v, names) for k, v in node.items()}
     return [with_parents_named(value, names) for value in node] if isinstance(node, list) else node
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value in a tree with where it stands."""
+    """Yield every value in a tree with its path."""
     if isinstance(node, dict | list) and node:
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             yield from leaves(value, f"{path}.{key}" if path else str(key))
@@ -77,7 +77,7 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def changes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
-    """Yield what differs between two sets of values, in words."""
+    """Yield a description of each difference between two sets of values."""
     for path in [*ours, *(path for path in theirs if path not in ours)]:
         values = [side.get(path, NOT_SET) for side in (ours, theirs)]
         if values[0] != values[1]:

@@ -1,7 +1,7 @@
-"""Write every file that is derived from another one, or check that each is what it would be.
+"""Write every derived file, or check that each is up to date.
 
     python -m tools.derive            writes
-    python -m tools.derive --check    changes nothing, names what differs, exits with 1 if anything does
+    python -m tools.derive --check    changes nothing; lists the stale files, and exits with 1 if there are any
 
 Derived are: the foot of the manifest (schemas from source_confluence/schemas/, spec from spec.yaml, index of
 streams from the blocks above), the tables of streams and the entity diagram in docs/ (from the manifest and
@@ -39,7 +39,7 @@ def main() -> None:
             if not check:
                 path.write_text(text, encoding="utf-8")
     for stale_path in stale:
-        print(f"{stale_path} {'differs from what it is derived from' if check else 'written'}")
+        print(f"{stale_path} {'is stale' if check else 'written'}")
     if check and stale:
         sys.exit("Run `make derived` and commit what it writes.")
 
@@ -149,14 +149,14 @@ def markdown(rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def stream_address(name: str) -> list[str]:
-    """Return the address of the documentation that stands beside a stream in the manifest."""
+    """Return the address of the documentation from the comment on a stream in the manifest."""
     base = "https://developer.atlassian.com/cloud/confluence/rest/"
     line = next(line for line in handwritten().splitlines() if line.startswith(f"    {name}:  # "))
     return [base + line.partition("# ")[2].split(",")[0]]
 
 
 def requests(stream: Stream) -> str:
-    """Say what a stream costs in requests."""
+    """Describe the number of requests of a stream."""
     pagination = stream.declared["retriever"]["paginator"].get("pagination_strategy", {})
     size = pagination.get("page_size")
     pages = f", pages of {size if isinstance(size, int) else 250:,}" if size else ""
@@ -204,12 +204,12 @@ def field_type(stream: Stream, field: str) -> str:
 
 
 def access_by_stream() -> str:
-    """Return for each stream what `check` and messages say of access to it.
+    """Return for each stream its access, for `check` and for messages.
 
     `needs`: the plan or permission beyond reading the content.
     `scopes`: the sets of scopes, any of which is enough to read the stream and its parents.
-    `probes`: streams that a check reads on its behalf. Streams whose operations need the same scopes share one,
-    and so do those with the same needs.
+    `probes`: streams that a check reads instead of it. Streams whose operations need the same scopes share one,
+    and so do streams with the same needs.
     """
     known = {stream.name: stream for stream in streams()}
     parents = {parent for stream in known.values() for parent in stream.parents}
@@ -231,14 +231,14 @@ def access_by_stream() -> str:
 
 
 def grants(stream: Stream) -> list[str]:
-    """Return what an account must have been given to read a stream, apart from its parents."""
-    # A check does not look for the scopes to write: the connector does not, and few give them.
+    """Return the scopes and permissions that an account needs to read a stream, without its parents."""
+    # A check ignores scopes to write: the connector does not write, and few users grant them.
     scopes = [
         {
             kind: [scope for scope in each if not scope.startswith("write:")]
             for kind, each in operation.scopes.items()
         }
-        # Nor does it download files.
+        # It does not download files.
         for operation in (stream.operations[:1] if stream.uploader else stream.operations)
     ]
     needs = stream.operations[0].needs
@@ -251,7 +251,7 @@ def with_ancestors(stream: Stream, known: dict[str, Stream]) -> list[Stream]:
 
 
 def ways_to_read(stream: Stream, known: dict[str, Stream]) -> list[list[str]]:
-    """Return the sets of scopes any of which suffices: granular ones, and classic where there are such."""
+    """Return the sets of scopes, each of which is enough: granular ones, and classic ones where they exist."""
     operations = [operation for each in with_ancestors(stream, known) for operation in each.operations]
     ways: list[list[str]] = []
     for kind, other in (("granular", "classic"), ("classic", "granular")):
@@ -262,7 +262,7 @@ def ways_to_read(stream: Stream, known: dict[str, Stream]) -> list[list[str]]:
 
 
 def configured_catalog() -> str:
-    """Return a catalog that reads every stream as a whole, for the standard tests."""
+    """Return a catalog that reads every stream in full, for the standard tests."""
     configured: list[dict[str, Any]] = [
         {
             "stream": {

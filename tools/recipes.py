@@ -103,7 +103,7 @@ class Recipe:
 
     @property
     def asks(self) -> bool:
-        """Whether it is a query, and not statements that change tables."""
+        """Whether it is a query and does not change tables."""
         return not self.query.startswith(("DELETE", "UPDATE"))
 
 
@@ -119,17 +119,19 @@ def recipes() -> Iterator[Recipe]:
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> dict[str, str]:
-    """Make a view of each recipe whose streams are there.
+    """Create a view of each recipe whose streams were synced.
 
     Args:
         connection: A database with a table for each stream that was read.
         kind: What to create: VIEW, or TEMP VIEW to leave the file alone.
 
     Returns:
-        For each recipe that cannot be asked, the name of the first table that it lacks.
+        For each recipe without a view, the name of the first missing table.
     """
-    connection.execute("SET TimeZone = 'UTC'")  # so that a day is the same day everywhere
-    connection.execute("SET python_enable_replacements = false")  # a missing table is no variable of ours
+    connection.execute("SET TimeZone = 'UTC'")  # so that dates do not depend on the machine
+    connection.execute(
+        "SET python_enable_replacements = false"
+    )  # a missing table must not resolve to a Python variable
     lacking: dict[str, str] = {}
     for recipe in recipes():
         if not recipe.asks:
@@ -143,10 +145,10 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
 
 
 def missing(error: duckdb.CatalogException) -> str:
-    """Return the name of the table that a query lacked.
+    """Return the name of the missing table.
 
     Raises:
-        duckdb.CatalogException: It lacked something else.
+        duckdb.CatalogException: Something else is missing.
     """
     found = re.search(r"Table with name (\w+) does not exist", str(error))
     if found is None:
@@ -155,20 +157,20 @@ def missing(error: duckdb.CatalogException) -> str:
 
 
 def page(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the documentation of the recipes, with their answers."""
+    """Return the documentation of the recipes, with their results."""
     create_views(connection, "TEMP VIEW")
     parts = [HEAD]
     for recipe in recipes():
         parts.append(f"## {recipe.title}\n\n{recipe.about}\n\n```sql\n{recipe.query}\n```\n")
         if recipe.asks:
-            parts.append(f"Example:\n\n```sql\n{recipe.show}\n```\n\n{answer(connection, recipe.show)}")
+            parts.append(f"Example:\n\n```sql\n{recipe.show}\n```\n\n{result(connection, recipe.show)}")
         if recipe.name == "text_for_ai":
             parts.append(in_markdown(connection))
     return "\n".join(parts)
 
 
 def in_markdown(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return a page as Confluence keeps it beside the document that it becomes."""
+    """Return a page in storage format, followed by its Markdown."""
     query = "SELECT body -> 'storage' ->> 'value' FROM pages WHERE title = $title"
     ((storage,),) = connection.execute(query, {"title": WRITTEN}).fetchall()
     (document,) = (found for found in documents(connection) if found["title"] == WRITTEN)
@@ -178,22 +180,22 @@ def in_markdown(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def readme(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return README.md with the answer to its query."""
+    """Return README.md with the result of its query."""
     text = README.read_text(encoding="utf-8")
     (query,) = re.findall(r"```sql\n(.+?)```", text, re.DOTALL)
-    return between_marks(text, "answer", answer(connection, query))
+    return between_marks(text, "result", result(connection, query))
 
 
-def answer(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Return the answer to a query as a table in Markdown."""
-    result = connection.execute(query)
-    columns = [name for name, *_ in result.description or []]
-    lines = [columns, ["---"] * len(columns), *([cell(value) for value in row] for row in result.fetchall())]
+def result(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """Return the result of a query as a table in Markdown."""
+    found = connection.execute(query)
+    columns = [name for name, *_ in found.description or []]
+    lines = [columns, ["---"] * len(columns), *([cell(value) for value in row] for row in found.fetchall())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def cell(value: Any) -> str:
-    """Return a value as it stands in a table in Markdown."""
+    """Return a value as a cell of a table in Markdown."""
     text = "" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
     return text.replace("|", "\\|").replace("<", "&lt;")
 
