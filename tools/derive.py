@@ -134,6 +134,9 @@ def requests(stream: Stream) -> str:
             else "each type in `custom_content_types`"
         )
         return f"1 for {each}{more}"
+    if "accountId" in stream.key and kind == "GroupingPartitionRouter":
+        lists = ", ".join(f"`{parent}`" for parent in dict.fromkeys(stream.parents))
+        return f"1 for each {stream.router['group_size']} accounts; before, the lists of {lists}"
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
         return f"1 for the site (with space filters: 1 for each 100 spaces){more}"
     if kind == "GroupingPartitionRouter":
@@ -188,10 +191,12 @@ def access_by_stream() -> str:
 def grants(stream: Stream) -> list[str]:
     """Return what an account must have been given to read a stream, apart from its parents."""
     # A check does not look for the scopes to write: the connector does not, and few give them.
+    # Nor does it read all lists that name accounts: who can search for users can look them up, by the same scope.
     scopes = [
         {
             kind: [scope for scope in each if not scope.startswith("write:")]
             for kind, each in operation.scopes.items()
+            if operation.paging != "bulk" or kind == "granular"
         }
         # Nor does it download files.
         for operation in (stream.operations[:1] if stream.uploader else stream.operations)
