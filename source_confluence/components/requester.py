@@ -82,8 +82,8 @@ class CarefulRequester(HttpRequester):
 
     @staticmethod
     def _is_first_page(stream_slice: Any = None, next_page_token: Any = None, **_: Any) -> bool:
-        """Tell whether a request is the first of a list below one parent."""
-        return "parent_slice" in (stream_slice or {}) and not next_page_token
+        """Tell whether a request is the first of a list below one parent; a group of parents has a list of slices."""
+        return isinstance((stream_slice or {}).get("parent_slice"), Mapping) and not next_page_token
 
     def _credential_works(self) -> bool:
         try:
