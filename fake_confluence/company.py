@@ -45,4 +45,5 @@ def company() -> Site:
     company_access.add_site(making)
     company_access.add_audit(making)
     company_content.settle_labels(making)
+    company_access.add_who_left(making)
     return Site(making.collections, now="2026-06-30T12:00:00.000Z")

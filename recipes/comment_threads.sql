@@ -18,9 +18,9 @@ threads AS (
 )
 SELECT s.key AS space, p.title AS page, t.kind, t.thread, t.depth, t.place,
        regexp_replace(t.body -> 'storage' ->> 'value', '<[^>]+>', '', 'g') AS text,
-       coalesce(u.displayName, u.publicName, t.version ->> 'authorId') AS person,
+       coalesce(u.person, t.version ->> 'authorId') AS person,
        (t.version ->> 'createdAt')::TIMESTAMPTZ AS saved_at, t.resolutionStatus AS resolution
 FROM threads t
 JOIN pages p ON p.id = t.page_id
 JOIN space s ON s.id = p.spaceId
-LEFT JOIN users u ON u.accountId = (t.version ->> 'authorId')
+LEFT JOIN people u ON u.accountId = (t.version ->> 'authorId')

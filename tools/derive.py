@@ -173,6 +173,8 @@ def what_a_request_is_for(stream: Stream) -> str:
             if isinstance(values, list)
             else "each of `custom_content_types`, in two formats"
         )
+    if "accountId" in stream.key and kind == "GroupingPartitionRouter":
+        return f"each {stream.router['group_size']} accounts, after the lists of {code(dict.fromkeys(stream.parents))}"
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
         return "the site, or each 100 chosen spaces"
     if kind == "GroupingPartitionRouter":
@@ -233,10 +235,12 @@ def access_by_stream() -> str:
 def grants(stream: Stream) -> list[str]:
     """Return the scopes and permissions that an account needs to read a stream, without its parents."""
     # A check ignores scopes to write: the connector does not write, and few users grant them.
+    # Nor does it read all lists that name accounts: the scope to search for users is also the one to look them up.
     scopes = [
         {
             kind: [scope for scope in each if not scope.startswith("write:")]
             for kind, each in operation.scopes.items()
+            if operation.paging != "bulk" or kind == "granular"
         }
         # It does not download files.
         for operation in (stream.operations[:1] if stream.uploader else stream.operations)

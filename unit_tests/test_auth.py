@@ -381,7 +381,7 @@ def test_the_check_names_what_cannot_be_read_once_and_succeeds(server: Server) -
     assert refused == {
         *("audit", "tasks", "footer_comments", "footer_comment_replies", "footer_comment_versions"),
         *("footer_comment_likes", "inline_comments", "inline_comment_replies"),
-        *("inline_comment_versions", "inline_comment_likes"),
+        *("inline_comment_versions", "inline_comment_likes", "named_users"),
     }
     assert all(scope in message for scope in lacking)
     assert message.count("lacks a scope") == 1

@@ -429,6 +429,26 @@ def test_a_page_has_the_lists_of_the_tree_items_above_it(tmp_path: Path, kind: s
 
 
 @pytest.mark.usefixtures("printed")
+def test_people_has_every_author_and_who_left_once(directory: Path) -> None:
+    file = directory / "confluence.duckdb"
+    authors = """
+      SELECT authorId AS id FROM page_index UNION SELECT version ->> 'authorId' FROM page_index
+      UNION SELECT authorId FROM blog_post_index UNION SELECT version ->> 'authorId' FROM blog_post_index
+      UNION SELECT version ->> 'authorId' FROM attachments UNION SELECT version ->> 'authorId' FROM footer_comments
+      UNION SELECT version ->> 'authorId' FROM inline_comments UNION SELECT assignedTo FROM tasks
+    """
+    nobody = f"SELECT id FROM ({authors}) LEFT JOIN people ON accountId = id WHERE accountId IS NULL AND id IS NOT NULL"
+    assert ask(file, nobody) == []
+    assert ask(file, "SELECT accountId FROM people GROUP BY 1 HAVING count(*) > 1") == []
+    left = """
+      SELECT person, (SELECT count(*) FROM pages WHERE authorId = accountId),
+             (SELECT count(*) FROM footer_comments WHERE version ->> 'authorId' = accountId)
+      FROM people WHERE status = 'unlisted'
+    """
+    assert ask(file, left) == [("Torbjörn Ek (Deactivated)", 1, 1)]
+
+
+@pytest.mark.usefixtures("printed")
 def test_a_folder_keeps_a_page_from_one_who_reads_the_rest_of_the_space(directory: Path) -> None:
     folder = "SELECT id FROM tree_items WHERE title = 'Incidents'"
     inside = f"p.parentId = ({folder})"
@@ -515,7 +535,7 @@ def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
     records = {
         "space": [{"id": "1", "key": "ENG"}],
         "pages": [page_of(1)],
-        "users": [],
+        **{name: [] for name in ("users", "group", "group_members", "named_users")},
         # A reply comes in the list of all comments too, without its place there.
         "footer_comments": [comment(1, page="1"), comment(3), comment(5, page="1")],
         "footer_comment_replies": [comment(2, 1), comment(3, 2), comment(4, 1)],

@@ -133,11 +133,15 @@ def test_a_token_that_is_revoked_during_a_sync_is_not_taken_for_a_missing_level(
     assert all("api_token" in by_stream(output)[name][0] for name in LEVELS)
 
 
-def test_content_without_a_level_is_skipped(server: Server) -> None:
+def test_content_without_a_level_is_asked_once_and_is_no_missing_parent(server: Server) -> None:
     output = read(config_for(server), *LEVELS)
     assert (output.exit_code, output.errors) == (0, [])
-    asked = len(server.requests_to("/pages/.*/classification-level"))
-    assert 0 < len(output.records[LEVELS[0]]) < asked
+    asked = server.requests_to("/classification-level")
+    assert len(asked) == len({request.target for request in asked})
+    for name in LEVELS:
+        assert {200, 404} == {r.status for r in server.requests_to(STREAMS[name].operations[0].path)}
+        assert output.records[name]
+    assert not re.search("parents were skipped", json.dumps(output.messages))
 
 
 def test_an_account_without_access_is_told_so(server: Server) -> None:
@@ -497,4 +501,4 @@ def test_a_check_costs_few_requests_and_names_every_stream_that_is_refused(serve
     status = connector("check", config_for(server)).connection
     assert len(server.log) <= 25
     named = {name for name in STREAMS if re.search(rf"\b{name}\b", status["message"])}
-    assert named == {name for name in STREAMS if "_comment" in name}
+    assert named == {name for name in STREAMS if "_comment" in name} | {"named_users"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from benchmarks.files import GOAL, measure
 from fake_confluence import Server, Site, company
 from fake_confluence.media import file_of
 from source_confluence.components import requester
-from tools.faults import Clock
+from tools.faults import PAGE, Clock
 from unit_tests.conftest import Output, config_for, configured, connector
 
 if TYPE_CHECKING:
@@ -263,6 +264,12 @@ def test_a_request_that_fails_is_repeated(
     assert output.statuses == {NAME: "COMPLETE"}
     assert files(output) == {each["id"]: file_of(each) for each in server.site.records("attachments")}
     assert len(on_disk(folder)) == 3
+
+
+def test_the_page_shows_which_faults_files_survive() -> None:
+    page = PAGE.read_text(encoding="utf-8").partition("## Files of attachments")[2].partition("\n## ")[0]
+    survived = re.findall(r"^\| (.+) \| arrive \|$", page, re.MULTILINE)
+    assert survived == [*FAULTS, "an address that expired before its use"]
 
 
 @pytest.mark.usefixtures("folder")

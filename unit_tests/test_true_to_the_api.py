@@ -390,6 +390,13 @@ def test_15_a_nameless_404_below_all_is_still_a_dead_credential(server: Server) 
     assert "credential" in failure(server, "attachment_versions")
 
 
+@pytest.mark.parametrize(("stream", "match"), [("pages", r"/pages\?"), ("named_users", "/user/bulk")])
+def test_15_a_nameless_404_for_a_group_is_no_missing_parent(stream: str, match: str) -> None:
+    with Server(generate(pages=500, spaces=60, users=250)) as server:
+        server.fail(match, times=None, after=1, status=404, body=not_found("Not Found"))
+        assert "credential" in failure(server, stream)
+
+
 ODD = [{"text": "busy"}, ["busy"], 5, None]
 
 
