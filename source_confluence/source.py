@@ -130,7 +130,7 @@ class SourceConfluence(YamlDeclarativeSource):
             raise foreign_state(named, failure) from failure
         for name, count in self._constructor.skipped.items():
             text = "%s: %d parents were skipped, because Confluence returned 404 (see the log)."
-            logger.warning(text, name, count)
+            logger.info(text, name, count)
         if failures:
             raise failures.as_exception(cause)
 
