@@ -7,10 +7,10 @@ READY  := $(VENV)/.ready
 HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
 
 # The tests of `make check`: files that need neither a process for each test nor a large site.
-QUICK  := components config fake_confluence paging parameters project
+QUICK  := components config fake_confluence layout pagination openapi project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test live lint types derived check-derived recipes bench golden site faults cdk
+.PHONY: help setup demo check test live lint format types derived check-derived recipes bench golden site faults cdk
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ lint: $(READY) ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+format: $(READY) ## Format the code, and correct what can be corrected
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 types: $(READY) ## Check types
 	$(BIN)/mypy
 
@@ -66,8 +70,8 @@ build/peers/%/.ready: benchmarks/peers/%.txt
 bench: $(READY) build/peers/dlt/.ready ## Compare the connector with other readers (20 minutes; ARGS=--quick: 3)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(READY) ## Read every family of streams under every fault, for docs/promises.md (some minutes)
-	$(BIN)/python -m tools.faults
+faults: $(READY) ## Read every family of streams under every fault, and write the table of docs/promises.md (some minutes)
+	$(BIN)/python -m pytest unit_tests/test_faults.py --all-faults -k 'every'
 
 cdk: ## Test another version of the CDK: make cdk VERSION=7.40.0 (some minutes)
 	$(PYTHON) -m venv build/cdk

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from common.connector import CONNECTOR
 from fake_confluence import Server, company
-from tools.load import CONNECTOR
 
 MB = 1_000_000
 GOAL = 30 * MB

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from fake_confluence.answers import Answer, api_of
+from fake_confluence.responses import Response, api_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +123,7 @@ class Access:
 
     def refusal(
         self, authorization: str, path: str, cloud_id: str, operation: Operation | None
-    ) -> Answer | None:
+    ) -> Response | None:
         """Refuse a request, unless its credential opens what it asks for.
 
         Args:
@@ -155,7 +155,7 @@ class Access:
             grant.uses -= 1
         return None
 
-    def token_answer(self, content_type: str, body: bytes) -> Answer:
+    def token_answer(self, content_type: str, body: bytes) -> Response:
         """Answer the token endpoint: JSON or a form, with a refresh token or as a service account."""
         try:
             given = orjson.loads(body) if "json" in content_type else dict(parse_qsl(body.decode()))
@@ -167,7 +167,7 @@ class Access:
         self.requests.append(TokenRequest(grant_type, client_id, refresh_token, answer.status))
         return answer
 
-    def _tokens(self, given: dict[str, object]) -> Answer:
+    def _tokens(self, given: dict[str, object]) -> Response:
         app = self._apps.get(str(given.get("client_id")))
         if app is None or given.get("client_secret") != app.client_secret:
             return _denied(401, "access_denied", "Unauthorized")
@@ -183,7 +183,7 @@ class Access:
                 return _denied(403, "unauthorized_client", "refresh_token is invalid")
             app.refresh_token = tokens["refresh_token"] = self._new("refresh")
         tokens["access_token"] = self.issue(app)
-        return Answer(200, orjson.dumps(tokens))
+        return Response(200, orjson.dumps(tokens))
 
 
 def _unpacked(packed: str) -> str:
@@ -193,23 +193,23 @@ def _unpacked(packed: str) -> str:
         return ""
 
 
-def _stranger(path: str) -> Answer:
+def _stranger(path: str) -> Response:
     """Refuse who is not known: Confluence says 404 on v2 and 403 on v1, never 401."""
     if api_of(path) == "v2":
         error = {"status": 404, "code": "NOT_FOUND", "title": "Not Found", "detail": None}
-        return Answer(404, orjson.dumps({"errors": [error]}))
-    return Answer(403, b'{"message":"Current user not permitted to use Confluence","statusCode":403}')
+        return Response(404, orjson.dumps({"errors": [error]}))
+    return Response(403, b'{"message":"Current user not permitted to use Confluence","statusCode":403}')
 
 
-def _tomcat() -> Answer:
+def _tomcat() -> Response:
     title = "HTTP Status 401 \u2013 Unauthorized"
     page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
-    return Answer(401, page.encode(), {"Content-Type": "text/html;charset=utf-8"})
+    return Response(401, page.encode(), {"Content-Type": "text/html;charset=utf-8"})
 
 
-def _gateway(status: int, message: str, headers: dict[str, str] | None = None) -> Answer:
-    return Answer(status, orjson.dumps({"code": status, "message": message}), headers or {})
+def _gateway(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(status, orjson.dumps({"code": status, "message": message}), headers or {})
 
 
-def _denied(status: int, error: str, description: str) -> Answer:
-    return Answer(status, orjson.dumps({"error": error, "error_description": description}))
+def _denied(status: int, error: str, description: str) -> Response:
+    return Response(status, orjson.dumps({"error": error, "error_description": description}))

@@ -1,12 +1,14 @@
 """The default site: Norrvik Instruments, an invented company that measures the sea.
 
-Always the same, down to the last millisecond: data/company.yaml says what there is, and a seeded
-generator of random numbers the rest. One page has a body from data/architecture_overview.yaml.
+Always the same, down to the last millisecond: data/company.yaml says what there is, and a generator of random
+numbers, seeded for each part, the rest. data/records.yaml has whole records; one page has a body from
+data/architecture_overview.yaml.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +28,44 @@ def company() -> Site:
     written["atlas_doc_format"] = json.dumps(written["atlas_doc_format"], separators=(",", ":"))
     text["written"] = {"Architecture overview": written}
     making = Making(text)
-    company_access.add_people(making)
-    company_content.add_spaces(making)
-    company_content.add_labels(making)
-    company_content.add_pages(making)
-    company_content.add_blog_posts(making)
-    company_content.add_tree_items(making)
-    company_content.add_custom_content(making)
-    company_content.add_attachments(making)
-    company_content.add_templates(making)
-    company_discussion.add_comments(making)
-    company_discussion.add_tasks(making)
-    company_discussion.add_properties(making)
-    company_discussion.add_likes(making)
-    company_access.add_permissions(making)
-    company_access.add_restrictions(making)
-    company_access.add_watchers(making)
-    company_access.add_site(making)
-    company_access.add_audit(making)
-    company_content.settle_labels(making)
-    company_access.add_who_left(making)
+    for add in _PARTS:
+        making.begin(add.__name__)
+        add(making)
+    add_records(making, yaml.safe_load((_DATA / "records.yaml").read_text(encoding="utf-8")))
     return Site(making.collections, now="2026-06-30T12:00:00.000Z")
+
+
+_PARTS: tuple[Callable[[Making], None], ...] = (
+    company_access.add_people,
+    company_content.add_spaces,
+    company_content.add_labels,
+    company_content.add_pages,
+    company_content.add_blog_posts,
+    company_content.add_tree_items,
+    company_content.add_custom_content,
+    company_content.add_attachments,
+    company_content.add_templates,
+    company_discussion.add_comments,
+    company_discussion.add_tasks,
+    company_discussion.add_properties,
+    company_discussion.add_likes,
+    company_access.add_permissions,
+    company_access.add_restrictions,
+    company_access.add_watchers,
+    company_access.add_levels_and_states,
+    company_access.add_audit,
+    company_content.settle_labels,
+    company_access.add_who_left,
+)
+
+
+def add_records(making: Making, declared: dict[str, dict[str, Any]]) -> None:
+    """Add the collections of data/records.yaml, whose head explains the keys."""
+    for collection, said in declared.items():
+        making.begin(collection)
+        parents = making.records(said["below"]) if "below" in said else [{}]
+        for parent in parents[:: said.get("every", 1)]:
+            copied = {name: parent[field] for name, field in said.get("copy", {}).items()}
+            for record in said["records"]:
+                own = {"id": making.id()} if said.get("ids", True) else {}
+                making.put(collection, {**own, **record, **copied})

@@ -1,4 +1,4 @@
-"""People, groups, permissions, roles, restrictions, watchers, the audit log and the site."""
+"""People, groups, permissions, roles, restrictions, watchers, the audit log, levels and states."""
 
 from __future__ import annotations
 
@@ -196,7 +196,11 @@ def add_restrictions(making: Making) -> None:
     pages, posts = making.records("pages"), making.records("blog_posts")
     left = [f"557058:{making.uuid()}" for _ in range(250 - len(making.people))]
     for n, record in enumerate([*pages[4::11], *posts[2::6]]):
-        users = making.people if n == 1 else making.random.sample(making.people, 2 + n % 3)
+        users = (
+            making.people
+            if n == 1
+            else [making.people[0], *making.random.sample(making.people[1:], 1 + n % 3)]
+        )
         for operation in ("read", "update") if n % 2 else ("update",):
             making.put(
                 "content_restrictions",
@@ -300,22 +304,8 @@ def _event(making: Making, n: int, said: tuple[str, str, str], user: Record, mom
     }
 
 
-def add_site(making: Making) -> None:
-    """Add what the site says of itself, and its levels of classification."""
-    making.put(
-        "site_info",
-        {
-            "cloudId": "3f6f2c1e-5d0b-4c55-9a3e-7c1f0a2b9d41",
-            "commitHash": "9c1d2e7f0a6b4d35",
-            "baseUrl": "https://norrvik.example/wiki",
-            "fallbackBaseUrl": "https://norrvik.example/wiki",
-            "edition": "ENTERPRISE",
-            "siteTitle": "Norrvik Instruments",
-            "defaultLocale": "en_GB",
-            "defaultTimeZone": "Europe/Stockholm",
-            "microsPerimeter": "COMMERCIAL",
-        },
-    )
+def add_levels_and_states(making: Making) -> None:
+    """Add the levels of classification and states, and what has one."""
     for n, (name, colour, about) in enumerate(_LEVELS):
         level = {
             "id": making.uuid(),
@@ -341,10 +331,6 @@ def add_site(making: Making) -> None:
                     "name": _STATES[number][1],
                     "color": _STATES[number][2],
                 }
-    making.put("space_role_mode", {"mode": "ROLES"})
-    for name, about, needed in _PERMISSIONS:
-        permission = {"id": name, "displayName": name.replace("/", ": "), "description": about}
-        making.put("space_permission_types", {**permission, "requiredPermissionIds": needed})
 
 
 # The last was made by a person, the others stand in every space.
@@ -353,13 +339,6 @@ _STATES = (
     (1, "In progress", "#2684ff"),
     (2, "Ready for review", "#57d9a3"),
     (90_117, "Checked at sea", "#ff7452"),
-)
-_PERMISSIONS: tuple[tuple[str, str, list[str]], ...] = (
-    ("space/read", "See the space and what is in it.", []),
-    ("space/administer", "Change the settings of the space.", ["space/read"]),
-    ("page/create", "Write pages.", ["space/read"]),
-    ("page/delete", "Move pages to the trash.", ["space/read", "page/create"]),
-    ("comment/create", "Write comments.", ["space/read"]),
 )
 _LEVELS = (
     ("Public", "GREEN", "Anybody may read it."),

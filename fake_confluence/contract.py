@@ -68,6 +68,7 @@ class Operation:
     only: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     parents: tuple[str, ...] = ()
     parent_field: str = "id"
+    optional: bool = False
     shape: str = ""
     hides: tuple[str, ...] = ()
     link_header: bool = True
@@ -148,6 +149,7 @@ def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
         only={name: _strings(value) for name, value in block.get("only", {}).items()},
         parents=_strings(parent.get("collection", ())),
         parent_field=parent.get("field", "id"),
+        optional=block.get("optional", False),
         shape=block.get("shape", ""),
         hides=tuple(block.get("hides", ())),
         link_header=block.get("link-header", True),

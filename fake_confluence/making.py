@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from datetime import timedelta
 from html import escape
 from typing import Any
@@ -20,10 +21,14 @@ class Making:
     def __init__(self, text: dict[str, Any]) -> None:
         """Begin a company with the content of company.yaml."""
         self.text = text
-        self.random = random.Random(20260630)
         self.collections: dict[str, list[Record]] = {}
+        self.begin("people")
         self.people = [self._account() for _ in text["people"]]
-        self._last_id = 65_536
+
+    def begin(self, part: str) -> None:
+        """Begin a part, whose ids and random numbers do not depend on what the other parts make."""
+        self.random = random.Random(part)
+        self._last_id = 65_536 + zlib.crc32(part.encode()) % 10_000 * 100_000
 
     def _account(self) -> str:
         digits = f"{self.random.getrandbits(128):032x}"
@@ -35,7 +40,7 @@ class Making:
         return self._account().partition(":")[2]
 
     def id(self) -> str:
-        """Return a new numeric id, greater than all before."""
+        """Return a new numeric id, greater than all before in this part."""
         self._last_id += self.random.randint(1, 90)
         return str(self._last_id)
 

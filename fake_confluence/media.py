@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fake_confluence.answers import Answer
+from fake_confluence.responses import Response
 
 if TYPE_CHECKING:
     from fake_confluence.server import Request
@@ -46,16 +46,16 @@ class Media:
         """Let all addresses expire now."""
         self._signed.clear()
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Response:
         """Answer with a file, or refuse."""
         token = next(iter(request.values("token")), "")
         attachment_id, until = self._signed.get(token, ("", 0.0))
         if time.monotonic() >= until:
-            return Answer(403, b'{"error":{"code":"Forbidden","title":"The token has expired"}}')
+            return Response(403, b'{"error":{"code":"Forbidden","title":"The token has expired"}}')
         found = self._site.find("attachments", "id", attachment_id)
         if not found:
-            return Answer(404, b'{"error":{"code":"NotFound","title":"There is no such file"}}')
-        return Answer(200, file_of(found[0]), {"Content-Type": found[0]["mediaType"]})
+            return Response(404, b'{"error":{"code":"NotFound","title":"There is no such file"}}')
+        return Response(200, file_of(found[0]), {"Content-Type": found[0]["mediaType"]})
 
 
 def file_of(attachment: Record) -> bytes:

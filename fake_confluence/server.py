@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
 from fake_confluence.access import TENANT_INFO, TOKEN_ENDPOINT, Access, OAuthApp
-from fake_confluence.answers import Answer, api_of, refuse, respond
 from fake_confluence.contract import Contract, load_contract
 from fake_confluence.media import Media
+from fake_confluence.responses import Response, api_of, refuse, respond
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -328,7 +328,7 @@ class Server:
         else:
             connection.send(answer, fault)
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> Response:
         if not request.path.startswith("/wiki"):
             beside = self._beside_the_wiki(request)
             if beside is not None:
@@ -359,15 +359,15 @@ class Server:
         self._recent.append(now)
         return False
 
-    def _beside_the_wiki(self, request: Request) -> Answer | None:
+    def _beside_the_wiki(self, request: Request) -> Response | None:
         """Answer what Atlassian keeps on the site, or on hosts of its own, for anyone who asks."""
         if (request.method, request.path) == ("GET", TENANT_INFO):
-            return Answer(200, f'{{"cloudId":"{self.cloud_id}"}}'.encode())
+            return Response(200, f'{{"cloudId":"{self.cloud_id}"}}'.encode())
         if (request.method, request.path) == ("POST", TOKEN_ENDPOINT):
             return self.access.token_answer(request.headers.get("content-type", ""), request.body)
         return None
 
-    def _denied(self, request: Request) -> Answer | None:
+    def _denied(self, request: Request) -> Response | None:
         for denial in self._denials:
             if self._matches(denial.match, request):
                 return refuse(api_of(request.path), denial.status, denial.message)
@@ -382,13 +382,13 @@ _HOW = ("answer", "redirect", *_BROKEN, "drip", "drip head")
 _LINGER = 0.05  # seconds in which the client takes what came before a reset
 
 
-def _spoil(answer: Answer, fault: Fault) -> Answer:
+def _spoil(answer: Response, fault: Fault) -> Response:
     body = fault.body(answer.body) if callable(fault.body) else fault.body
     if body is None:
         replaced = fault.status is not None and fault.status != answer.status
         body = b"" if replaced else answer.body
     headers = {**answer.headers, **fault.headers}
-    return Answer(fault.status or answer.status, body, headers)
+    return Response(fault.status or answer.status, body, headers)
 
 
 class _Connection(asyncio.Protocol):
@@ -432,9 +432,9 @@ class _Connection(asyncio.Protocol):
             self._server.receive(self, request)
         except Exception:  # noqa: BLE001 - whatever it was, the client must get an answer
             # A fault of ours must not look like one that a test ordered.
-            self.send(Answer(500, traceback.format_exc().encode()), None)
+            self.send(Response(500, traceback.format_exc().encode()), None)
 
-    def send(self, answer: Answer, fault: Fault | None) -> None:
+    def send(self, answer: Response, fault: Fault | None) -> None:
         """Send an answer, or what the fault makes of it."""
         how = fault.how if fault else "answer"
         if how == "hang":
@@ -500,7 +500,7 @@ def _parse(head: str) -> Request:
     return Request(method, target, path, pairs, "", headers, cloud_id=cloud_id)
 
 
-def _head(answer: Answer) -> bytes:
+def _head(answer: Response) -> bytes:
     reason = HTTPStatus(answer.status).phrase if answer.status in _STATUSES else "Unknown"
     headers = {
         "Content-Type": "application/json;charset=UTF-8",

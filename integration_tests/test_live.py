@@ -2,7 +2,8 @@
 
 It reads the configuration in secrets/config.json (or the file that CONFLUENCE_CONFIG names), checks the
 connection, and takes the first records of every stream. What this account or site does not have is not an
-error: the summary names each such stream and why it could not be verified. It only reads, and stops each
+error: the summary names each such stream and why it could not be verified, and the fields in which records
+and schemas differ. It only reads, and stops each
 stream after some records.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 from threading import Timer
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
-from unit_tests.conftest import ROOT, STREAMS, configured, key_of
+from common.connector import CONNECTOR, ROOT, STREAMS, configured, key_of
+from common.fields import declared, filled, undeclared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONFIG = Path(os.environ.get("CONFLUENCE_CONFIG", ROOT / "secrets" / "config.json"))
-CONNECTOR = str(Path(sys.executable).with_name("source-confluence"))
 ENOUGH_RECORDS = 50
 PATIENCE_SECONDS = 120.0
 MOST_SPACES = 10
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(not CONFIG.exists(), reason=f"there is no {CONFI
 
 def messages(command: str, *arguments: str, config: Path = CONFIG) -> Iterator[dict[str, Any]]:
     """Run the connector and yield its messages, until the caller has enough or patience ends."""
-    ordered = [CONNECTOR, command, "--config", str(config), *arguments]
+    ordered = [str(CONNECTOR), command, "--config", str(config), *arguments]
     with subprocess.Popen(ordered, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout
         patience = Timer(PATIENCE_SECONDS, process.kill)
@@ -59,7 +59,7 @@ def test_every_stream_is_discovered() -> None:
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
-def test_the_first_records_of_a_stream_are_as_declared(name: str, tmp_path: Path) -> None:
+def test_the_first_records_of_a_stream_are_as_declared(name: str, tmp_path: Path, fields: list[str]) -> None:
     catalog = tmp_path / "catalog.json"
     catalog.write_text(json.dumps({"streams": [configured(name, incremental=True)]}))
     seen, errors = [], []
@@ -81,10 +81,23 @@ def test_the_first_records_of_a_stream_are_as_declared(name: str, tmp_path: Path
             errors[0]["message"] if errors else "no records" if ended else f"none in {PATIENCE_SECONDS:.0f} s"
         )
         pytest.skip(f"{name}: {why}")
+    fields += differing_fields(name, records)
     valid = Draft7Validator(STREAMS[name].schema)
     assert [f"{e.json_path}: {e.message}" for record in records for e in valid.iter_errors(record)] == []
     keys = [key_of(name, record) for record in records]
     assert (None in {value for key in keys for value in key}, len(set(keys))) == (False, len(keys))
+
+
+def differing_fields(name: str, records: list[dict[str, Any]]) -> Iterator[str]:
+    """Say which fields the schema does not declare, and which declared ones no record has."""
+    schema, config = STREAMS[name].schema, json.loads(CONFIG.read_text(encoding="utf-8"))
+    formats = {"rendered_format": "view", "body_format": "storage"} | config
+    body_format = formats["rendered_format" if name.startswith("rendered") else "body_format"]
+    seen = {field for record in records for field in filled(record)}
+    if others := sorted({field for record in records for field in undeclared(schema, record)}):
+        yield f"{name}: no schema declares {', '.join(others)}"
+    if missing := [field for field in declared(schema, body_format) if field not in seen]:
+        yield f"{name}: null or absent in {len(records)} records: {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("name", ["pages", "tasks"])

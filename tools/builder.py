@@ -8,6 +8,7 @@ brought into that form here, by the code that the Builder calls, and compared va
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import defaultdict
 from functools import cache
@@ -29,7 +30,9 @@ NOT_SET = object()
 
 def main() -> None:
     """Print each difference with the streams that have it."""
-    ours, theirs = parts(imported(MANIFEST)), parts(imported(Path(sys.argv[1])))
+    manifests = [resolved(path) for path in (MANIFEST, Path(sys.argv[1]))]
+    whole = {text_of(stream): stream["name"] for manifest in manifests for stream in manifest["streams"]}
+    ours, theirs = (parts(manifest, whole) for manifest in manifests)
     found: defaultdict[str, list[str]] = defaultdict(list)
     for name, values in ours.items():
         for change in changes(values, theirs[name]) if name in theirs else ["is gone"]:
@@ -42,6 +45,11 @@ def main() -> None:
         print("Nothing differs.")
 
 
+def resolved(path: Path) -> dict[str, Any]:
+    """Return a manifest in the Builder's form, with every reference resolved."""
+    return dict(ManifestReferenceResolver().preprocess_manifest(imported(path)))
+
+
 @cache
 def imported(path: Path) -> dict[str, Any]:
     """Return a manifest as the Builder has it after an import."""
@@ -51,20 +59,40 @@ def imported(path: Path) -> dict[str, Any]:
     return dict(resolved.manifest.model_dump())
 
 
-def parts(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the values of each stream by name, and those of the rest."""
-    names = {f"#/streams/{n}": stream["name"] for n, stream in enumerate(manifest["streams"])}
-    whole = ManifestReferenceResolver().preprocess_manifest(with_parents_named(manifest, names))
-    streams = {stream["name"]: dict(leaves(stream)) for stream in whole.pop("streams")}
-    rest = {key: whole[key] for key in ("check", "concurrency_level", "spec") if key in whole}
+def parts(manifest: dict[str, Any], whole: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the values of each stream by name, and those of the rest.
+
+    Args:
+        manifest: A manifest without references.
+        whole: The names of all streams of both manifests, by their text.
+    """
+    streams = {
+        stream["name"]: {
+            path: value
+            for key, part in stream.items()
+            for path, value in leaves(with_parents_named(part, whole), key)
+        }
+        for stream in manifest["streams"]
+    }
+    rest = {key: manifest[key] for key in ("check", "concurrency_level", "spec") if key in manifest}
     return {**streams, "the connector itself": dict(leaves(rest))}
 
 
-def with_parents_named(node: Any, names: dict[str, str]) -> Any:
-    """Replace references to streams by their names: changes in those are listed there."""
+def with_parents_named(node: Any, whole: dict[str, str]) -> Any:
+    """Replace each parent that is a whole stream by its name: changes in that stream are listed there.
+
+    An export without references has a copy of the parent instead, which a change of the stream does not reach.
+    """
     if isinstance(node, dict):
-        return names.get(node.get("$ref", "")) or {k: with_parents_named(v, names) for k, v in node.items()}
-    return [with_parents_named(value, names) for value in node] if isinstance(node, list) else node
+        is_stream = "retriever" in node and "name" in node
+        named = whole.get(text_of(node)) if is_stream else None
+        return named or {key: with_parents_named(value, whole) for key, value in node.items()}
+    return [with_parents_named(value, whole) for value in node] if isinstance(node, list) else node
+
+
+def text_of(stream: dict[str, Any]) -> str:
+    """Return a stream as text, in which two streams that are the same are equal."""
+    return json.dumps(stream, sort_keys=True)
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

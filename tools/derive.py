@@ -14,14 +14,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.markdown import between_marks
+from common.streams import FOOT, Stream, handwritten, schemas, spec, streams
 from source_confluence.source import MANIFEST
-from tools.marks import between_marks
 from tools.parameters import parameter_table
 from tools.recipes import recipes
-from tools.streams import FOOT, Stream, handwritten, schemas, spec, streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,6 +62,9 @@ def derived() -> Iterator[tuple[Path, str]]:
     ):
         text = between_marks(text, mark, content)
     yield index, text
+    signing_in = ROOT / "docs" / "authentication.md"
+    text = between_marks(signing_in.read_text(encoding="utf-8"), "scopes of pages", scopes_of_pages())
+    yield signing_in, between_marks(text, "all scopes", as_text(all_scopes()))
     oddities = ROOT / "docs" / "oddities.md"
     yield oddities, between_marks(oddities.read_text(encoding="utf-8"), "parameters", parameter_table())
     incremental = ROOT / "docs" / "incremental.md"
@@ -263,6 +267,29 @@ def ways_to_read(stream: Stream, known: dict[str, Stream]) -> list[list[str]]:
         if way not in ways:
             ways.append(way)
     return ways
+
+
+def all_scopes() -> set[str]:
+    """Return the granular scopes that read every stream, except those that need a scope to write."""
+    known = {stream.name: stream for stream in streams()}
+    ways = [ways_to_read(stream, known)[0] for stream in known.values()]
+    return {scope for way in ways if not any(each.startswith("write:") for each in way) for scope in way}
+
+
+def scopes_of_pages() -> str:
+    """Return the scopes of pages and posts, and the streams that these scopes read."""
+    scopes, known = (
+        {"read:page:confluence", "read:space:confluence"},
+        {stream.name: stream for stream in streams()},
+    )
+    *names, last = [f"`{name}`" for name, s in known.items() if scopes >= set(ways_to_read(s, known)[0])]
+    listed = textwrap.fill(f"This reads {', '.join(names)} and {last}.", 118, break_long_words=False)
+    return f"{as_text(scopes)}\n{listed}\n"
+
+
+def as_text(scopes: set[str]) -> str:
+    """Return scopes as a block to copy."""
+    return "```text\n" + "".join(f"{scope}\n" for scope in sorted(scopes)) + "```\n"
 
 
 def configured_catalog() -> str:

@@ -50,6 +50,7 @@ class Site:
         people: The name of each account id.
         pages: The address of each page, by the key of its space and its title.
         space: The key of the space of the page whose body it is.
+
     """
 
     base: str = ""

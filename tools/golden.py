@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.streams import streams
 from fake_confluence import Server, company
 from tools.derive import ROOT
 from tools.load import discover, run
-from tools.streams import streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +42,7 @@ def first_records(records: Iterable[dict[str, Any]]) -> str:
 
     Args:
         records: Objects with the `stream` and the `data` of a record.
+
     """
     keys = {stream.name: stream.key for stream in streams()}
     first: dict[str, tuple[str, dict[str, Any]]] = {}

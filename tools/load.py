@@ -43,6 +43,7 @@ class Stream:
         records: How many there are.
         status: COMPLETE when it was read to its end.
         halves: How many halves of surrogate pairs were replaced.
+
     """
 
     schema: dict[str, Any]
@@ -58,6 +59,7 @@ def run(command: str, *arguments: str | Path, files: Path | None = None) -> Iter
 
     Raises:
         subprocess.CalledProcessError: The connector failed; stderr has the reason.
+
     """
     ordered = [CONNECTOR, command, *map(str, arguments)]
     environment = {**os.environ, "AIRBYTE_STAGING_DIRECTORY": str(files.resolve())} if files else None
@@ -73,6 +75,7 @@ def check(config: Path) -> None:
 
     Raises:
         SystemExit: The check failed; the message has the reason.
+
     """
     for message in run("check", "--config", config):
         status = message.get("connectionStatus")
@@ -118,6 +121,7 @@ def sync(
 
     Returns:
         What was read. Records of a stream that failed are in the database too.
+
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -180,6 +184,7 @@ def load(connection: duckdb.DuckDBPyConnection, stream: dict[str, Any], lines: P
         stream: The stream as the connector describes it.
         lines: Its records.
         whole: Whether the records are complete, for a stream that is always read in full.
+
     """
     name, fields = stream["name"], stream["json_schema"]["properties"]
     types = {field: column_type(schema) for field, schema in fields.items()}

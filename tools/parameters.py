@@ -11,7 +11,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tools.streams import Stream
+    from common.streams import Stream
 
 _FILE = Path(__file__).with_name("parameters.yaml")
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from common.markdown import between_marks
 from tools.documents import documents
-from tools.marks import between_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +93,7 @@ class Recipe:
         about: The description, in Markdown.
         show: A query on the view, whose result is in the documentation.
         query: The query itself.
+
     """
 
     name: str
@@ -127,6 +128,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
 
     Returns:
         For each recipe without a view, the name of the first missing table.
+
     """
     connection.execute("SET TimeZone = 'UTC'")  # so that dates do not depend on the machine
     connection.execute(
@@ -149,6 +151,7 @@ def missing(error: duckdb.CatalogException) -> str:
 
     Raises:
         duckdb.CatalogException: Something else is missing.
+
     """
     found = re.search(r"Table with name (\w+) does not exist", str(error))
     if found is None:

@@ -127,6 +127,7 @@ class Part:
         rows: Its rows, as dictionaries.
         lacks: The missing stream, if the query failed.
         chart: The chart, if there is one.
+
     """
 
     rows: list[dict[str, Any]]
@@ -262,6 +263,7 @@ def stacked(rows: list[dict[str, Any]], across: str, kinds: dict[str, str]) -> d
         rows: One for each part of a bar: the field across, `kind` and `n`.
         across: The field that each bar stands for.
         kinds: The colours of the kinds, in their order.
+
     """
     order = {kind: n for n, kind in enumerate(kinds)}
     shown = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import json
 import logging
 import os
@@ -20,11 +19,12 @@ import yaml
 from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils import AirbyteTracedException
 
-from fake_confluence import OAuthApp, Request, Server, company
+from common.connector import LOGGER, ROOT, STREAMS, Output, config_for, configured, connector, key_of
+from fake_confluence import Request, Server, company
 from fake_confluence.access import TokenRequest
 from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
-from unit_tests.conftest import LOGGER, ROOT, STREAMS, Output, config_for, configured, connector, key_of
+from unit_tests.credentials import EVERY_SCOPE, OPERATIONS, WAYS, Config, oauth, scoped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +39,7 @@ FAMILIES = (
     *("space", "pages", "group", "users", "tree_item_index", "page_labels", "site_info"),
     "classification_levels",
 )
-OPERATIONS = [operation for stream in STREAMS.values() for operation in stream.operations]
-EVERY_SCOPE = sorted({scope for op in OPERATIONS for kind in op.scopes.values() for scope in kind})
-NUMBERS = itertools.count()
 SITE_WAYS = ("flat", "api_token")
-Config = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -85,35 +81,6 @@ def bare() -> SourceConfluence:
 @pytest.fixture(scope="module")
 def specification() -> ConnectorSpecification:
     return SourceConfluence().spec(LOGGER)
-
-
-def config(server: Server, auth_type: str, **credentials: Any) -> Config:
-    credentials = {"auth_type": auth_type, "cloud_id": server.cloud_id, **credentials}
-    return {"domain_name": server.url, "credentials": credentials}
-
-
-def scoped(server: Server, scopes: list[str] | None = None, **other: Any) -> Config:
-    token = server.scoped_token(EVERY_SCOPE if scopes is None else scopes)
-    return config(server, "scoped_api_token", **{"email": server.email, "api_token": token, **other})
-
-
-def oauth(server: Server, app: OAuthApp | None = None, **other: Any) -> Config:
-    app = app or server.oauth_app(EVERY_SCOPE, client_id=f"app-{next(NUMBERS)}")
-    known = {"client_id": app.client_id, "client_secret": app.client_secret}
-    return config(server, "oauth2.0", **{**known, "refresh_token": app.refresh_token, **other})
-
-
-def service(server: Server, **other: Any) -> Config:
-    app = server.service_account(EVERY_SCOPE, client_id=f"account-{next(NUMBERS)}")
-    known = {"client_id": app.client_id, "client_secret": app.client_secret}
-    return config(server, "service_account", **{**known, **other})
-
-
-def classic(server: Server, **other: Any) -> Config:
-    return config(server, "api_token", **{"email": server.email, "api_token": server.token, **other})
-
-
-WAYS = {"api_token": classic, "scoped_api_token": scoped, "oauth2.0": oauth, "service_account": service}
 
 
 def secrets_of(server: Server, config: Config) -> list[str]:
@@ -378,11 +345,7 @@ def test_the_check_names_what_cannot_be_read_once_and_succeeds(server: Server) -
     message = output.connection["message"]
     prose = re.sub(r"\w+(:[\w.-]+)+", "", message)  # without scopes, which hold names of streams
     refused = {name for name in STREAMS if re.search(rf"\b{name}\b", prose)}
-    assert refused == {
-        *("audit", "tasks", "footer_comments", "footer_comment_replies", "footer_comment_versions"),
-        *("footer_comment_likes", "inline_comments", "inline_comment_replies"),
-        *("inline_comment_versions", "inline_comment_likes", "named_users"),
-    }
+    assert refused == {"audit", "tasks", "named_users", *(name for name in STREAMS if "_comment" in name)}
     assert all(scope in message for scope in lacking)
     assert message.count("lacks a scope") == 1
 

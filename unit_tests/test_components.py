@@ -16,9 +16,9 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_fil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.connector import ROOT
 from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
 from source_confluence.components.interpolation import RecordInterpolation
-from unit_tests.conftest import ROOT
 
 ANSWERS = {
     "a list of results": b'{"results": [{"id": "1"}, {"id": "2"}], "_links": {"next": "/x"}}',
@@ -80,7 +80,7 @@ def names():
 
 before = names()
 from fake_confluence import Server, company
-from unit_tests.conftest import config_for, connector
+from common.connector import config_for, connector
 with Server(company()) as server:
     assert len(connector("read", config_for(server), select=["pages", "page_likes", "audit"]).records["pages"]) > 9
 after = names()

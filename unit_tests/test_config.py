@@ -17,9 +17,9 @@ from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer impo
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.utils import AirbyteTracedException
 
+from common.connector import LOGGER, ROOT, STREAMS, config_for, connector, run_args
 from source_confluence.config import validate
 from source_confluence.source import MANIFEST, SourceConfluence
-from unit_tests.conftest import LOGGER, ROOT, STREAMS, config_for, connector, run_args
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from common.connector import CONNECTOR, STREAMS, config_for, discovered
 from fake_confluence import Server, company, generate
 from tools import load
 from tools.recipes import create_views, recipes
-from unit_tests.conftest import STREAMS, config_for, discovered
-from unit_tests.test_hostile_records import ODD, PAGES, each_in_a_record_of_its_own
-from unit_tests.test_runners import ALONE, EXECUTABLE, pyairbyte
+from unit_tests.invalid_records import ODD, each_in_a_record_of_its_own
+from unit_tests.runners import ALONE, pyairbyte
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,14 +113,14 @@ def postgres() -> Iterator[Postgres]:
 
 
 def read_into_postgres(
-    server: Postgres, config: Path, streams: list[str], *how: str
+    server: Postgres, config: Path, streams: list[str], *how: str, times: int = 1
 ) -> subprocess.CompletedProcess[str]:
     script = Path(__file__).with_name("read_with_pyairbyte.py")
     return subprocess.run(
-        [pyairbyte("python"), script, config, EXECUTABLE, f"{server.port}:{server.name}", *how],
+        [pyairbyte("python"), script, config, CONNECTOR, f"{server.port}:{server.name}", *how],
         cwd=config.parent,
         env=ALONE,
-        input=json.dumps(streams) + "\n",
+        input=times * f"{json.dumps(streams)}\n",
         capture_output=True,
         check=False,
         text=True,
@@ -296,7 +296,11 @@ def hostile(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     with Server(generate(pages=30, spaces=2, labels=5, body_bytes=50)) as site:
 
         def serve(*names: str) -> Path:
-            site.fail(PAGES, times=None, body=each_in_a_record_of_its_own([ODD[name] for name in names]))
+            site.fail(
+                "/wiki/api/v2/pages",
+                times=None,
+                body=each_in_a_record_of_its_own([ODD[name] for name in names]),
+            )
             (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
             return tmp_path / "config.json"
 
@@ -376,10 +380,10 @@ def test_odd_records_that_postgres_can_hold_are_there_once_after_two_syncs(
     empty: Postgres, hostile: Callable[..., Path]
 ) -> None:
     config = hostile(*(name for name in ODD if name not in REFUSED and name not in DROPPED))
-    for _ in range(2):
-        ran = read_into_postgres(empty, config, ["pages"])
-        assert ran.returncode == 0, ran.stderr[-4000:]
-        assert empty.ask("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages") == ["30 30"]
+    ran = read_into_postgres(empty, config, ["pages"], times=2)
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    assert ran.stdout.count("records: ") == 2
+    assert empty.ask("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages") == ["30 30"]
 
 
 def test_why_pyairbyte_is_told_how_to_read_into_postgres(empty: Postgres, tmp_path: Path) -> None:

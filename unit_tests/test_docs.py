@@ -5,28 +5,25 @@ from __future__ import annotations
 import copy
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from common.connector import ROOT, STREAMS
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from tools import builder
-from unit_tests.conftest import ROOT, STREAMS, config_for
-from unit_tests.test_runners import ALONE, pyairbyte
+from unit_tests.readme import BLOCKS, SHELL, arrive, messages, run
+from unit_tests.runners import manifest_server, pyairbyte
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCRIPT = "unit_tests/read_with_pyairbyte.py"
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.+?)^```$", README, re.DOTALL | re.MULTILINE)
-# What make does is tested by test_project and test_demo.
-SHELL = [text for kind, text in BLOCKS if kind == "sh" and not text.startswith("make ")]
 PLAIN, NOTEBOOK = (text for kind, text in BLOCKS if kind == "python")
 
 
@@ -38,34 +35,11 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield directory
 
 
-def arrive(directory: Path, environment: Path, site: Server) -> None:
-    """Leave a directory as the README wants it before its commands."""
-    (directory / ".venv").symlink_to(environment)
-    (directory / "source_confluence").symlink_to(ROOT / "source_confluence")
-    (directory / "secrets").mkdir()
-    (shown,) = (json.loads(text) for kind, text in BLOCKS if kind == "json")
-    assert shown.keys() == config_for(site).keys()
-    (directory / "secrets" / "config.json").write_text(json.dumps(config_for(site)))
-
-
 @pytest.fixture(scope="module")
 def printed(newcomer: Path) -> list[dict[str, Any]]:
     """Run the commands of the README in their order, and return what they print."""
     ran = run(["bash", "-euc", "\n".join(SHELL)], newcomer)
     return [json.loads(line) for line in ran.splitlines()]
-
-
-def run(command: list[str], directory: Path) -> str:
-    ran = subprocess.run(command, cwd=directory, env=ALONE, capture_output=True, check=False, text=True)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-def messages(file: Path) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for message in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
-        found.setdefault(message["type"], []).append(message)
-    return found
 
 
 def test_the_commands_of_the_readme_read_what_they_say(newcomer: Path, printed: list[dict[str, Any]]) -> None:
@@ -116,10 +90,31 @@ def told(exported: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return list(capsys.readouterr().out.splitlines())
 
 
-def test_what_was_not_changed_in_the_builder_does_not_differ(
+def test_the_server_of_the_builder_makes_the_export_as_documented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(builder.imported(MANIFEST), tmp_path, monkeypatch, capsys) == ["Nothing differs."]
+    page = (ROOT / "docs" / "builder.md").read_text(encoding="utf-8")
+    (command,) = re.findall(
+        r"^```sh\n\S+python -c \"\n(.+exported\.yaml.+?)^\"\n```$", page, re.DOTALL | re.MULTILINE
+    )
+    (tmp_path / "source_confluence").symlink_to(ROOT / "source_confluence")
+    with manifest_server(Path(sys.executable)) as url:
+        run([sys.executable, "-c", command.replace("http://127.0.0.1:8811", url)], tmp_path)
+    exported = yaml.safe_load((tmp_path / "exported.yaml").read_text(encoding="utf-8"))
+    assert told(exported, tmp_path, monkeypatch, capsys) == ["Nothing differs."]
+
+
+def test_a_change_in_an_export_without_references_is_told_of_its_stream_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = copy.deepcopy(builder.resolved(MANIFEST))
+    for stream in exported["streams"]:
+        if stream["name"] in ("space", "page_index"):  # the parents of nearly all others
+            stream["retriever"]["requester"]["http_method"] = "POST"
+    assert told(exported, tmp_path, monkeypatch, capsys) == [
+        "retriever.requester.http_method was 'GET' and is now 'POST':",
+        "    space, page_index",
+    ]
 
 
 def test_what_was_changed_in_the_builder_is_told_with_its_streams(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from common.connector import ROOT
 from tools.documents import Site, to_markdown
-from unit_tests.conftest import ROOT
 
 WRITTEN = yaml.safe_load(
     (ROOT / "fake_confluence/data/architecture_overview.yaml").read_text(encoding="utf-8")

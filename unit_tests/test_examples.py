@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
+from common.connector import SHARED, STREAMS, Output, config_for, connector
 from fake_confluence import Server, company
-from unit_tests.conftest import SHARED, STREAMS, Output, config_for, connector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.files import GOAL, measure
+from common.connector import ROOT, Output, config_for, configured, connector
 from fake_confluence import Server, Site, company
 from fake_confluence.media import file_of
 from source_confluence.components import requester
-from tools.faults import PAGE, Clock
-from unit_tests.conftest import Output, config_for, configured, connector
+from unit_tests.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -267,7 +267,12 @@ def test_a_request_that_fails_is_repeated(
 
 
 def test_the_page_shows_which_faults_files_survive() -> None:
-    page = PAGE.read_text(encoding="utf-8").partition("## Files of attachments")[2].partition("\n## ")[0]
+    page = (
+        (ROOT / "docs" / "promises.md")
+        .read_text(encoding="utf-8")
+        .partition("## Files of attachments")[2]
+        .partition("\n## ")[0]
+    )
     survived = re.findall(r"^\| (.+) \| arrive \|$", page, re.MULTILINE)
     assert survived == [*FAULTS, "an address that expired before its use"]
 

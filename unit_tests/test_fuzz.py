@@ -12,11 +12,11 @@ from airbyte_cdk.utils import AirbyteTracedException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.connector import LOGGER, VAGUE, Output, config_for, configured, run_args
 from fake_confluence import Server, generate
 from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
-from unit_tests.conftest import LOGGER, Output, config_for, configured, run_args
-from unit_tests.test_incremental import few_streams
+from unit_tests.few_streams import few_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,16 +121,6 @@ def ran(command: str, **files: Any) -> Output:
         assert not any(vague in told for vague in VAGUE), told
     assert output.stderr.count("\n") == output.exit_code
     return output
-
-
-VAGUE = (
-    "Traceback",
-    "Something went wrong",
-    "unexpected error",
-    "Error(",
-    "Error:",
-    "object has no attribute",
-)
 
 
 @pytest.fixture(scope="module")

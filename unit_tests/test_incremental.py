@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import math
 import os
 import re
-import signal
-import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
-import yaml
-from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from common.connector import (
+    ROOT,
+    STREAMS,
+    Output,
+    key_of,
+)
 from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import format_time, milliseconds, parse_time
-from source_confluence import source
-from source_confluence.source import SourceConfluence
-from tools.load import CONNECTOR
-from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, database, key_of
+from unit_tests.database import database
+from unit_tests.few_streams import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,45 +34,6 @@ if TYPE_CHECKING:
 LOOKBACK = timedelta(minutes=10)
 DAY = 86_400
 PAGES = "/wiki/api/v2/pages"
-
-
-@cache
-def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
-    """Return a manifest with the same streams, but few of them and with smaller groups of spaces."""
-    whole = yaml.safe_load(source.MANIFEST.read_text(encoding="utf-8"))
-    declared = [copy.deepcopy(STREAMS[name].declared) for name in ("space", *select)]
-    _shrink(declared, group_size)
-    return {
-        **{key: whole[key] for key in ("version", "type", "check", "spec", "concurrency_level")},
-        "streams": declared,
-    }
-
-
-def _shrink(part: Any, group_size: int) -> None:
-    if isinstance(part, dict):
-        if part.get("group_size") == 25:
-            part["group_size"] = group_size
-        if part.get("type") == "InlineSchemaLoader":
-            part["schema"] = {"type": "object", "properties": {}}
-    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        _shrink(value, group_size)
-
-
-@contextmanager
-def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
-    """Leave out what takes most of the time of a small read: parsing and validating the whole manifest."""
-    manifest = manifest_of(select, group_size)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: copy.deepcopy(manifest))
-        patch.setattr(SourceConfluence, "_validate_source", lambda _: None)
-        patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", dict)
-        yield
-
-
-def sync(server: Server, *select: str, state: Any = None, group_size: int = 2, **config: Any) -> Output:
-    """Read incrementally, where six spaces are three groups."""
-    with few_streams(*select, group_size=group_size):
-        return connector("read", config_for(server, **config), select=select, state=state, incremental=True)
 
 
 def fine(server: Server, *select: str, **more: Any) -> Output:
@@ -515,46 +473,6 @@ def test_other_space_filters_lose_nothing(filters: list[dict[str, Any]]) -> None
 # Reads that do not end well
 
 
-def test_a_killed_read_resumes_after_the_groups_that_it_finished(tmp_path: Path) -> None:
-    with Server(generate(pages=1_800, spaces=150, body_bytes=100), latency=0.1) as server:
-        config = config_for(server, page_size=50, num_workers=2)
-        catalog = {"streams": [configured("pages", incremental=True)]}
-        for name, content in (("config", config), ("catalog", catalog)):
-            (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-        args = [CONNECTOR, "read", "--config", str(tmp_path / "config.json")]
-        args += ["--catalog", str(tmp_path / "catalog.json")]
-        before, state = _records_before_first_state(args)
-        assert 0 < len(before) < 1_800
-        known = state["stream"]["stream_state"]["states"]
-        done = {s for g in known if g["cursor"]["updatedAt"] > "2000" for s in g["partition"]["spaceId"]}
-        assert 25 <= len(done) < 150
-        server.latency = 0
-        resumed = connector("read", config, catalog=catalog, state=[state])
-        assert resumed.exit_code == 0, resumed.errors
-        assert {r["id"] for r in before} | set(ids(resumed.records["pages"])) == set(there(server.site))
-        again = [r for r in resumed.records["pages"] if r["spaceId"] in done]
-        assert len(again) <= len(done) // 25
-
-
-def _records_before_first_state(args: list[str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Read in a process of its own, and kill it as soon as it has printed a state."""
-    process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout
-    records = []
-    try:
-        for line in process.stdout:
-            message = json.loads(line)
-            if message["type"] == "RECORD":
-                records.append(message["record"]["data"])
-            elif message["type"] == "STATE":
-                return records, message["state"]
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-    raise AssertionError("the read ended without a state")
-
-
 @pytest.mark.parametrize(
     "match", ["space-id=1002%2C1003.*cursor=", "space-id=1000%2C1001&", "/spaces.*cursor="]
 )
@@ -980,7 +898,7 @@ def _index_row(record: dict[str, Any]) -> tuple[str, str, str, int]:
     return record["id"], record["status"], record["spaceId"], record["version"]["number"]
 
 
-settings.register_profile("few", max_examples=25, stateful_step_count=12)
+settings.register_profile("few", max_examples=15, stateful_step_count=12)
 settings.register_profile("thousand", max_examples=1000, stateful_step_count=20)
 
 

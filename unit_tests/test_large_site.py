@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from jsonschema import Draft7Validator
 
+from common.connector import STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Server, generate
-from unit_tests.conftest import STREAMS, Output, config_for, connector, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fake_confluence import Server, generate
-from unit_tests.test_process import LONG, arguments, started
+from unit_tests.processes import LONG, arguments, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,14 +85,15 @@ def records_of(messages: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
     return Counter((record["stream"], record["data"]["id"]) for record in records)
 
 
-@pytest.mark.parametrize("round_", range(2))
 @pytest.mark.parametrize(
     ("body_bytes", "pages", "pause"), [(1_000, 2_000, 0), (50_000, 300, 0.001), (1_000_000, 24, 0.0005)]
 )
 def test_no_line_is_ever_broken(
-    tmp_path: Path, body_bytes: int, pages: int, pause: float, round_: int
+    tmp_path: Path,
+    body_bytes: int,
+    pages: int,
+    pause: float,
 ) -> None:
-    del round_
     with failing_site(body_bytes, pages) as server:
         args = arguments(tmp_path, server, "pages", "blog_posts", "group", page_size=max(4, pages // 20))
         with started(args) as (process, stdout):
@@ -105,10 +106,8 @@ def test_no_line_is_ever_broken(
         assert any("Retrying" in message["log"]["message"] for message in messages if "log" in message)
 
 
-@pytest.mark.parametrize("round_", range(2))
 @pytest.mark.parametrize("pause", [0, 0.0005])
-def test_no_line_is_broken_by_thousands_of_log_lines(tmp_path: Path, pause: float, round_: int) -> None:
-    del round_
+def test_no_line_is_broken_by_thousands_of_log_lines(tmp_path: Path, pause: float) -> None:
     with logging_site(2_000) as server:
         args = arguments(tmp_path, server, "pages", "page_properties", num_workers=25)
         with started(args) as (process, stdout):
@@ -132,8 +131,15 @@ def test_a_full_pipe_in_non_blocking_mode_loses_nothing(tmp_path: Path) -> None:
         assert records_of(messages) == Counter(pages)
 
 
-@pytest.mark.parametrize("bytes_read", [20_000, 500_000, 3_000_000])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "bytes_read"),
+    [
+        (signal.SIGTERM, 20_000),
+        (signal.SIGTERM, 500_000),
+        (signal.SIGTERM, 3_000_000),
+        (signal.SIGINT, 500_000),
+    ],
+)
 def test_a_signal_ends_the_process_between_two_lines(
     tmp_path: Path, number: signal.Signals, bytes_read: int
 ) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from common.connector import STREAMS
 from tools.parameters import Decision, decided, decisions
-from unit_tests.conftest import STREAMS
-from unit_tests.test_official import DOCUMENTS, official_parameters, resolved
+from unit_tests.openapi import DOCUMENTS, official_parameters, resolved
 
 DECISIONS = decisions()
 DECIDED = [(stream, name, entry) for stream in STREAMS for name, entry in decided(STREAMS[stream], DECISIONS)]

@@ -7,21 +7,19 @@ import os
 import resource
 import signal
 import subprocess
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from common.connector import CONNECTOR, config_for, connector
 from fake_confluence import Server, generate
-from tools.load import CONNECTOR
-from unit_tests.conftest import config_for, configured, connector
+from unit_tests.processes import LONG, arguments, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Message = dict[str, Any]
-LONG = 60  # seconds, in which a process that does not hang has ended
 MORE_THAN_THE_QUEUE_HOLDS = 15_000
 
 
@@ -29,28 +27,6 @@ MORE_THAN_THE_QUEUE_HOLDS = 15_000
 def small() -> Iterator[Server]:
     with Server(generate(pages=200, spaces=200, labels=4, body_bytes=100)) as server:
         yield server
-
-
-def arguments(directory: Path, server: Server, *streams: str, **config: Any) -> list[str]:
-    """Write the files that a read needs, and return its command line."""
-    catalog = {"streams": [configured(name, incremental=True) for name in streams]}
-    args = [str(CONNECTOR), "read"]
-    for name, content in (("config", config_for(server, **config)), ("catalog", catalog)):
-        path = directory / f"{name}.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
-        args += [f"--{name}", str(path)]
-    return args
-
-
-@contextmanager
-def started(args: list[str], **how: Any) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """Start a process that does not outlive the test."""
-    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as process:
-        try:
-            assert process.stdout
-            yield process, process.stdout
-        finally:
-            process.kill()
 
 
 def ended(args: list[str], **how: Any) -> tuple[int, list[Message], str]:

@@ -19,12 +19,12 @@ from airbyte_connector_models.metadata.v0.connector_metadata_definition_v0 impor
 from jsonschema import Draft7Validator
 from pydantic import ValidationError
 
+from common.connector import ROOT, STREAMS, connector
+from common.streams import handwritten
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from tools.derive import derived, stream_address
-from tools.streams import handwritten
-from unit_tests import test_docs
-from unit_tests.conftest import ROOT, STREAMS, connector
+from unit_tests import readme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,6 +222,19 @@ def test_the_readme_opens_with_two_commands_that_make_knows() -> None:
         assert " -m " in dry.stdout
 
 
+def test_a_test_that_fails_prints_no_log(tmp_path: Path) -> None:
+    lines = ["import logging, sys", "def test_it() -> None:"]
+    lines += [
+        f"    {how}('noise')" for how in ("logging.getLogger('airbyte').error", "print", "sys.stderr.write")
+    ]
+    (tmp_path / "test_it.py").write_text("\n".join([*lines, "    assert 1 + 1 == 3"]))
+    folder, settings = str(tmp_path), str(ROOT / "pyproject.toml")
+    command = [sys.executable, "-m", "pytest", "-c", settings, "--rootdir", folder, folder]
+    ran = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert "assert (1 + 1) == 3" in ran.stdout
+    assert ran.stdout.count("noise") == 3  # the three lines of the test, which pytest quotes
+
+
 def test_continuous_integration_runs_what_the_readme_says() -> None:
     assert re.search(r"^exec make test$", text_of(".ci/run"), re.MULTILINE)
 
@@ -329,9 +342,9 @@ def test_what_is_installed_discovers_with_every_schema(python: str, tmp_path: Pa
 
 def test_what_is_installed_runs_the_commands_of_the_readme(python: str, tmp_path: Path) -> None:
     with Server(company()) as site:
-        test_docs.arrive(tmp_path, Path(python).parent.parent, site)
-        test_docs.run(["bash", "-euc", "\n".join(test_docs.SHELL)], tmp_path)
-    assert test_docs.messages(tmp_path / "messages.jsonl")["RECORD"]
+        readme.arrive(tmp_path, Path(python).parent.parent, site)
+        readme.run(["bash", "-euc", "\n".join(readme.SHELL)], tmp_path)
+    assert readme.messages(tmp_path / "messages.jsonl")["RECORD"]
 
 
 @pytest.mark.parametrize(("config", "errors"), [("{'domain_name': 'acme'}", 0), ("'acme'", 1)])

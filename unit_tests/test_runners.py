@@ -6,7 +6,6 @@ Every one of them reads all streams, the site changes, and they read the streams
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,21 +17,20 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from common.connector import STREAMS, Output, config_for, configured, connector, key_of
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
-from unit_tests.conftest import ROOT, STREAMS, Output, config_for, configured, connector, key_of, output_of
+from unit_tests.runners import ALONE, pyairbyte, with_the_declarative_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DAY = 86400.0
 WITH_CURSOR = [name for name, stream in STREAMS.items() if stream.cursor]
-EXECUTABLE = Path(sys.executable).with_name("source-confluence")
+CONNECTOR = Path(sys.executable).with_name("source-confluence")
 EDITED = "Edited since"
 PACKAGE, MANIFEST_ALONE = "source-confluence", "source-declarative-manifest"
 PYAIRBYTE_PACKAGE, PYAIRBYTE_MANIFEST = "PyAirbyte, local_executable", "PyAirbyte, source_manifest"
-# It shall neither look for connectors in Airbyte's registry nor report that it is used.
-ALONE = {**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
 
 Rows = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
 
@@ -64,22 +62,6 @@ class ProtocolRunner:
         }
         self.kept = {name: {**self.kept.get(name, {}), **new.get(name, {})} for name in STREAMS}
         return self.kept
-
-
-def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) -> Output:
-    """Read with Airbyte's runner and nothing of this project but a copy of the manifest."""
-    runner = str(EXECUTABLE.with_name("source-declarative-manifest"))
-    for name, value in (("catalog", catalog), ("state", state or [])):
-        (directory / f"{name}.json").write_text(json.dumps(value))
-    files = ["--config", "config.json", "--catalog", "catalog.json", "--state", "state.json"]
-    ran = subprocess.run(
-        [runner, "read", "--manifest-path", "manifest.yaml", *files],
-        cwd=directory,
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    return output_of(ran.stdout, ran.stderr, ran.returncode)
 
 
 class PyAirbyte:
@@ -116,12 +98,6 @@ class PyAirbyte:
         )  # the process has locked the file
         with duckdb.connect(str(copy), read_only=True) as connection:
             return {name: rows_of(connection, name) for name in STREAMS}
-
-
-def pyairbyte(command: str) -> Path:
-    path = ROOT / ".venv-pyairbyte" / "bin" / command
-    assert path.exists(), f"there is no {path}: run `make .venv-pyairbyte/.ready`"
-    return path
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -178,7 +154,7 @@ def directory(site: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runners(directory: Path) -> Iterator[dict[str, ProtocolRunner | PyAirbyte]]:
     config = json.loads((directory / "config.json").read_text())
     started = {
-        PYAIRBYTE_PACKAGE: PyAirbyte(EXECUTABLE, directory),
+        PYAIRBYTE_PACKAGE: PyAirbyte(CONNECTOR, directory),
         PYAIRBYTE_MANIFEST: PyAirbyte(directory / "manifest.yaml", directory),
     }
     yield {
@@ -256,7 +232,7 @@ def test_pyairbyte_with_the_manifest_takes_everything_again(
 
 
 def test_pyairbyte_validates_the_connector(directory: Path) -> None:
-    command = [str(pyairbyte("pyab")), "validate", f"--connector={EXECUTABLE}", "--config=config.json"]
+    command = [str(pyairbyte("pyab")), "validate", f"--connector={CONNECTOR}", "--config=config.json"]
     ran = subprocess.run(command, cwd=directory, env=ALONE, capture_output=True, check=False, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Connection check succeeded" in ran.stderr

@@ -15,7 +15,7 @@ from benchmarks.report import failures
 from benchmarks.runner import run_all
 from benchmarks.workloads import TENTH, scale
 from fake_confluence import Server, generate
-from unit_tests.test_process import arguments, started
+from unit_tests.processes import arguments, started
 
 PAGES, BODY_BYTES, A_LIST = 6_000, 20_000, 25
 QUIET = 2  # seconds without a request: then nothing more is read ahead

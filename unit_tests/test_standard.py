@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from common.connector import ROOT, config_for
 from fake_confluence import Server, company
-from unit_tests.conftest import ROOT, config_for
 
 FILES = ("acceptance-test-config.yml", "integration_tests", "metadata.yaml", "source_confluence")
 # They build and run the connector's image, which needs a container registry.
@@ -84,8 +84,16 @@ def live(config: Path, select: str) -> str:
 
 
 def test_ones_own_site_is_verified_and_what_could_not_be_is_told(tmp_path: Path) -> None:
+    def rename(body: bytes) -> bytes:
+        page = json.loads(body)
+        for record in page["results"]:
+            record["owner"] = {"id": record.pop("ownerId")}
+        return json.dumps(page).encode()
+
     with Server(company()) as site:
         site.deny("/audit")
+        del site.site.collections["spaces"][3:]  # each is read by itself
+        site.fail(r"/api/v2/pages\?.*body-format", body=rename, times=None)
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config_for(site)))
         told = live(
@@ -94,6 +102,9 @@ def test_ones_own_site_is_verified_and_what_could_not_be_is_told(tmp_path: Path)
     assert "5 passed, 2 skipped" in told
     assert re.search(r"^SKIPPED .+ audit: .*Confluence administrator", told, re.MULTILINE)
     assert re.search(r"^SKIPPED .+ custom_content: no records$", told, re.MULTILINE)
+    assert re.search(r"^pages: no schema declares owner$", told, re.MULTILINE)
+    assert re.search(r"^pages: null or absent in \d+ records: (.+, )?ownerId\b", told, re.MULTILINE)
+    assert not re.search(r"^page_likes: ", told, re.MULTILINE)
 
 
 def test_without_a_configuration_it_says_where_to_write_one(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ class AdaptiveAPIBudget(AbstractAPIBudget):
     intervals: at nine tenths of the rate that the site answered, growing with the square of the time until
     the next 429. So the read approaches the limit, and speeds up when there is none.
 
-    An `api_budget` in the manifest needs the limit, which Confluence does not publish. Test: `test_pace.py`.
+    An `api_budget` in the manifest needs the limit, which Confluence does not publish. Test: `test_rate_limit.py`.
     """
 
     def __init__(self) -> None:

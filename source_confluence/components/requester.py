@@ -23,7 +23,7 @@ FILE_SECONDS = 1800  # the platform ends a connector that is silent for an hour
 PIECE = 1 << 18
 GIVE_UP_AFTER = 20
 NOT_FOUND = "Confluence returned 404"  # as the manifest says it
-NOTHING_SET = "no classification level is set"  # as the manifest says it: the parent is not missing
+NOTHING_SET = "none is set"  # as the manifest says it: the parent is not missing
 
 
 class CarefulRequester(HttpRequester):
@@ -35,7 +35,7 @@ class CarefulRequester(HttpRequester):
     Each partition retries its own requests: without a limit, a stream with a request for each of 100,000 pages
     waits two minutes for every page while Confluence is down.
 
-    Tests: `test_true_to_the_api.py`, 14 and 15; `test_faults.py`, "a site that is down". Delete it when the CDK
+    Tests: `test_oddities.py`, 14 and 15; `test_faults.py`, "a site that is down". Delete it when the CDK
     stops a stream that has failed.
     """
 
@@ -99,7 +99,7 @@ class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
     A read timeout limits only the silence between two bytes: at a byte a second a page takes days. A site that was
     renamed redirects to its new name, where requests drops the credential.
 
-    Tests: `test_faults.py`, "a byte at a time, in the body"; `test_true_to_the_api.py`, 21. Delete it when the CDK
+    Tests: `test_faults.py`, "a byte at a time, in the body"; `test_oddities.py`, 21. Delete it when the CDK
     limits a whole response.
     """
 

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from common.connector import CONNECTOR, Output, config_for, configured
 from fake_confluence import Server, generate
 from fake_confluence.site import format_time
-from tools.load import CONNECTOR
-from unit_tests.conftest import Output, config_for, configured
-from unit_tests.test_incremental import sync
+from unit_tests.few_streams import sync
+from unit_tests.invalid_records import ODD, dated, instead, with_fields, with_links, with_raw, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PAGES, LABELLED = "/wiki/api/v2/pages", "/wiki/api/v2/labels/{id}/pages"
 LABELS = r"/labels\?"
-SLOT = "what stands here"
 ON_A_LABEL = 5_000
 
 
@@ -37,100 +36,8 @@ def server(site: Server) -> Iterator[Server]:
     site.heal()
 
 
-def with_fields(**fields: Any) -> Callable[[bytes], bytes]:
-    """Make the fourth record of an answer one with other fields; SLOT is where raw JSON goes."""
-
-    def change(body: bytes) -> bytes:
-        answer = json.loads(body)
-        answer["results"][3] |= fields
-        return json.dumps(answer).encode()
-
-    return change
-
-
-def with_raw(text: str) -> Callable[[bytes], bytes]:
-    """Put JSON as it is written here into the title of the fourth record."""
-    change = with_fields(title=SLOT)
-    return lambda body: change(body).replace(json.dumps(SLOT).encode(), text.encode())
-
-
-def without(*names: str) -> Callable[[bytes], bytes]:
-    def change(body: bytes) -> bytes:
-        answer = json.loads(body)
-        for name in names or list(set(answer["results"][3]) - {"id"}):
-            answer["results"][3].pop(name)
-        return json.dumps(answer).encode()
-
-    return change
-
-
-def instead(record: Any) -> Callable[[bytes], bytes]:
-    def change(body: bytes) -> bytes:
-        answer = json.loads(body)
-        answer["results"][3] = record
-        return json.dumps(answer).encode()
-
-    return change
-
-
-def with_links(links: Any) -> Callable[[bytes], bytes]:
-    return lambda body: json.dumps({**json.loads(body), "_links": links}).encode()
-
-
-def dated(moment: Any) -> Callable[[bytes], bytes]:
-    return with_fields(version={"number": 1, "createdAt": moment}, createdAt=moment)
-
-
-def each_in_a_record_of_its_own(changes: Iterable[Callable[[bytes], bytes]]) -> Callable[[bytes], bytes]:
-    """Make the first of these changes in the first record of an answer, and so on."""
-
-    def change(body: bytes) -> bytes:
-        for number, one in enumerate(changes):
-            body = with_the_fourth(one(with_the_fourth(body, number)), number)
-        return body
-
-    return change
-
-
-def with_the_fourth(body: bytes, number: int) -> bytes:
-    """Let the fourth record and another one of an answer change places."""
-    answer = json.loads(body)
-    records = answer["results"]
-    records[3], records[number] = records[number], records[3]
-    return json.dumps(answer).replace("Infinity", "1e999").encode()
-
-
 def ids(output: Output, stream: str = "pages") -> list[str]:
     return sorted(str(record.get("id")) for record in output.records[stream])
-
-
-ODD = {
-    "unknown fields": with_fields(**{"brandNew": {"a": [1, {}]}, "": 1, "with space": 2, "__class__": "x"}),
-    "nothing but the id": without(),
-    "no version": without("version"),
-    "no date at all": without("version", "createdAt"),
-    "null where there is always a value": with_fields(
-        title=None, spaceId=None, authorId=None, status=None, body=None
-    ),
-    "null for dates": with_fields(version=None, createdAt=None),
-    "an empty version": with_fields(version={}, _links=None),
-    "a version in words": with_fields(version="1"),
-    "numbers that fit no integer": with_fields(position=2**70, title=1e300),
-    "odd text": with_fields(title="nul \0, a template {{ config['api_token'] }} and a quote \"'"),
-    "a number beyond all": with_raw("1e999"),
-    "a lone surrogate": with_raw('"an escaped half \\ud800 of a pair"'),
-    "nested six hundred deep": with_raw('{"a":' * 600 + "1" + "}" * 600),
-    "before 1970": dated("1969-12-31T23:59:59.999Z"),
-    "before 1900": dated("1807-01-01T00:00:00.000Z"),
-    "the year one": dated("0001-01-01T00:00:00.000Z"),
-    "the last year": dated("9999-12-31T23:59:59.999Z"),
-    "a day that does not exist": dated("2024-02-30T00:00:00.000Z"),
-    "a date in words": dated("1 May 2024"),
-    "no date": dated("yesterday"),
-    "an empty date": dated(""),
-    "a number for a date": dated(5),
-    "a list for a date": dated(["2024"]),
-}
 
 
 @pytest.mark.parametrize("change", list(ODD.values()), ids=list(ODD))

@@ -1,6 +1,6 @@
 """Nothing narrowed, nothing merged, nothing believed too soon: each test has the number of a fault.
 
-Numbers are those of the issue that lists them. 22 and 23 are in test_official.py, the rest of 4 in
+Numbers are those of the issue that lists them. 22 and 23 are in test_openapi.py, the rest of 4 in
 test_parameters.py.
 """
 
@@ -17,9 +17,9 @@ import pytest
 import yaml
 from airbyte_cdk.sources.streams.http import rate_limiting
 
+from common.connector import ROOT, STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Server, company, generate
 from tools.parameters import decisions
-from unit_tests.conftest import ROOT, STREAMS, Output, config_for, connector, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

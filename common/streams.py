@@ -76,6 +76,17 @@ class Stream:
         return [config["stream"]["name"] for config in inner.get("parent_stream_configs", [])]
 
     @property
+    def partition_fields(self) -> list[str]:
+        """The names that the ids of those records have in this stream."""
+        inner = self.router.get("underlying_partition_router", self.router)
+        return [config["partition_field"] for config in inner.get("parent_stream_configs", [])]
+
+    @property
+    def within_spaces(self) -> bool:
+        """Whether the configuration can limit it to spaces: itself, or what it asks for first."""
+        return "space_keys" in json.dumps(self.declared["retriever"])
+
+    @property
     def follows_changes(self) -> bool:
         """Whether it reads only parents that changed since the last sync."""
         configs = self.router.get("parent_stream_configs", [])

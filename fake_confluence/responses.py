@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Answer:
+class Response:
     """What goes back: a status, a body and headers besides the usual ones."""
 
     status: int
@@ -75,7 +75,7 @@ def respond(  # noqa: PLR0913, PLR0917 - all that an answer is made of
     base: str,
     max_page: int = 0,
     sign: Callable[[Record], str] = str,
-) -> Answer:
+) -> Response:
     """Answer a GET request of someone who may read everything.
 
     Args:
@@ -107,12 +107,12 @@ def api_of(path: str) -> str:
     return "v2" if path.startswith("/wiki/api/v2") else "v1"
 
 
-def refuse(api: str, status: int, title: str, detail: str | None = None) -> Answer:
+def refuse(api: str, status: int, title: str, detail: str | None = None) -> Response:
     """Shape an error as v2 or as v1 does."""
     if api == "v2":
         code = _CODES.get(status, "ERROR")
         error = {"status": status, "code": code, "title": title, "detail": detail}
-        return Answer(status, orjson.dumps({"errors": [error]}))
+        return Response(status, orjson.dumps({"errors": [error]}))
     if status == 404:
         data = {
             "authorized": False,
@@ -125,7 +125,7 @@ def refuse(api: str, status: int, title: str, detail: str | None = None) -> Answ
         data = {"authorized": True, "valid": False, "errors": [], "successful": False}
         name = {400: "BadRequestException", 403: "PermissionException"}.get(status, "Exception")
     message = f"com.atlassian.confluence.api.service.exceptions.api.{name}: {title}"
-    return Answer(status, orjson.dumps({"statusCode": status, "data": data, "message": message}))
+    return Response(status, orjson.dumps({"statusCode": status, "data": data, "message": message}))
 
 
 _CODES = {
@@ -136,13 +136,13 @@ _CODES = {
 }
 
 
-def _gone() -> Answer:
+def _gone() -> Response:
     data = {"authorized": True, "valid": True, "errors": [], "successful": True}
     message = (
         "com.atlassian.confluence.api.service.exceptions.GoneException: "
         "This deprecated endpoint has been removed."
     )
-    return Answer(410, orjson.dumps({"statusCode": 410, "data": data, "message": message}))
+    return Response(410, orjson.dumps({"statusCode": 410, "data": data, "message": message}))
 
 
 # What was asked
@@ -266,7 +266,7 @@ def _missing(call: Call, collection: str, wanted: str) -> RefusalError:
 # Paging
 
 
-def _cursor_list(call: Call) -> Answer:
+def _cursor_list(call: Call) -> Response:
     """Answer a v2 list: a keyset cursor, which stands where it stands when records move."""
     _require_parent(call)
     operation = call.operation
@@ -285,7 +285,7 @@ def _cursor_list(call: Call) -> Answer:
         known = [f'<{address}>; rel="{rel}"' for rel, address in links.items()]
         headers["Link"] = ", ".join(known)
     results = [_render(call, record) for record in records]
-    return Answer(200, orjson.dumps({"results": results, "_links": links}), headers)
+    return Response(200, orjson.dumps({"results": results, "_links": links}), headers)
 
 
 def _v2_next(call: Call, last: Record, order: str, by: str, size: int) -> str:
@@ -321,7 +321,7 @@ def _read_cursor(text: str, order: str) -> Key:
         ) from None
 
 
-def _offset_list(call: Call) -> Answer:
+def _offset_list(call: Call) -> Response:
     """Answer a v1 list: start and limit, and a next link relative to /wiki."""
     _require_parent(call)
     operation = call.operation
@@ -339,7 +339,7 @@ def _offset_list(call: Call) -> Answer:
         body["totalSize"] = len(records)
     more = start + size < len(records)
     body["_links"] = _v1_links(call, size, start + size if more else None)
-    return Answer(200, orjson.dumps(body))
+    return Response(200, orjson.dumps(body))
 
 
 def _in_order(call: Call) -> list[Record]:
@@ -375,7 +375,7 @@ def _v1_links(call: Call, size: int, start: int | None, cursor: str = "") -> dic
     return links
 
 
-def _search(call: Call) -> Answer:
+def _search(call: Call) -> Response:
     """Answer a CQL search: by cursor alone, with short pages, and now and then an empty last one.
 
     A page may hold fewer results than its limit long before the end, and `start` is not looked
@@ -401,7 +401,7 @@ def _search(call: Call) -> Answer:
         **_search_totals(call, len(found)),
         "_links": _v1_links(call, limit, end if more else None, f"_sa_{packed}"),
     }
-    return Answer(200, orjson.dumps(body))
+    return Response(200, orjson.dumps(body))
 
 
 def _search_totals(call: Call, total: int) -> Record:
@@ -457,7 +457,7 @@ def _read_search_cursor(text: str) -> tuple[int, int]:
         raise RefusalError(400, f"Invalid cursor: {text}") from None
 
 
-def _principals(call: Call) -> Answer:
+def _principals(call: Call) -> Response:
     """Answer the restrictions of a content: start and limit go through users and groups."""
     _require_parent(call)
     content_id = call.path_values["id"]
@@ -489,7 +489,7 @@ def _principals(call: Call) -> Answer:
         "restrictionsHash": f"{len(kept)}-{content_id}" if kept else "",
         "_links": _v1_links(call, size, start + size if start + size < longest else None),
     }
-    return Answer(200, orjson.dumps(body))
+    return Response(200, orjson.dumps(body))
 
 
 def _principal_page(call: Call, page: list[Record]) -> Record:
@@ -522,15 +522,16 @@ def _restricted_content(call: Call, content_id: str) -> Record:
     return {"content": v1_content(call, found, kind), "_expandable": {}}
 
 
-def _object(call: Call) -> Answer:
+def _object(call: Call) -> Response:
     """Answer with one record."""
+    _require_parent(call)
     found = _named(call)
     wanted = next(iter(call.path_values.values()), "")
     asked = call.values.get("status")
     if asked and found[0]["status"] not in asked:
         states = ", ".join(asked)
         raise RefusalError(404, f"No content found with id : {wanted} and status [{states}]")
-    return Answer(200, orjson.dumps(_render(call, found[0])))
+    return Response(200, orjson.dumps(_render(call, found[0])))
 
 
 def _named(call: Call) -> list[Record]:
@@ -542,27 +543,28 @@ def _named(call: Call) -> list[Record]:
     return found
 
 
-def _file(call: Call) -> Answer:
+def _file(call: Call) -> Response:
     """Redirect to where the file of an attachment is."""
     _require_parent(call)
-    return Answer(302, b"", {"Location": call.sign(_named(call)[0])})
+    return Response(302, b"", {"Location": call.sign(_named(call)[0])})
 
 
-def _bulk(call: Call) -> Answer:
+def _bulk(call: Call) -> Response:
     """Answer with the records that the request names, of which it looks at the first 100."""
     named = call.values["accountId"][:100]
     found = [record for each in named for record in call.site.find("users", "accountId", each)]
     body = {"results": [_render(call, record) for record in found], "start": 0, "limit": 100}
-    return Answer(200, orjson.dumps({**body, "size": len(found), "_links": _v1_links(call, 100, None)}))
+    return Response(200, orjson.dumps({**body, "size": len(found), "_links": _v1_links(call, 100, None)}))
 
 
-def _array(call: Call) -> Answer:
+def _array(call: Call) -> Response:
     """Answer with all records in a bare list."""
+    _require_parent(call)
     found = call.site.select(call.operation.collections, _conditions(call))
-    return Answer(200, orjson.dumps([_render(call, record) for record in found]))
+    return Response(200, orjson.dumps([_render(call, record) for record in found]))
 
 
-_PAGING: dict[str, Callable[[Call], Answer]] = {
+_PAGING: dict[str, Callable[[Call], Response]] = {
     "cursor": _cursor_list,
     "offset": _offset_list,
     "search": _search,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from common.connector import config_for, connector
 from fake_confluence import Server, generate
 from source_confluence.components import api_budget
-from unit_tests.conftest import config_for, connector
 
 
 class Clock:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from common.connector import STREAMS, Output, config_for, connector
 from fake_confluence import Request, Server, company
-from unit_tests.conftest import STREAMS, Output, config_for, connector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

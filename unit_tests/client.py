@@ -1,0 +1,92 @@
+"""A plain HTTP client of the embedded site, and what there is to ask it."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, urlencode
+
+if TYPE_CHECKING:
+    from fake_confluence import Operation, Server, Site
+
+SEARCH = "/wiki/rest/api/search"
+Pairs = list[tuple[str, str]]
+
+
+class Reply(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+class Client:
+    """Sends requests over one connection and reads JSON."""
+
+    def __init__(self, server: Server, token: str = "demo-token") -> None:  # noqa: S107 - public
+        self._server = server
+        packed = base64.b64encode(f"demo@example.com:{token}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {packed}"}
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+
+    def raw(self, target: str) -> tuple[int, bytes, dict[str, str]]:
+        try:
+            self.connection.request("GET", target, headers=self._headers)
+            answer = self.connection.getresponse()
+            return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
+        except Exception:
+            self.connection.close()
+            raise
+
+    def get(self, path: str, query: Pairs | None = None) -> Reply:
+        status, body, headers = self.raw(f"{path}?{urlencode(query)}" if query else path)
+        return Reply(status, json.loads(body), headers)
+
+    def read(self, path: str, query: Pairs | None = None) -> list[dict[str, Any]]:
+        """Read a list to its end: take the place from each next link, send the rest again."""
+        found: list[dict[str, Any]] = []
+        place: Pairs = []
+        while True:
+            reply = self.get(path, [*(query or []), *place])
+            assert reply.status == 200, reply.body
+            if isinstance(reply.body, list) or "results" not in reply.body:
+                return reply.body if isinstance(reply.body, list) else [reply.body]
+            found += reply.body["results"]
+            link = reply.body["_links"].get("next")
+            if link is None:
+                return found
+            given = parse_qs(link.partition("?")[2])
+            place = [(name, given[name][0]) for name in ("cursor", "start") if name in given]
+
+
+def paths_of(operation: Operation, site: Site) -> list[str]:
+    """Return the paths that an operation can be asked for, one for each thing it belongs to."""
+    if "{" not in operation.path:
+        return [operation.path]
+    names = operation.parents or operation.collections
+    parents = [record for name in names for record in site.records(name)]
+    for field, wanted in operation.only.items():
+        if not operation.parents:
+            parents = [record for record in parents if record[field] in wanted]
+    before, _, after = operation.path.partition("{")
+    return [before + record[operation.parent_field] + after.partition("}")[2] for record in parents]
+
+
+def queries_of(operation: Operation, site: Site) -> list[Pairs]:
+    """Return what must be said for an operation to answer with all that it has."""
+    if operation.path == SEARCH:
+        kinds = ("folder", "whiteboard", "database", "embed")
+        return [[("cql", f"type={kind}"), ("includeArchivedSpaces", "true")] for kind in kinds]
+    if operation.path.endswith("/search/user"):
+        return [[("cql", "type=user"), ("sitePermissionTypeFilter", "all")]]
+    if operation.path.endswith("/user/bulk"):
+        return [[("accountId", user["accountId"]) for user in site.records("users")]]
+    if operation.path.endswith("/custom-content"):
+        return [[("type", f"ac:com.norrvik.{each}")] for each in ("survey:answer", "risks:risk")]
+    status = operation.parameters.get("status")
+    if status and status.field and status.many:
+        return [[("status", value) for value in status.values]]
+    return [[("status", value)] for value in status.values] if status and status.field else [[]]

@@ -1,0 +1,79 @@
+"""Time that passes without being waited for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import threading
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import backoff._sync
+from airbyte_cdk.sources.declarative.retrievers.page_size_reducer import PageSizeReducer
+from airbyte_cdk.sources.streams.http import rate_limiting
+
+from source_confluence.components import api_budget
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Clock:
+    """Time that passes without being waited for, in each thread by itself.
+
+    Attributes:
+        waited: Seconds by the address of the request that they were waited for, or by the list's reducer.
+    """
+
+    def __init__(self) -> None:
+        self.waited: defaultdict[object, float] = defaultdict(float)
+        self._mine = threading.local()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass before the request that has just failed is sent again."""
+        request = getattr(sys.exc_info()[1], "request", None)
+        self.wait(request.url if request else None, seconds)
+
+    def wait(self, reason: object, seconds: float) -> None:
+        """Let time pass, and count it for a reason."""
+        self.let_pass(seconds)
+        self.waited[reason] += seconds
+
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass for the sake of others' requests."""
+        self._mine.slept = self.slept + seconds
+
+    @property
+    def slept(self) -> float:
+        """What has passed in this thread."""
+        return float(getattr(self._mine, "slept", 0.0))
+
+    def now(self) -> dt.datetime:
+        """Return the time of this thread."""
+        return dt.datetime.now().astimezone() + dt.timedelta(seconds=self.slept)
+
+    def monotonic(self) -> float:
+        """Return it as a number."""
+        return time.monotonic() + self.slept
+
+    def __enter__(self) -> Self:
+        """Take the place of the clock by which the CDK waits."""
+        sleeping = SimpleNamespace(sleep=self.sleep)
+        self._patches = ExitStack()
+        for module in (rate_limiting, backoff._sync):  # noqa: SLF001 - it has no other name
+            self._patches.enter_context(patch.object(module, "time", sleeping))
+        reducing = lambda reducer, seconds: self.wait(reducer, seconds)  # noqa: E731, PLW0108 - becomes a method
+        self._patches.enter_context(patch.object(PageSizeReducer, "_sleep", reducing))
+        pacing = SimpleNamespace(monotonic=self.monotonic, sleep=self.let_pass)
+        self._patches.enter_context(patch.object(api_budget, "time", pacing))
+        ours = SimpleNamespace(datetime=SimpleNamespace(now=self.now))
+        self._patches.enter_context(patch.object(backoff._sync, "datetime", ours))  # noqa: SLF001 - as above
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self._patches.close()

@@ -1,0 +1,40 @@
+"""The console script as a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from common.connector import CONNECTOR, config_for, configured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fake_confluence import Server
+
+LONG = 60  # seconds, in which a process that does not hang has ended
+
+
+def arguments(directory: Path, server: Server, *streams: str, **config: Any) -> list[str]:
+    """Write the files that a read needs, and return its command line."""
+    catalog = {"streams": [configured(name, incremental=True) for name in streams]}
+    args = [str(CONNECTOR), "read"]
+    for name, content in (("config", config_for(server, **config)), ("catalog", catalog)):
+        path = directory / f"{name}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        args += [f"--{name}", str(path)]
+    return args
+
+
+@contextmanager
+def started(args: list[str], **how: Any) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Start a process that does not outlive the test."""
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as process:
+        try:
+            assert process.stdout
+            yield process, process.stdout
+        finally:
+            process.kill()

@@ -1,0 +1,119 @@
+"""Other programs that run the manifest: Airbyte's declarative runner, PyAirbyte, the Connector Builder's server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import requests
+import yaml
+
+from common.connector import CONNECTOR, ROOT, Output, output_of
+from source_confluence.source import MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# It shall neither look for connectors in Airbyte's registry nor report that it is used.
+ALONE = {**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
+
+
+def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) -> Output:
+    """Read with Airbyte's runner and nothing of this project but a copy of the manifest."""
+    runner = str(CONNECTOR.with_name("source-declarative-manifest"))
+    for name, value in (("catalog", catalog), ("state", state or [])):
+        (directory / f"{name}.json").write_text(json.dumps(value))
+    files = ["--config", "config.json", "--catalog", "catalog.json", "--state", "state.json"]
+    ran = subprocess.run(
+        [runner, "read", "--manifest-path", "manifest.yaml", *files],
+        cwd=directory,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    return output_of(ran.stdout, ran.stderr, ran.returncode)
+
+
+def pyairbyte(command: str) -> Path:
+    path = ROOT / ".venv-pyairbyte" / "bin" / command
+    assert path.exists(), f"there is no {path}: run `make .venv-pyairbyte/.ready`"
+    return path
+
+
+# The Builder's own limits of a test read.
+LIMITS = {"record_limit": 1000, "page_limit": 5, "slice_limit": 5}
+
+
+Manifest = dict[str, Any]
+
+
+class Builder:
+    """The calls of the Builder's user interface."""
+
+    def __init__(self, url: str, config: dict[str, Any]) -> None:
+        self.url, self.config = f"{url}/v1", config
+        self.given: Manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+        # What an import sends; everything after it takes what comes back.
+        flags = {"__should_migrate": True, "__should_normalize": True}
+        self.manifest: Manifest = self.call("resolve", manifest={**self.given, **flags})["manifest"]
+        self.streams = {stream["name"]: stream for stream in self.manifest["streams"]}
+
+    def call(self, command: str, **body: Any) -> dict[str, Any]:
+        answer = requests.post(f"{self.url}/manifest/{command}", json=body, timeout=120)
+        assert answer.status_code == 200, answer.text[:2000]
+        return dict(answer.json())
+
+    def test_read(self, name: str, manifest: Manifest, state: Any = ()) -> dict[str, Any]:
+        wanted = {"manifest": manifest, "config": self.config, "stream_name": name, "state": list(state)}
+        return self.call("test_read", **wanted, **LIMITS)
+
+    def cut_down_to(self, name: str) -> Manifest:
+        """Return the manifest with one stream and those that it refers to.
+
+        The Builder sends all of it, of which the server makes two seconds of work for each read.
+        """
+        kept: list[int] = []
+        line = [list(self.streams).index(name)]
+        while line:
+            index = line.pop()
+            kept.append(index)
+            found = re.findall(r'"#/streams/(\d+)"', json.dumps(self.manifest["streams"][index]))
+            line += {int(parent) for parent in found} - {*kept, *line}
+        text = json.dumps([self.manifest["streams"][index] for index in kept])
+        moved = re.sub(r'"#/streams/(\d+)"', lambda link: f'"#/streams/{kept.index(int(link[1]))}"', text)
+        return {**self.manifest, "streams": json.loads(moved)}
+
+
+def records_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [record for part in answer["slices"] for page in part["pages"] for record in page["records"]]
+
+
+@contextmanager
+def manifest_server(python: Path) -> Iterator[str]:
+    """Run the CDK's manifest server of an environment in its own process."""
+    command = python.with_name("manifest-server")
+    assert command.exists(), f"there is no {command}: run `make {python.parent.parent.name}/.ready`"
+    with subprocess.Popen(
+        [command, "start", "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if address := re.search(r"running on (http://\S+)", line):
+                break
+        assert address, "".join(said)
+        rest = Thread(target=deque, args=(process.stderr, 0))  # else its log fills the pipe
+        rest.start()
+        try:
+            yield address[1]
+        finally:
+            process.terminate()
+            rest.join()

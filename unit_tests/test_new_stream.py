@@ -1,0 +1,183 @@
+"""A stream is added as CONTRIBUTING.md says, in a copy of the repository, and the suite is green without a new test."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from common.connector import ROOT
+
+LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", "build", "demo", "secrets")
+
+
+class NewStream(NamedTuple):
+    """What a person writes for a stream: into the manifest, the schema, the contract and the company."""
+
+    manifest: str
+    schema: str
+    operation: str
+    records: str
+
+
+def documented() -> NewStream:
+    """Return the example of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = re.split("^## ", text, flags=re.MULTILINE)[2]
+    assert section.startswith("Add a stream")
+    blocks = re.findall(r"^   ```(?:yaml|json)\n(.+?)^   ```$", section, re.DOTALL | re.MULTILINE)
+    return NewStream(*(re.sub("^   ", "", block, flags=re.MULTILINE) for block in blocks))
+
+
+# An array below each space, and an object that not every space has.
+STATES = NewStream(
+    manifest="""\
+    space_content_states:  # v1/api-group-content-states/#api-wiki-rest-api-space-spacekey-state-get
+      name: space_content_states
+      primary_key: [spaceId, id]
+      schema_loader: {type: InlineSchemaLoader, schema: "#/schemas/space_content_states"}
+      retriever:
+        $ref: "#/definitions/v2_object"
+        partition_router: "#/definitions/per_space"
+        requester:
+          $ref: "#/definitions/child_request"
+          url: >-
+            {{ config['_v1'] }}/space/{{ stream_slice.extra_fields['key'] | urlencode | replace('/', '%2F') }}/state
+      transformations: ["#/definitions/with_space_id"]
+""",
+    schema="""{
+  "type": "object",
+  "description": "A content state that a space suggests.",
+  "additionalProperties": true,
+  "properties": {
+    "id": {"type": "integer", "description": "Id of the state, the same in every space for the standard ones."},
+    "name": {"type": ["null", "string"], "description": "Name of the state."},
+    "color": {"type": ["null", "string"], "description": "Colour of the state."},
+    "spaceId": {"type": "string", "description": "Id of the space that suggests the state."}
+  }
+}""",
+    operation="""\
+  /wiki/rest/api/space/{spaceKey}/state:
+    summary: Get space suggested content states
+    collection: space_content_states
+    paging: array
+    where: {_spaceKey: spaceKey}
+    parent: {collection: spaces, field: key}
+    scopes: {classic: ["read:confluence-space.summary"], granular: ["read:space.setting:confluence"]}
+""",
+    records="""
+space_content_states:
+  below: spaces
+  copy: {_spaceKey: key, _spaceId: id}
+  ids: false
+  records: [{id: 0, name: Rough draft, color: "#ffc400"}, {id: 1, name: In progress, color: "#2684ff"}]
+""",
+)
+THEMES = NewStream(
+    manifest="""\
+    space_themes:  # v1/api-group-themes/#api-wiki-rest-api-space-spacekey-theme-get
+      name: space_themes
+      primary_key: [spaceId]
+      schema_loader: {type: InlineSchemaLoader, schema: "#/schemas/space_themes"}
+      retriever:
+        $ref: "#/definitions/v2_object"
+        partition_router: "#/definitions/per_space"
+        requester:
+          $ref: "#/definitions/optional_child_request"
+          url: >-
+            {{ config['_v1'] }}/space/{{ stream_slice.extra_fields['key'] | urlencode | replace('/', '%2F') }}/theme
+      transformations: ["#/definitions/with_space_id"]
+""",
+    schema="""{
+  "type": "object",
+  "description": "The theme of a space that has one of its own.",
+  "additionalProperties": true,
+  "properties": {
+    "themeKey": {"type": ["null", "string"], "description": "Key of the theme."},
+    "name": {"type": ["null", "string"], "description": "Name of the theme."},
+    "spaceId": {"type": "string", "description": "Id of the space."}
+  }
+}""",
+    operation="""\
+  /wiki/rest/api/space/{spaceKey}/theme:
+    summary: Get space theme
+    collection: space_themes
+    paging: object
+    where: {_spaceKey: spaceKey}
+    parent: {collection: spaces, field: key}
+    optional: true
+    scopes: {classic: ["read:confluence-space.summary"], granular: ["read:space.setting:confluence"]}
+""",
+    records="""
+space_themes:
+  below: spaces
+  every: 2
+  copy: {_spaceKey: key, _spaceId: id}
+  ids: false
+  records: [{themeKey: com.norrvik.sea, name: Sea}]
+""",
+)
+
+
+def insert(file: Path, after: str, text: str) -> None:
+    """Put lines below a line of a file."""
+    whole = file.read_text(encoding="utf-8")
+    assert whole.count(after) == 1
+    file.write_text(whole.replace(after, after + text), encoding="utf-8")
+
+
+def add(repository: Path, stream: NewStream) -> str:
+    """Do what CONTRIBUTING.md says, and return the name of the stream."""
+    name = stream.manifest.partition(":")[0].strip()
+    insert(repository / "source_confluence" / "manifest.yaml", "\n  streams:\n", stream.manifest)
+    (repository / "source_confluence" / "schemas" / f"{name}.json").write_text(stream.schema)
+    version = "v2" if "/api/v2/" in stream.operation else "v1"
+    insert(repository / "fake_confluence" / "contract.yaml", f"\n{version}:\n", stream.operation)
+    with (repository / "fake_confluence" / "data" / "records.yaml").open("a", encoding="utf-8") as file:
+        file.write(stream.records)
+    return name
+
+
+def run(repository: Path, *module: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", *module],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": str(repository)},  # else the console script is that of the original
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-2000:]
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the repository, and add three streams of different kinds to it."""
+    copy = tmp_path_factory.mktemp("new") / "source-confluence"
+    shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
+    (copy / "names").write_text(" or ".join(add(copy, stream) for stream in (documented(), STATES, THEMES)))
+    run(copy, "tools.derive")
+    return copy
+
+
+def test_the_suite_is_green_for_streams_that_were_added_as_documented(repository: Path) -> None:
+    names = (repository / "names").read_text()
+    printed = run(repository, "pytest", "unit_tests/test_streams.py", "-k", names, "-p", "no:cacheprovider")
+    assert len(re.findall(r"\.", printed.partition("[100%]")[0])) > 3 * 6
+
+
+def test_make_golden_changes_no_other_stream(repository: Path) -> None:
+    golden = Path("integration_tests") / "expected_records.jsonl"
+    run(repository, "tools.golden")
+    before = (ROOT / golden).read_text(encoding="utf-8").splitlines()
+    after = (repository / golden).read_text(encoding="utf-8").splitlines()
+    assert [line for line in after if line in before] == before
+    assert len(after) == len(before) + 3
