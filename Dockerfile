@@ -2,7 +2,7 @@
 #
 #     docker build --tag airbyte/source-confluence:2.0.0 .
 #
-# `airbyte-cdk image build --dockerfile Dockerfile` takes it too. The default below is what metadata.yaml names.
+# `airbyte-cdk image build --dockerfile Dockerfile` also works. The default below is the base image of metadata.yaml.
 ARG BASE_IMAGE=docker.io/airbyte/python-connector-base:4.1.0
 FROM ${BASE_IMAGE}
 
@@ -12,8 +12,8 @@ COPY source_confluence ./source_confluence
 USER root
 RUN pip install --no-cache-dir --constraint constraints.txt .
 
-# By number, so that Kubernetes can see that it is not root.
+# A number, so that Kubernetes can verify that it is not root.
 USER 1000:1000
-# Airbyte's launcher on Kubernetes starts what the variable says, everything else the entrypoint.
+# Airbyte's launcher on Kubernetes runs the variable's value; everything else runs the entrypoint.
 ENV AIRBYTE_ENTRYPOINT="source-confluence"
 ENTRYPOINT ["source-confluence"]

@@ -5,6 +5,7 @@
     python -m benchmarks --only latency-50   one workload again; the page too, if the others were measured here
     python -m benchmarks proposals           what each component saves: docs/cdk-proposals.md
     python -m benchmarks scale               whether large sites are read to the end, in the same memory
+    python -m benchmarks files               whether memory stays flat while large files are downloaded
 
 `make bench` installs dlt in an environment of its own, and runs the first. Results are kept in build/. The machine
 must do nothing else meanwhile.
@@ -17,7 +18,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import proposals
+from benchmarks import files, proposals
 from benchmarks.goals import Results
 from benchmarks.report import document, failures, goal_table, tables
 from benchmarks.runner import run_all
@@ -32,13 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=["run", "proposals", "scale"], default="run")
+    parser.add_argument("what", nargs="?", choices=["run", "proposals", "scale", "files"], default="run")
     parser.add_argument("--quick", action="store_true", help="a tenth of the pages, one round")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=", ".join(WORKLOADS))
     parser.add_argument("--records", type=int, default=100_000, help="of each read of scale")
     given = parser.parse_args()
-    if given.what == "proposals":
-        proposals.main()
+    if given.what in ("proposals", "files"):
+        (proposals if given.what == "proposals" else files).main()
         return
     chosen = scale(given.records) if given.what == "scale" else WORKLOADS
     chosen = {name: chosen[name] for name in given.only or chosen}

@@ -1,6 +1,6 @@
 """Whether memory stays flat while files are downloaded: one of 300 MB, and four of 100 MB at once.
 
-    python -m benchmarks.files
+    python -m benchmarks files
 
 The same read with files of a kilobyte is the base. Memory is the most that the process of the connector held
 (VmHWM), so this needs Linux; it is the same on a busy machine, the times are not.
@@ -84,7 +84,3 @@ def peak(process: subprocess.Popen[bytes]) -> int:
         most = max([most, *(int(kilobytes) * 1024 for kilobytes in found)])
         time.sleep(0.01)
     return most
-
-
-if __name__ == "__main__":
-    main()

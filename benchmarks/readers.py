@@ -92,23 +92,23 @@ READERS = {
     ),
     DLT: Reader(
         "dlt, one list",
-        "the `rest_api` source, extract only: pages of 250; selector, paginator and sign-in given, not "
+        "the `rest_api` source, extract only: pages of 250; selector, paginator and sign-in configured, not "
         "detected; files not compressed; no telemetry",
         _script("dlt_rest_api.py", DLT_PYTHON, each_space=False),
     ),
     DLT_SPACES: Reader(
         "dlt, a list for each space",
-        f"the same with a `parallelized` resource that asks for the pages of each space, {WORKERS} workers",
+        f"the same with a `parallelized` resource that requests the pages of each space, {WORKERS} workers",
         _script("dlt_rest_api.py", DLT_PYTHON, each_space=True),
     ),
     BARE: Reader(
         "bare loop",
-        "requests and orjson, pages of 250, every record written to a file: the floor for one chain",
+        "requests and orjson, pages of 250, every record written to a file: the minimum for sequential requests",
         _script("bare_loop.py", Path(sys.executable)),
     ),
     UPSTREAM: Reader(
-        "Airbyte's connector so far",
-        "its way to ask, in a manifest of ours on the same CDK: pages of 25, no bodies",
+        "Airbyte's published connector",
+        "its requests, in our manifest on the same CDK: pages of 25, no bodies",
         _airbyte("source-declarative-manifest", "--manifest-path", str(PEERS / "upstream.yaml")),
         airbyte=True,
         writes_bodies=False,

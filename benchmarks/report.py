@@ -1,4 +1,4 @@
-"""What was measured, as a page of the documentation."""
+"""The results, as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ HEAD = (
 PAGE = """\
 # Benchmarks
 
-`make bench` writes this page. It serves an embedded Confluence site from a process of its own, runs each
-reader as a process of its own, in turns, and takes what the operating system says of it. A run whose records
-are not complete is reported as failed.
+`make bench` writes this page. It serves an embedded Confluence site from a separate process and runs each reader in
+its own process, in turns. Time and memory come from the operating system. A run with missing records counts as failed.
 
 ## Goals
 
@@ -49,8 +48,8 @@ Measured on {machine}.
 
 ## Workloads
 
-Minimum / median / maximum of the rounds. *CPU* is user and system time of the reader, *Memory* the most that
-it held at once, *Site's CPU* what responding took in the site's process. {site}
+Minimum / median / maximum of the rounds. *CPU* is user and system time of the reader, *Memory* its peak memory,
+*Site's CPU* the CPU time of the site's process. {site}
 
 {tables}"""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from collections import defaultdict
 from contextlib import redirect_stderr, redirect_stdout
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from fake_confluence import Server
 
+LOGGER = logging.getLogger("airbyte")
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 STREAMS = {stream.name: stream for stream in streams()}

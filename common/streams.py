@@ -1,4 +1,4 @@
-"""What the manifest says of each stream, for the documentation and the tests."""
+"""The streams of the manifest, for the documentation and the tests."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from source_confluence.source import MANIFEST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Fields that hold the key of another stream's record. Those of comments depend on the stream's own name.
-# authorId refers to users nearly everywhere and would hide the rest.
+# Fields with the key of another stream's record. The target of comment ids depends on the name of the stream.
+# authorId is left out: nearly every stream refers to users by it.
 REFERENCES = {
     "spaceId": "space",
     "pageId": "pages",
@@ -29,7 +29,7 @@ REFERENCES = {
     "roleId": "space_roles",
     "accountId": "users",
 }
-# Groups and permissions, which their keys do not show.
+# Streams of groups and permissions whose keys do not show it.
 IDENTITIES = {
     *("group", "space_permissions"),
     *("page_restrictions", "blog_post_restrictions", "tree_item_restrictions"),
@@ -59,19 +59,19 @@ class Stream:
 
     @property
     def cursor(self) -> str | None:
-        """The cursor field, None where every sync reads everything."""
+        """The cursor field; None if every sync reads in full."""
         cursor: str | None = self.declared.get("incremental_sync", {}).get("cursor_field")
         return cursor
 
     @property
     def router(self) -> dict[str, Any]:
-        """The partition router, the first of several; empty where one chain of requests reads the site."""
+        """The partition router, the first of several; empty if one list covers the site."""
         routers = self.declared["retriever"].get("partition_router", {})
         return dict(routers[0] if isinstance(routers, list) else routers)
 
     @property
     def parents(self) -> list[str]:
-        """The streams for whose records this one asks."""
+        """The parent streams."""
         inner = self.router.get("underlying_partition_router", self.router)
         return [config["stream"]["name"] for config in inner.get("parent_stream_configs", [])]
 
@@ -88,22 +88,19 @@ class Stream:
 
     @property
     def follows_changes(self) -> bool:
-        """Whether it asks only for parents that changed since the last sync."""
+        """Whether it reads only parents that changed since the last sync."""
         configs = self.router.get("parent_stream_configs", [])
         return any(config.get("incremental_dependency") for config in configs)
 
     @property
-    def points(self) -> str:
-        """What one request costs an OAuth app, by Atlassian's rule: 1, and for each object 1 or 2."""
+    def points_a_record(self) -> int:
+        """What each record costs an OAuth app, by Atlassian's rule: 2 for people, groups and permissions."""
         identity = self.name in IDENTITIES or {"accountId", "groupId", "principalId"} & set(self.key)
-        each = 2 if identity else 1
-        if {operation.paging for operation in self.operations} <= {"object", "file"}:
-            return str(1 + each)
-        return f"1 + {each} a record"
+        return 2 if identity else 1
 
     @property
     def operations(self) -> list[Operation]:
-        """The operations of the API that the stream calls: for records, then for their files."""
+        """The operations of the API that the stream calls: for records, then for files."""
         urls = [self.declared["retriever"]["requester"]["url"]]
         if self.uploader:
             (field,) = self.uploader["download_target_extractor"]["field_path"]
@@ -116,7 +113,7 @@ class Stream:
 
     @property
     def uploader(self) -> dict[str, Any]:
-        """What downloads the files of the records; empty where they have none."""
+        """The file uploader; empty if the records have no files."""
         return dict(self.declared.get("file_uploader", {}))
 
     def _called(self, url: str) -> list[Operation]:
@@ -158,7 +155,7 @@ class Stream:
 
     @property
     def references(self) -> Iterator[tuple[str, str]]:
-        """The fields that name records of other streams, with those streams."""
+        """The fields that refer to other streams, with those streams."""
         for field in self.schema["properties"]:
             target = REFERENCES.get(field)
             if field in ("commentId", "parentCommentId"):
@@ -176,7 +173,7 @@ def streams() -> list[Stream]:
 
 
 def handwritten() -> str:
-    """Return the part of the manifest that people write."""
+    """Return the handwritten part of the manifest."""
     return MANIFEST.read_text(encoding="utf-8").partition(FOOT)[0].rstrip("\n") + "\n"
 
 
@@ -188,7 +185,7 @@ def schemas() -> dict[str, Any]:
 
 
 def spec() -> dict[str, Any]:
-    """Return what is configured, with the shared parts in their places and the scopes of all streams."""
+    """Return the spec, with the shared parts inserted and the scopes of all streams."""
     text = SPEC.read_text(encoding="utf-8")
     written = yaml.safe_load(text.replace("<moment>", yaml.safe_load(text)["shared"]["moment"]))
     resolved: dict[str, Any] = ManifestReferenceResolver().preprocess_manifest(written)["spec"]
@@ -197,19 +194,19 @@ def spec() -> dict[str, Any]:
         for stream in streams()
         for operation in stream.operations
         for scope in operation.scopes.get("granular") or operation.scopes["classic"]
-        # Atlassian asks for one of these where only the level of a page is read: nobody should grant that unasked.
+        # Atlassian requires one of these to read the level of a page: do not request it from everybody.
         if not scope.startswith("write:")
     }
     rules = resolved["config_normalization_rules"]
     rules["transformations"] = list(each_written_out(rules["transformations"]))
     consent = resolved["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
-    # offline_access makes Atlassian hand out a refresh token; the rest is what the streams read.
+    # Atlassian returns a refresh token only with offline_access; the streams need the rest.
     consent["scope"] = " ".join(["offline_access", *sorted(needed)])
     return resolved
 
 
 def each_written_out(rules: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield each rule; one with `each` once for each of these fields, with the field's value for <it>."""
+    """Yield each rule; repeat a rule with `each` for each of these fields, with the field's value for <it>."""
     for rule in rules:
         if "each" not in rule:
             yield rule

@@ -55,6 +55,7 @@ _PARTS: tuple[Callable[[Making], None], ...] = (
     company_access.add_levels_and_states,
     company_access.add_audit,
     company_content.settle_labels,
+    company_access.add_who_left,
 )
 
 

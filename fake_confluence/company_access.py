@@ -159,6 +159,37 @@ def _assign(making: Making, space: Record, role: Record, kind: str, principal: s
     )
 
 
+def add_who_left(making: Making) -> None:
+    """Add somebody who left the site: in no list, and still the author of a page and of a comment on it."""
+    account = f"557058:{making.uuid()}"
+    user: Record = dict.fromkeys(making.records("users")[0]) | {
+        "type": "known",
+        "accountId": account,
+        "accountType": "atlassian",
+        "email": "",
+        "publicName": "Torbjörn Ek (Deactivated)",
+        "profilePicture": {"path": "/wiki/aa-avatar/default", "width": 48, "height": 48, "isDefault": True},
+        "isExternalCollaborator": False,
+        "isGuest": False,
+        "_groups": [],
+        "_permissionTypes": [],
+        "_expandable": {"operations": "", "details": "", "personalSpace": ""},
+        "_links": {"self": f"/rest/api/user?accountId={quote(account)}"},
+    }
+    making.put("users", {name: value for name, value in user.items() if value is not None})
+    page = next(page for page in making.records("pages") if page["title"] == "Retiring the old portal")
+    comments = [c for c in making.records("footer_comments") if c.get("pageId") == page["id"]]
+    comment = next(comment for comment in comments if comment["version"]["number"] == 1)
+    page |= {"authorId": account, "ownerId": account}
+    for record, versions in ((page, "page_versions"), (comment, "footer_comment_versions")):
+        kept = (
+            v for v in making.records(versions) if record["id"] in (v.get("_pageId"), v.get("_commentId"))
+        )
+        for version in (record["version"], *kept):
+            version["authorId"] = account
+        record["version"]["contributorIds"] = [account]
+
+
 def add_restrictions(making: Making) -> None:
     """Restrict pages, posts and tree items; one page names 250 users, most of whom have left."""
     groups = [group["id"] for group in making.records("groups")]

@@ -1,5 +1,5 @@
 -- The audit log by person
--- What each account did, by category. `creationDate` counts milliseconds.
+-- Events of each account, by category. `creationDate` is in milliseconds.
 -- Show: SELECT person, category, events, last FROM audit_by_person ORDER BY events DESC, person, category LIMIT 6
 SELECT coalesce(author ->> 'displayName', author ->> 'publicName', author ->> 'accountId', author ->> 'type') AS person,
        author ->> 'accountId' AS accountId, category, count(*) AS events,

@@ -1,6 +1,6 @@
 -- Comment threads
--- Comments on pages, each followed by its replies, at any depth. `thread` is the comment that began it and `place`
--- sorts: the ids on the way down, which grow with time.
+-- Comments on pages, each followed by its replies, at any depth. `thread` is the first comment. Sort by `place`: the
+-- ids of the comment and of those above it, which increase with time.
 -- Show: SELECT space, page, repeat('↳ ', depth) || text AS said, person, resolution FROM comment_threads
 -- WHERE thread IN (SELECT thread FROM comment_threads WHERE depth = 2) ORDER BY thread, place LIMIT 6
 WITH RECURSIVE comments AS (
@@ -18,9 +18,9 @@ threads AS (
 )
 SELECT s.key AS space, p.title AS page, t.kind, t.thread, t.depth, t.place,
        regexp_replace(t.body -> 'storage' ->> 'value', '<[^>]+>', '', 'g') AS text,
-       coalesce(u.displayName, u.publicName, t.version ->> 'authorId') AS person,
+       coalesce(u.person, t.version ->> 'authorId') AS person,
        (t.version ->> 'createdAt')::TIMESTAMPTZ AS saved_at, t.resolutionStatus AS resolution
 FROM threads t
 JOIN pages p ON p.id = t.page_id
 JOIN space s ON s.id = p.spaceId
-LEFT JOIN users u ON u.accountId = (t.version ->> 'authorId')
+LEFT JOIN people u ON u.accountId = (t.version ->> 'authorId')

@@ -1,6 +1,6 @@
 -- What became of each page
--- `page_index` names every page that can be seen now, trashed ones too. What each value of `now` means is told in
--- [Incremental syncs](incremental.md#deletions-what-became-of-each-page).
+-- `page_index` lists every page that can be seen now, including trashed pages. [Incremental
+-- syncs](incremental.md#deletions-what-became-of-each-page) explains the values of `now`.
 -- Show: SELECT * FROM deletions WHERE now <> 'current' LIMIT 6
 WITH latest AS (
   SELECT DISTINCT ON (id) * FROM pages ORDER BY id, updatedAt DESC NULLS LAST

@@ -1,7 +1,6 @@
--- What an index must forget
--- The pages whose text no search and no model may show any more, for a vector store that was fed with current pages.
--- Delete what it keeps under these ids after every sync, **before** the tables are [cleaned](#deletions-applied): a
--- purged page is in neither table then.
+-- Pages to delete from a search index
+-- Pages that a search or a model must no longer show, for a vector store of current pages. Delete these ids from it
+-- after each sync, **before** the tables are [cleaned](#deletions-applied): then a purged page is in neither table.
 -- Show: SELECT id, title, now FROM forget ORDER BY now, id LIMIT 5
 SELECT id, title, now FROM deletions
 WHERE now IN ('archived', 'trashed', 'deleted', 'purged or hidden', 'hidden with its space')

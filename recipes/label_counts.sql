@@ -1,5 +1,5 @@
 -- How often each label is used
--- A label with the prefix `my` is a person's own and seen by nobody else.
+-- A label with the prefix `my` is personal; nobody else sees it.
 -- Show: SELECT * FROM label_counts ORDER BY pages + posts + attachments DESC, label LIMIT 6
 SELECT l.name AS label, l.prefix,
        (SELECT count(*) FROM page_labels WHERE labelId = l.id) AS pages,

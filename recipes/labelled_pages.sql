@@ -1,6 +1,6 @@
 -- Pages with a label
--- One row for each label of each current page. Labels change without moving the timestamp of their page: choose among
--- these rows, which are read whole in every sync, and not among the pages that a sync brought.
+-- One row for each label of each current page. Labels change without a new timestamp of their page: use these rows,
+-- which each sync reads in full, and not the pages of a sync.
 -- Show: SELECT space, title, label FROM labelled_pages WHERE label IN ('decision', 'roadmap') ORDER BY 3, 1, 2 LIMIT 5
 SELECT l.labelName AS label, l.labelPrefix AS prefix, p.id, p.title, s.key AS space
 FROM page_labels l

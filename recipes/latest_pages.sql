@@ -1,6 +1,6 @@
 -- The latest body of each page
--- In a table that Airbyte appends to, a page stands once for every sync in which it had changed. This keeps the
--- newest. After *Append + Deduped* there is nothing to leave out. The other recipes take tables to be deduplicated.
+-- A table that Airbyte appends to has a row for each sync in which a page changed. This query returns the newest
+-- row. After *Append + Deduped* there is only one. The other recipes expect deduplicated tables.
 -- Show: SELECT id, title, version, updatedAt::DATE AS updated, left(body, 70) AS body
 -- FROM latest_pages ORDER BY updatedAt DESC LIMIT 5
 SELECT DISTINCT ON (id) id, spaceId, status, title, (version ->> 'number')::INT AS version, updatedAt,

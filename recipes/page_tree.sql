@@ -1,7 +1,7 @@
 -- The page tree, with paths
--- A page hangs below a page, a folder, a whiteboard, a database or an embed; the last four are in `tree_items`. What
--- hangs below something that the account cannot see stands at the top. `page_index` is read whole in every sync, so
--- that a page that was archived since it was edited is not there.
+-- The parent of a page is a page, a folder, a whiteboard, a database or an embed; the last four are in `tree_items`.
+-- A page whose parent the account cannot see is at the top. Each sync reads `page_index` in full, so archived pages
+-- are excluded.
 -- Show: SELECT path, type, depth FROM page_tree WHERE space = 'BUOY4' ORDER BY path LIMIT 8
 WITH RECURSIVE nodes AS (
   SELECT id, spaceId, parentId, title, 'page' AS type FROM page_index WHERE status = 'current'

@@ -1,6 +1,6 @@
--- Who may do what in a space
--- One row for each permission, with the name of whoever holds it: a person, a group, a role, or an access class such
--- as everybody with a licence. A role's holders are in `space_role_assignments`.
+-- Space permissions
+-- One row for each permission, with the name of its holder: a person, a group, a role, or an access class such as
+-- all users with a licence. `space_role_assignments` has the holders of a role.
 -- Show: SELECT holder, kind, string_agg(operation, ', ' ORDER BY operation) AS operations
 -- FROM space_access WHERE space = 'ENG' GROUP BY holder, kind ORDER BY kind, holder
 SELECT s.key AS space, (p.operation ->> 'key') || ' ' || (p.operation ->> 'targetType') AS operation,

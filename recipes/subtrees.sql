@@ -1,7 +1,7 @@
 -- Everything below a page
--- One row for each page and each of its ancestors, with the page itself as its own `topId`: filter by `topId` for a
--- page with all that hangs below it. Moves and archiving are seen at once, for `page_index` and `tree_items` are read
--- whole in every sync.
+-- One row for each page and each of its ancestors, and for the page itself: filter by `topId` for a page with
+-- everything below it. Each sync reads `page_index` and `tree_items` in full, so moved and archived pages are
+-- correct.
 -- Show: SELECT b.id, b.title FROM subtrees b JOIN page_index p ON p.id = b.topId
 -- WHERE p.title = 'Project Buoy 4 Home' ORDER BY b.title LIMIT 5
 WITH RECURSIVE nodes AS (

@@ -1,7 +1,7 @@
 -- Text for an AI
--- Each current page with what a search or a model wants beside its text: the path from the space down, the labels, and
--- who may see it, by account id (from [who can see what](#who-can-see-what): show a page to nobody else). A program
--- turns `body` into [Markdown](#a-page-in-markdown).
+-- Each current page with metadata for a search or a model: the path from the space down, the labels, and the account
+-- ids of those who may see it, from [who can see what](#who-can-see-what). Show a page to nobody else. A program
+-- converts `body` to [Markdown](#a-page-in-markdown).
 -- Show: SELECT document_key, path, labels, array_length(may_see, 1) AS people FROM text_for_ai
 -- WHERE array_length(labels, 1) > 1 ORDER BY path LIMIT 5
 WITH labelled AS (

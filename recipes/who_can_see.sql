@@ -1,17 +1,17 @@
 -- Who can see what
--- A person sees a page who may read its space and stands in every list of readers on the way from the page up to the
--- top: the lists of the page and of all its ancestors (pages, folders, whiteboards, databases and embeds), each by
--- name or through a group. **An empty list restricts nothing.** `lists` counts the lists on that way.
+-- A person can see a page if they may read its space and are in every list of readers of the page and of its
+-- ancestors (pages, folders, whiteboards, databases and embeds), by name or through a group. **An empty list
+-- restricts nothing.** `lists` is the number of these lists.
 --
--- Not in it: readers who are in no record of `users`, visitors without an account, access classes other than
--- everybody with a licence, and administrators, who can give themselves access.
+-- Not included: readers who are not in `users`, anonymous visitors, access classes other than all users with a
+-- licence, and administrators, who can grant themselves access.
 -- Show: SELECT space, page, lists, count(*) AS people, left(string_agg(person, ', ' ORDER BY person), 60) AS names
 -- FROM who_can_see WHERE lists > 0 GROUP BY space, page, lists ORDER BY people, space, page LIMIT 6
 WITH RECURSIVE people AS (
   SELECT accountId, coalesce(displayName, publicName, accountId) AS person FROM users
   WHERE accountType = 'atlassian' AND accountStatus = 'active'
 ),
-holders AS (  -- of permission to read a space; a role's holders in its place
+holders AS (  -- of permission to read a space; a role is replaced by its holders
   SELECT p.spaceId, coalesce(a.principalType, p.principal ->> 'type') AS kind,
          coalesce(a.principalId, p.principal ->> 'id') AS id
   FROM space_permissions p
@@ -54,7 +54,7 @@ above AS (  -- every page with itself and each of its ancestors
   UNION
   SELECT a.pageId, p.parentId FROM above a JOIN parents p ON p.id = a.stepId WHERE p.parentId IS NOT NULL
 ),
-to_pass AS (  -- of those, the ones with a list
+to_pass AS (  -- only those with a list of readers
   SELECT a.pageId, a.stepId FROM above a WHERE a.stepId IN (SELECT stepId FROM named)
 ),
 passed AS (

@@ -11,12 +11,16 @@ from jsonschema.exceptions import best_match
 from source_confluence.messages import error
 
 Read = TypeVar("Read")
-KINDS = {
-    "array": "a list",
-    "boolean": "true or false",
-    "integer": "a whole number",
-    "object": "an object",
-    "string": "a text",
+KINDS = {"array": "a list", "boolean": "true or false", "integer": "a whole number", "string": "a text"}
+# By the rule of JSON schema: what a value must be. {bound} is the rule's value, the other names are the schema's.
+MUST_BE = {
+    "pattern": "{name} must be {pattern_descriptor}.",
+    "type": "{name} must be {kind}.",
+    "enum": "{name} must be one of: {bound}.",
+    "minimum": "{name} must be between {minimum} and {maximum}.",
+    "maximum": "{name} must be between {minimum} and {maximum}.",
+    "minLength": "{name} must not be empty.",
+    "maxItems": "{name} must have {bound} entries at most.",
 }
 HINTS = {
     "configuration": "`source-confluence --help` shows one.",
@@ -60,26 +64,15 @@ def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
 def _sentence(problem: ValidationError) -> str:
     """Say what a value in the configuration must be, without quoting it."""
     name = ".".join(str(part) for part in problem.absolute_path) or "The configuration"
-    rule, bound = problem.validator, cast("Any", problem.validator_value)
-    schema, value = cast("Any", problem.schema), cast("Any", problem.instance)
-    match rule:
-        case "required":
-            missing = next(key for key in bound if key not in value)
-            return f"{name} lacks {missing}. {schema['properties'][missing]['description']}"
-        case "pattern":
-            return f"{name} must be {schema['pattern_descriptor']}."
-        case "type":
-            return f"{name} must be {KINDS[bound]}."
-        case "enum":
-            return f"{name} must be one of: {', '.join(map(str, bound))}."
-        case "minimum" | "maximum":
-            return f"{name} must be between {schema['minimum']} and {schema['maximum']}."
-        case "minLength":
-            return f"{name} must not be empty."
-        case "maxItems":
-            return f"{name} must have {bound} entries at most."
-        case _:
-            return f"{name} does not fit the specification ({rule}: {bound})."
+    rule, bound, schema = problem.validator, cast("Any", problem.validator_value), cast("Any", problem.schema)
+    if rule == "required":
+        missing = next(key for key in bound if key not in cast("Any", problem.instance))
+        return f"{name} lacks {missing}. {schema['properties'][missing]['description']}"
+    bound = ", ".join(map(str, bound)) if isinstance(bound, list) else bound
+    unknown = "{name} does not fit the specification ({rule}: {bound})."
+    kind = KINDS.get(bound, "an object") if rule == "type" else ""
+    values = {**schema, "name": name, "rule": rule, "bound": bound, "kind": kind}
+    return MUST_BE.get(str(rule), unknown).format_map(values)
 
 
 def read_file(what: str, path: str | None, read: Callable[[str], Read]) -> Read | None:

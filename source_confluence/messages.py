@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ ACCESS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("access.
 REASONS = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text("utf-8"))
 PLACE = re.compile(r" It came after \d+ records[^.]*\.")  # as the retriever says it
 LACKS_SCOPE = "scope does not match"
+NO_SUCH_STREAM = "The connector has no such stream. Refresh the schema of the connection."
 
 # What the CDK puts before or around the reason.
 WRAPPING = re.compile(
@@ -40,20 +42,18 @@ class Failures:
     """Why streams failed: each reason in a sentence, once.
 
     The CDK reports it for every partition, and at the end lists exceptions as Python prints them.
+
+    Args:
+        unknown: The streams of the catalog that the connector does not have.
     """
 
-    def __init__(self) -> None:
-        self._reasons: dict[str, str] = {}
-        self._types: set[FailureType | None] = set()
+    def __init__(self, unknown: Iterable[str]) -> None:
+        self._reasons = dict.fromkeys(unknown, NO_SUCH_STREAM)
+        self._types: set[FailureType | None] = {FailureType.config_error for _ in self._reasons}
 
     def __bool__(self) -> bool:
         """Tell whether a stream failed."""
         return bool(self._reasons)
-
-    def add(self, stream: str, sentence: str, failure_type: FailureType | None) -> None:
-        """Note why a stream failed."""
-        self._reasons[stream] = sentence
-        self._types.add(failure_type)
 
     def is_new(self, message: AirbyteMessage) -> bool:
         """Rewrite an error message; tell whether its stream has not reported it yet. Other messages are new."""
@@ -67,7 +67,8 @@ class Failures:
         stream = trace.stream_descriptor.name
         trace.message = filter_secrets(explain(stream, trace.message))
         is_new = PLACE.sub("", self._reasons.get(stream, "")) != PLACE.sub("", trace.message)
-        self.add(stream, trace.message, trace.failure_type)
+        self._reasons[stream] = trace.message
+        self._types.add(trace.failure_type)
         return is_new
 
     def as_exception(self, cause: str) -> AirbyteTracedException:
@@ -88,7 +89,7 @@ def explain(stream: str, message: str) -> str:
         return f"{said} {stream} needs {scopes(stream)}."
     needs = (
         ACCESS[stream]["needs"]
-        if re.search(r"this stream \(403\)|answered 404|not have the feature", said)
+        if re.search(r"this stream \(403\)|returned 404|not have the feature", said)
         else None
     )
     return f"{said} {stream} needs: {needs}." if needs else said

@@ -5,17 +5,14 @@ import base64
 import contextlib
 import ctypes
 import json
-import logging
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.exception_handler import assemble_uncaught_exception
-from airbyte_cdk.models import ConnectorSpecification
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets
 
@@ -24,30 +21,21 @@ from source_confluence.messages import error, reason
 from source_confluence.output import take_over_stdout
 from source_confluence.source import SourceConfluence
 
-LOGGER = logging.getLogger("airbyte")
-
-FLUSH_SECONDS, FLUSH_LENGTH = 0.1, 1 << 18
 M_ARENA_MAX = -8  # as in malloc.h
-READER_LEFT = 141  # the exit code that shells report for a process that SIGPIPE ended
 HELP = Path(__file__).with_name("help.txt")
 
 
 class Entrypoint(AirbyteEntrypoint):
-    """The CDK's entrypoint, which says in a sentence what is wrong with a configuration."""
+    """The CDK's entrypoint, which also knows the secrets in the form in which they are sent."""
 
     @staticmethod
     def set_up_secret_filter(config: Mapping[str, Any], connection_specification: Mapping[str, Any]) -> None:
-        """Keep secrets out of all output, also in the form in which they are sent."""
+        """Keep secrets out of all output."""
         AirbyteEntrypoint.set_up_secret_filter(config, connection_specification)
         nested = config.get("credentials")
         given = nested if isinstance(nested, dict) else config
         pair = f"{given.get('email')}:{given.get('api_token')}"
         add_to_secrets(base64.b64encode(pair.encode(errors="replace")).decode())
-
-    @staticmethod
-    def validate_connection(source_spec: ConnectorSpecification, given: Mapping[str, Any]) -> None:
-        """Validate a configuration: the CDK's own message quotes values, which may be secrets."""
-        validate(source_spec.connectionSpecification, given)
 
 
 def main() -> None:
@@ -55,11 +43,13 @@ def main() -> None:
     with contextlib.suppress(AttributeError, OSError, TypeError):  # a C library without this setting
         # Two memory arenas for all threads: with one for each, a fifth of the memory is never used.
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
-    logging.raiseExceptions = False  # no traceback for a log line that nobody reads
     output = take_over_stdout()
     code: object = 0
     try:
-        run()
+        try:
+            run()
+        finally:
+            output.flush()
     except SystemExit as stop:
         code = stop.code
     output.end_process(code if isinstance(code, int) else 0)
@@ -77,49 +67,15 @@ def run(args: list[str] | None = None) -> None:
     """
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help"):
-        _write(HELP.read_text("utf-8"))
+        print(HELP.read_text("utf-8"), end="")
         return
     parsed = Entrypoint.parse_args(args)
     try:
         tempfile.gettempdir()  # fails early where none is writable
-        _print(Entrypoint(_source(parsed)).run(parsed))
+        for message in Entrypoint(_source(parsed)).run(parsed):
+            print(f"{message}\n", end="")
     except Exception as failure:  # noqa: BLE001 - any error: a person gets a sentence, the platform a trace
         _report(assemble_uncaught_exception(type(failure), failure), parsed.command)
-        sys.exit(1)
-
-
-def _print(messages: Iterable[str]) -> None:
-    """Print messages in large pieces, at most a tenth of a second late while more follow.
-
-    A write for each message takes a fifth of the CPU of a read.
-    """
-    waiting: list[str] = []
-    length, written = 0, time.monotonic()
-    try:
-        for message in messages:
-            waiting.append(f"{message}\n")
-            length += len(message)
-            if length > FLUSH_LENGTH or time.monotonic() - written > FLUSH_SECONDS:
-                lines, waiting = "".join(waiting), []
-                _write(lines)
-                length, written = 0, time.monotonic()
-    finally:
-        _write("".join(waiting))
-
-
-def _write(lines: str) -> None:
-    """Write whole lines.
-
-    Raises:
-        SystemExit: They cannot be written.
-    """
-    try:
-        sys.stdout.write(lines)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        sys.exit(READER_LEFT)
-    except OSError as failure:
-        print(f"source-confluence: The output cannot be written: {failure.strerror}.", file=sys.stderr)
         sys.exit(1)
 
 
@@ -131,9 +87,10 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
         raise error(f"The configuration in {path} must be a JSON object: {{…}}. {HINTS['configuration']}")
     catalog = read_file("catalog", getattr(parsed, "catalog", None), SourceConfluence.read_catalog)
     state = read_file("state", getattr(parsed, "state", None), SourceConfluence.read_state)
-    source = SourceConfluence(catalog, given, state, path)
-    if path:
-        source.validate()
+    names: list[str] | None = [] if parsed.command in ("spec", "check") else None
+    source = SourceConfluence(catalog, given, state, path, names=names)
+    if path:  # before the CDK does: its message quotes values, which may be secrets
+        validate(source.resolved_manifest["spec"]["connection_specification"], source._config)  # noqa: SLF001 - as normalized
     return source
 
 
@@ -142,5 +99,5 @@ def _report(failure: AirbyteTracedException, command: str) -> None:
     failure.message = reason(failure.message or str(failure))
     status = failure.as_connection_status_message() if command == "check" else None
     for message in filter(None, [failure.as_sanitized_airbyte_message(), status]):
-        _write(Entrypoint.airbyte_message_to_string(message) + "\n")
+        print(Entrypoint.airbyte_message_to_string(message))
     print(filter_secrets(f"source-confluence: {failure.message}"), file=sys.stderr)

@@ -5,37 +5,29 @@ import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 from airbyte_cdk.models import (
     AirbyteConnectionStatus,
-    AirbyteLogMessage,
     AirbyteMessage,
     AirbyteStateMessage,
     ConfiguredAirbyteCatalog,
-    FailureType,
-    Level,
-    Type,
 )
 from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer import (
     ManifestComponentTransformer,
 )
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
-from airbyte_cdk.sources.message import InMemoryMessageRepository
-from airbyte_cdk.sources.message.concurrent_repository import ConcurrentMessageRepository
 from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStream
 from airbyte_cdk.utils import AirbyteTracedException
 
 from source_confluence import check
 from source_confluence.components.api_budget import AdaptiveAPIBudget
 from source_confluence.components.factory import ComponentFactory
-from source_confluence.config import validate
 from source_confluence.messages import ACCESS, Failures, error, foreign_state
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
-QUEUED_RECORDS = 1_000  # In the CDK's queue 10,000 records wait, of whatever size.
+QUEUED_MESSAGES = 1_000  # the CDK queues 10,000, of whatever size
 
 
 class SourceConfluence(YamlDeclarativeSource):
@@ -46,8 +38,8 @@ class SourceConfluence(YamlDeclarativeSource):
         config: The configuration of the connection, as the manifest's spec describes it.
         state: The state of the last read.
         config_path: The file that a migrated configuration is written back to.
-        probes: The streams to build instead of those of the catalog. Responses are cached, and without a catalog
-            nothing is retried: a person waits for the check.
+        names: The streams to build instead of those of the catalog, for a check. Without a catalog, responses are
+            cached and nothing is retried: a person waits for the check.
     """
 
     def __init__(
@@ -57,25 +49,21 @@ class SourceConfluence(YamlDeclarativeSource):
         state: list[AirbyteStateMessage] | None = None,
         config_path: str | None = None,
         *,
-        probes: list[str] | None = None,
+        names: list[str] | None = None,
     ) -> None:
-        self._given_config, self._given_catalog = config, catalog
-        self._selected = probes or ([c.stream.name for c in catalog.streams] if catalog else list(ACCESS))
-        self._with_state = {s.stream.stream_descriptor.name for s in state or [] if s.stream}
+        chosen = [c.stream.name for c in catalog.streams] if catalog else list(ACCESS)
+        self._given, self._selected = (catalog, config), chosen if names is None else names
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
-        queue: Queue[Any] = Queue(maxsize=QUEUED_RECORDS)
-        self._message_repository = ConcurrentMessageRepository(queue, InMemoryMessageRepository())
+        checks = names is not None and catalog is None
         self._constructor: ComponentFactory = ComponentFactory(
             api_budget=AdaptiveAPIBudget(),
             configured_catalog=catalog,
             connector_state_manager=self._connector_state_manager,
-            disable_cache=not probes,
-            disable_retries=bool(probes and not catalog),
+            disable_cache=not checks,
+            disable_retries=checks,
             message_repository=self._message_repository,
         )
-        # The CDK creates its queue, and the consumer of the queue, in the constructor.
-        self._concurrent_source._queue = queue  # noqa: SLF001
-        self._concurrent_source._message_repository = self._message_repository  # noqa: SLF001
+        self._concurrent_source._queue.maxsize = QUEUED_MESSAGES  # noqa: SLF001 - the CDK offers no other way
 
     def _pre_process_manifest(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Resolve only the selected streams: all of them take half a second at each start."""
@@ -89,38 +77,15 @@ class SourceConfluence(YamlDeclarativeSource):
     def _validate_source(self) -> None:
         """Skip manifest validation: 0.9 seconds for all streams; a test validates the manifest once."""
 
-    def validate(self) -> None:
-        """Validate the configuration, in the one form that the manifest's rules have given it."""
-        validate(self.resolved_manifest["spec"]["connection_specification"], self._config)
-
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
-        """Take the configuration, also where the source was created without one: CDK test suites do."""
-        if self._given_config is None:
+        """Take the configuration, also where the source was created without one: the CDK's tests do that."""
+        if self._given[1] is None:
             SourceConfluence.__init__(self, config=config)
         return super().configure(config, temp_dir)
 
-    def streams(self, config: Mapping[str, Any]) -> list[AbstractStream]:  # noqa: ARG002 - as inherited
-        """Build the selected streams.
-
-        Raises:
-            AirbyteTracedException: The state of a stream is invalid.
-        """
-        self._prepare_for_stream_build()
-        declared = self._stream_configs(self._source_config)
-        built: list[AbstractStream] = []
-        for stream in declared:
-            try:
-                built += self._create_streams([stream], declared)
-            except Exception as failure:
-                if stream["name"] in self._with_state:
-                    raise foreign_state(stream["name"], failure) from failure
-                raise
-        return built
-
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Check that spaces can be read and those named exist, and say which streams cannot be read."""
-        spaces = SourceConfluence(config=config, probes=["space"])
-        check_spaces = super(SourceConfluence, spaces).check
+        check_spaces = super(SourceConfluence, SourceConfluence(config=config, names=["space"])).check
         status = check_spaces(logger, config)
         if "does not accept the access token" in str(status.message):
             status = check_spaces(logger, config)  # the first attempt asked for a new token
@@ -128,7 +93,7 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def _before_read(self, logger: logging.Logger, catalog: ConfiguredAirbyteCatalog) -> None:
         """Fail when a space key does not exist: the read would find nothing, and a destination lose its records."""
-        if str((self._given_config or {}).get("num_workers")).strip() in ("1", "1.0"):
+        if str((self._given[1] or {}).get("num_workers")).strip() in ("1", "1.0"):
             logger.info("num_workers is 1; the read uses 2, the fewest that it can use.")
         unknown = None
         with contextlib.suppress(AirbyteTracedException):  # the streams fail in the same way, and say why
@@ -148,13 +113,10 @@ class SourceConfluence(YamlDeclarativeSource):
         Raises:
             AirbyteTracedException: Some streams failed; the others have been read all the same.
         """
-        if self._given_catalog != catalog:
+        if self._given[0] != catalog:
             SourceConfluence.__init__(self, catalog, config, state)
         self._before_read(logger, catalog)
-        failures, cause = Failures(), ""
-        for name in set(self._selected) - set(ACCESS):
-            sentence = "The connector has no such stream. Refresh the schema of the connection."
-            failures.add(name, sentence, FailureType.config_error)
+        failures, cause = Failures(set(self._selected) - set(ACCESS)), ""
         try:
             for message in super().read(logger, config, catalog, state):
                 if failures.is_new(message):
@@ -164,10 +126,11 @@ class SourceConfluence(YamlDeclarativeSource):
                 raise
             cause = combined.internal_message or ""
         except OverflowError as failure:  # a date in the state that is too late to count from
-            raise foreign_state(", ".join(sorted(self._with_state)), failure) from failure
+            named = ", ".join(sorted({s.stream.stream_descriptor.name for s in state or [] if s.stream}))
+            raise foreign_state(named, failure) from failure
         for name, count in self._constructor.skipped.items():
-            text = f"{name}: {count} parents were skipped: Confluence answered 404 for them, as the log says of each."
-            yield AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=Level.WARN, message=text))
+            text = "%s: %d parents were skipped, because Confluence returned 404 (see the log)."
+            logger.info(text, name, count)
         if failures:
             raise failures.as_exception(cause)
 
@@ -176,4 +139,4 @@ def build(
     config: Mapping[str, Any], names: list[str], catalog: ConfiguredAirbyteCatalog | None = None
 ) -> list[AbstractStream]:
     """Build streams for another configuration."""
-    return SourceConfluence(catalog, config, probes=names).streams(config)
+    return SourceConfluence(catalog, config, names=names).streams(config)

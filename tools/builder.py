@@ -1,4 +1,4 @@
-"""Tell what somebody changed in the Connector Builder, so that it can be taken back into the manifest.
+"""List what was changed in the Connector Builder, so that it can be taken back into the manifest.
 
     python -m tools.builder exported.yaml
 
@@ -55,8 +55,8 @@ def imported(path: Path) -> dict[str, Any]:
     """Return a manifest as the Builder has it after an import."""
     manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
     flags = {"__should_migrate": True, "__should_normalize": True}
-    answer = resolve(ResolveRequest.model_validate({"manifest": {**manifest, **flags}}))
-    return dict(answer.manifest.model_dump())
+    resolved = resolve(ResolveRequest.model_validate({"manifest": {**manifest, **flags}}))
+    return dict(resolved.manifest.model_dump())
 
 
 def parts(manifest: dict[str, Any], whole: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -79,7 +79,7 @@ def parts(manifest: dict[str, Any], whole: dict[str, str]) -> dict[str, dict[str
 
 
 def with_parents_named(node: Any, whole: dict[str, str]) -> Any:
-    """Put the name of a stream in place of each parent that is that stream: its own part shows what changed in it.
+    """Replace each parent that is a whole stream by its name: changes in that stream are listed there.
 
     An export without references has a copy of the parent instead, which a change of the stream does not reach.
     """
@@ -96,7 +96,7 @@ def text_of(stream: dict[str, Any]) -> str:
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value in a tree with where it stands."""
+    """Yield every value in a tree with its path."""
     if isinstance(node, dict | list) and node:
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             yield from leaves(value, f"{path}.{key}" if path else str(key))
@@ -105,7 +105,7 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def changes(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[str]:
-    """Yield what differs between two sets of values, in words."""
+    """Yield a description of each difference between two sets of values."""
     for path in [*ours, *(path for path in theirs if path not in ours)]:
         values = [side.get(path, NOT_SET) for side in (ours, theirs)]
         if values[0] != values[1]:

@@ -1,13 +1,13 @@
-"""Sync a Confluence site into a DuckDB file and look at it: the embedded site, or your own.
+"""Sync a Confluence site into a DuckDB file and show it: the embedded site, or your own.
 
     python -m tools.demo
     python -m tools.demo --config secrets/config.json
 
-The connector runs as the console script `source-confluence`, in its own process. What it prints becomes one
-table a stream (tools/load.py), and attachments arrive as files: those of your own site when you name the stream
-attachment_files. Then come a view for each recipe, the pages in Markdown and a report. All of it is left in a
-directory: demo/ for the embedded site, which is read anew each time, and demo/<name of the site> for your own,
-of which the second sync reads what changed.
+The connector runs as the console script `source-confluence`, in its own process. tools/load.py writes one table
+for each stream. Attachments are downloaded as files; from your own site only if you name the stream
+attachment_files. The demo then creates a view for each recipe, the pages in Markdown and a report. Everything is in one
+directory: demo/ for the embedded site, which is read again each time, and demo/<name of the site> for your own.
+There the second sync reads only changes.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", type=Path, help="the configuration of your own site")
-    parser.add_argument("--directory", type=Path, help="where to leave what the demo makes")
-    parser.add_argument("streams", nargs="*", metavar="STREAM", help="what to read, if not everything")
+    parser.add_argument("--directory", type=Path, help="the directory for the results")
+    parser.add_argument("streams", nargs="*", metavar="STREAM", help="streams to read; all if none is named")
     args = parser.parse_args()
     with ExitStack() as stack:
         config, directory = args.config, args.directory
         if config and not config.exists():
-            parser.error(f"There is no {config}. README.md says what it holds.")
+            parser.error(f"There is no {config}. README.md describes this file.")
         if config is None:
             config = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "config.json"
             embedded = stack.enter_context(Server(company()))
             config.write_text(json.dumps(config_for(embedded)), encoding="utf-8")
-            print(f"An embedded Confluence site listens on {embedded.url}")
+            print(f"The embedded Confluence site runs on {embedded.url}")
         check(config)
         directory = directory or Path("demo") / (name_of_site(config) if args.config else "")
         directory.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def main() -> None:
     print(f"\n{records} records in {monotonic() - began:.1f} s\n")
     show(directory)
     if failed := [name for name, stream in read.items() if stream.status != "COMPLETE"]:
-        raise SystemExit(f"Not read to the end: {', '.join(failed)}. The messages above say why.")
+        raise SystemExit(f"Incomplete: {', '.join(failed)}. The messages above say why.")
 
 
 def config_for(site: Server) -> dict[str, object]:
@@ -86,7 +86,7 @@ def name_of_site(config: Path) -> str:
 
 
 def progress(read: dict[str, Stream]) -> None:
-    """Tell on one line how far the read has come."""
+    """Print the progress of the read on one line."""
     begun = [stream.records for stream in read.values() if stream.records]
     print(f"\r{sum(begun):>7} records, {len(begun)} of {len(read)} streams", end="", flush=True)
 
@@ -105,18 +105,18 @@ def show(directory: Path) -> None:
             print(f"  {name:<{width}}  {count:>6}")
         recipe = next(recipe for recipe in recipes() if recipe.name == "spaces_alive")
         if recipe.name not in lacking:
-            print(f"\n{recipe.title}? {recipe.about}\n\n{recipe.query}\n\n{recipe.show}\n")
+            print(f"\n{recipe.title}: {recipe.about}\n\n{recipe.query}\n\n{recipe.show}\n")
             connection.sql(recipe.show).show()
     report.write(database, directory / "report.html")
     arrived = sorted(path for path in directory.glob(f"files/{FILES}/*/*") if path.is_file())
     if arrived:
-        print(f"{len(arrived)} files arrived, such as:")
+        print(f"{len(arrived)} files were downloaded, such as:")
         for path in arrived[:3]:
             print(f"  {path}  {path.stat().st_size:,} bytes")
-    print(f"Ask further:   duckdb.connect('{database}'), docs/recipes.md")
+    print(f"Query it:      duckdb.connect('{database}'), with docs/recipes.md")
     if "text_for_ai" not in lacking:
-        print(f"In Markdown:   {directory / 'documents.jsonl'}")
-    print(f"Look at it:    {(directory / 'report.html').resolve().as_uri()}")
+        print(f"As Markdown:   {directory / 'documents.jsonl'}")
+    print(f"Report:        {(directory / 'report.html').resolve().as_uri()}")
 
 
 if __name__ == "__main__":

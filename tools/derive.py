@@ -1,10 +1,10 @@
-"""Write every file that is derived from another one, or check that each is what it would be.
+"""Write every derived file, or check that each is up to date.
 
     python -m tools.derive            writes
-    python -m tools.derive --check    changes nothing, names what differs, exits with 1 if anything does
+    python -m tools.derive --check    changes nothing; lists the stale files, and exits with 1 if there are any
 
 Derived are: the foot of the manifest (schemas from source_confluence/schemas/, spec from spec.yaml, index of
-streams from the blocks above), the table of streams and the entity diagram in docs/ (from the manifest and
+streams from the blocks above), the tables of streams and the entity diagram in docs/ (from the manifest and
 the contract), the query on deletions there (from recipes/), the table of parameters
 there (from parameters.yaml), and the catalog of the standard tests.
 """
@@ -12,6 +12,7 @@ there (from parameters.yaml), and the catalog of the standard tests.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -24,7 +25,7 @@ from tools.parameters import parameter_table
 from tools.recipes import recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,7 +40,7 @@ def main() -> None:
             if not check:
                 path.write_text(text, encoding="utf-8")
     for stale_path in stale:
-        print(f"{stale_path} {'differs from what it is derived from' if check else 'written'}")
+        print(f"{stale_path} {'is stale' if check else 'written'}")
     if check and stale:
         sys.exit("Run `make derived` and commit what it writes.")
 
@@ -52,8 +53,15 @@ def derived() -> Iterator[tuple[Path, str]]:
     yield MANIFEST, manifest_with_foot()
     yield ROOT / "source_confluence" / "access.json", access_by_stream()
     index = ROOT / "docs" / "index.md"
-    text = between_marks(index.read_text(encoding="utf-8"), "streams", stream_table())
-    yield index, between_marks(text, "entities", entity_diagram())
+    text = index.read_text(encoding="utf-8")
+    for mark, content in (
+        ("streams", stream_tables()),
+        ("points", points()),
+        ("access", access_table()),
+        ("entities", entity_diagram()),
+    ):
+        text = between_marks(text, mark, content)
+    yield index, text
     signing_in = ROOT / "docs" / "authentication.md"
     text = between_marks(signing_in.read_text(encoding="utf-8"), "scopes of pages", scopes_of_pages())
     yield signing_in, between_marks(text, "all scopes", as_text(all_scopes()))
@@ -77,77 +85,108 @@ def manifest_with_foot() -> str:
     return f"{handwritten()}\n{FOOT}{text}\n"
 
 
-def stream_table() -> str:
-    """Return the table of all streams in Markdown."""
-    head = (
-        "Stream",
-        "One record is",
-        "Primary key",
-        "Sync",
-        "Requests",
-        "Points a request",
-        "Scopes: classic",
-        "Scopes: granular",
-        "Needs",
-    )
-    rows = [head, ("---",) * len(head), *(table_row(stream) for stream in streams())]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def stream_tables() -> str:
+    """Return a table of streams for each banner of the manifest."""
+    head = ("Stream", "One record is", "Key", "Sync", "Requests")
+    parts = [
+        f"### {banner}\n\n{markdown([head, *map(stream_row, found)])}"
+        for banner, found in by_banner().items()
+    ]
+    return "\n".join(parts)
 
 
-def table_row(stream: Stream) -> tuple[str, ...]:
-    """Return the cells of one stream."""
-    operation = stream.operations[0]
-    scopes = {
-        kind: "<br>".join(
-            sorted({f"`{scope}`" for op in stream.operations for scope in op.scopes.get(kind, [])})
-        )
-        for kind in ("classic", "granular")
-    }
+def stream_row(stream: Stream) -> tuple[str, ...]:
+    """Return what a stream is."""
     (address,) = stream_address(stream.name)
     return (
         f"[`{stream.name}`]({address})",
         stream.schema["description"].replace("|", "\\|"),
-        ", ".join(f"`{field}`" for field in stream.key),
-        f"incremental (`{stream.cursor}`)" if stream.cursor else "full",
+        code(stream.key),
+        f"incremental by `{stream.cursor}`" if stream.cursor else "full",
         requests(stream),
-        stream.points,
-        scopes["classic"] or "none",
-        scopes["granular"] or "none",
-        operation.needs or "none",
     )
 
 
+def access_table() -> str:
+    """Return the table of scopes, plans and permissions; streams that need the same share a row."""
+    rows: list[tuple[str, ...]] = [("Streams", "Scopes", "Plan or permission")]
+    for banner, found in by_banner().items():
+        needed: dict[tuple[str, str], list[str]] = {}
+        for stream in found:
+            granular, classic = (
+                code(sorted({scope for call in stream.operations for scope in call.scopes.get(kind, [])}))
+                for kind in ("granular", "classic")
+            )
+            scopes = f"{granular}; or classic: {classic}" if classic else granular
+            needed.setdefault((scopes, stream.operations[0].needs or ""), []).append(stream.name)
+        rows.append((f"**{banner}**", "", ""))
+        rows += [(code(names), *needs) for needs, names in needed.items()]
+    return markdown(rows)
+
+
+def points() -> str:
+    """Name the streams whose records cost an OAuth app two points each."""
+    return f"{code([s.name for s in streams() if s.points_a_record > 1])}\n"
+
+
+def by_banner() -> dict[str, list[Stream]]:
+    """Return the streams under the banners of the manifest."""
+    known = {stream.name: stream for stream in streams()}
+    found: dict[str, list[Stream]] = {}
+    for line in handwritten().partition("\n  streams:\n")[2].splitlines():
+        if banner := re.fullmatch(r"    # -{20,} (.+)", line):
+            found[banner[1]] = under = []
+        elif name := re.match(r"    (\w+):  # ", line):
+            under.append(known[name[1]])
+    return found
+
+
+def code(names: Iterable[str]) -> str:
+    """Return names as code."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def markdown(rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+    head, *others = rows
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, (":--",) * len(head), *others))
+
+
 def stream_address(name: str) -> list[str]:
-    """Return the address of the documentation that stands beside a stream in the manifest."""
+    """Return the address of the documentation from the comment on a stream in the manifest."""
     base = "https://developer.atlassian.com/cloud/confluence/rest/"
     line = next(line for line in handwritten().splitlines() if line.startswith(f"    {name}:  # "))
     return [base + line.partition("# ")[2].split(",")[0]]
 
 
 def requests(stream: Stream) -> str:
-    """Say what a stream costs in requests."""
+    """Describe the number of requests of a stream."""
     pagination = stream.declared["retriever"]["paginator"].get("pagination_strategy", {})
     size = pagination.get("page_size")
-    more = f", 1 more for each further {size if isinstance(size, int) else 250} records" if size else ""
+    pages = f", pages of {size if isinstance(size, int) else 250:,}" if size else ""
+    return f"1 for {what_a_request_is_for(stream)}{pages}"
+
+
+def what_a_request_is_for(stream: Stream) -> str:
+    """Name what each list or object of a stream belongs to."""
     kind = stream.router.get("type")
     if kind == "ListPartitionRouter":
         values = stream.router["values"]
-        each = (
+        return (
             f"each of {', '.join(values)}"
             if isinstance(values, list)
-            else "each type in `custom_content_types`"
+            else "each of `custom_content_types`, in two formats"
         )
-        return f"1 for {each}{more}"
+    if "accountId" in stream.key and kind == "GroupingPartitionRouter":
+        return f"each {stream.router['group_size']} accounts, after the lists of {code(dict.fromkeys(stream.parents))}"
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
-        return f"1 for the site (with space filters: 1 for each 100 spaces){more}"
+        return "the site, or each 100 chosen spaces"
     if kind == "GroupingPartitionRouter":
-        return f"1 for each {stream.router['group_size']} spaces{more}"
+        return f"each {stream.router['group_size']} spaces"
     if kind == "SubstreamPartitionRouter":
         changed = "changed " if stream.follows_changes else ""
-        return f"1 for each {changed}record of {', '.join(f'`{parent}`' for parent in stream.parents)}{more}"
-    if stream.cursor == "creationDate":
-        return f"1 for each year since 2004 or the last sync{more}"
-    return f"1 for the site{more}"
+        return f"each {changed}record of {code(dict.fromkeys(stream.parents))}"
+    return "each year since 2004 or the last sync" if stream.cursor == "creationDate" else "the site"
 
 
 def entity_diagram() -> str:
@@ -156,19 +195,27 @@ def entity_diagram() -> str:
     for stream in streams():
         fields = [(field, "PK") for field in stream.key]
         fields += [(field, "FK") for field, _ in stream.references if field not in stream.key]
-        lines += [f"  {stream.name} {{", *(f"    string {field} {kind}" for field, kind in fields), "  }"]
+        typed = [f"    {field_type(stream, field)} {field} {kind}" for field, kind in fields]
+        lines += [f"  {stream.name} {{", *typed, "  }"]
     for stream in streams():
         lines += [f"  {target} ||--o{{ {stream.name} : {field}" for field, target in stream.references]
     return "\n".join([*lines, "```", ""])
 
 
+def field_type(stream: Stream, field: str) -> str:
+    """Return the type of a field, without null."""
+    types = stream.schema["properties"][field]["type"]
+    (found,) = {types} if isinstance(types, str) else {*types} - {"null"}
+    return str(found)
+
+
 def access_by_stream() -> str:
-    """Return for each stream what `check` and messages say of access to it.
+    """Return for each stream its access, for `check` and for messages.
 
     `needs`: the plan or permission beyond reading the content.
     `scopes`: the sets of scopes, any of which is enough to read the stream and its parents.
-    `probes`: streams that a check reads on its behalf. Streams whose operations need the same scopes share one,
-    and so do those with the same needs.
+    `probes`: streams that a check reads instead of it. Streams whose operations need the same scopes share one,
+    and so do streams with the same needs.
     """
     known = {stream.name: stream for stream in streams()}
     parents = {parent for stream in known.values() for parent in stream.parents}
@@ -190,14 +237,16 @@ def access_by_stream() -> str:
 
 
 def grants(stream: Stream) -> list[str]:
-    """Return what an account must have been given to read a stream, apart from its parents."""
-    # A check does not look for the scopes to write: the connector does not, and few give them.
+    """Return the scopes and permissions that an account needs to read a stream, without its parents."""
+    # A check ignores scopes to write: the connector does not write, and few users grant them.
+    # Nor does it read all lists that name accounts: the scope to search for users is also the one to look them up.
     scopes = [
         {
             kind: [scope for scope in each if not scope.startswith("write:")]
             for kind, each in operation.scopes.items()
+            if operation.paging != "bulk" or kind == "granular"
         }
-        # Nor does it download files.
+        # It does not download files.
         for operation in (stream.operations[:1] if stream.uploader else stream.operations)
     ]
     needs = stream.operations[0].needs
@@ -210,7 +259,7 @@ def with_ancestors(stream: Stream, known: dict[str, Stream]) -> list[Stream]:
 
 
 def ways_to_read(stream: Stream, known: dict[str, Stream]) -> list[list[str]]:
-    """Return the sets of scopes any of which suffices: granular ones, and classic where there are such."""
+    """Return the sets of scopes, each of which is enough: granular ones, and classic ones where they exist."""
     operations = [operation for each in with_ancestors(stream, known) for operation in each.operations]
     ways: list[list[str]] = []
     for kind, other in (("granular", "classic"), ("classic", "granular")):
@@ -244,7 +293,7 @@ def as_text(scopes: set[str]) -> str:
 
 
 def configured_catalog() -> str:
-    """Return a catalog that reads every stream as a whole, for the standard tests."""
+    """Return a catalog that reads every stream in full, for the standard tests."""
     configured: list[dict[str, Any]] = [
         {
             "stream": {

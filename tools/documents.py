@@ -1,4 +1,4 @@
-"""Turn Confluence's pages into Markdown, for a search or a model. Copy it; it needs duckdb and markdownify.
+"""Convert Confluence's pages to Markdown, for a search or a model. You can copy it; it needs duckdb and markdownify.
 
     python tools/documents.py confluence.duckdb documents.jsonl
 
@@ -43,7 +43,7 @@ OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Site:
-    """What a body refers to without saying it.
+    """What a body refers to without containing it.
 
     Attributes:
         base: The address of the site, such as https://example.atlassian.net/wiki.

@@ -53,7 +53,7 @@ def first_records(records: Iterable[dict[str, Any]]) -> str:
             first[name] = key, data
     lines = (json.dumps({"stream": name, "data": first[name][1]}, sort_keys=True) for name in sorted(first))
     text = "".join(f"{line}\n" for line in lines)
-    # The embedded site has another port every time, and restrictions repeat the limit that was asked for.
+    # The port of the embedded site differs each time, and restrictions contain the requested limit.
     text = re.sub(r"http://127\.0\.0\.1:\d+", "https://example.atlassian.net", text)
     return re.sub(r'"limit": \d+', '"limit": 200', text)
 

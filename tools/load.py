@@ -1,11 +1,11 @@
-"""Sync Confluence into a DuckDB file, or bring the file up to date. Copy it; it needs duckdb alone.
+"""Sync Confluence into a DuckDB file, or update the file. You can copy this program; it needs only duckdb.
 
     python -m tools.load secrets/config.json confluence.duckdb [STREAM ...]
 
-Each stream becomes a table. What is read incrementally replaces rows with the same key; what is read whole
-replaces the table. The table `_syncs` keeps how the last sync of a stream ended, and where the next begins.
+Each stream becomes a table. Incremental records replace rows with the same key; a full refresh replaces the
+table. The table `_syncs` has the status of each stream's last sync, and the state for the next one.
 
-A value that does not fit its column becomes text or null, which is reported: no record costs another one.
+A value that does not fit its column becomes text or null, and is reported. It does not affect other records.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 CONNECTOR = str(Path(sys.executable).with_name("source-confluence"))
-HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can hold half a surrogate pair, UTF-8 cannot
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can contain half a surrogate pair, UTF-8 cannot
 SYNCS = """CREATE TABLE IF NOT EXISTS _syncs (
     stream VARCHAR PRIMARY KEY, status VARCHAR, records BIGINT, finished TIMESTAMPTZ, state JSON)"""
 
@@ -58,7 +58,7 @@ def run(command: str, *arguments: str | Path, files: Path | None = None) -> Iter
     """Run the connector and yield its messages; files arrive in a directory that exists.
 
     Raises:
-        subprocess.CalledProcessError: The connector failed; it has said why on stderr.
+        subprocess.CalledProcessError: The connector failed; stderr has the reason.
 
     """
     ordered = [CONNECTOR, command, *map(str, arguments)]
@@ -74,7 +74,7 @@ def check(config: Path) -> None:
     """Check a configuration.
 
     Raises:
-        SystemExit: It does not work; what Confluence said is in it.
+        SystemExit: The check failed; the message has the reason.
 
     """
     for message in run("check", "--config", config):
@@ -88,12 +88,12 @@ def discover(
 ) -> list[dict[str, Any]]:
     """Write a catalog that reads streams, all if none is named, and return them.
 
-    Each is read incrementally if it can be, with its files if they are wanted.
+    Each is read incrementally where possible, and with its files if `files` is set.
     """
     found = next(m["catalog"]["streams"] for m in run("discover", "--config", config) if "catalog" in m)
     known = [stream["name"] for stream in found]
     if unknown := set(names) - set(known):
-        sys.exit(f"There is no stream {', '.join(sorted(unknown))}. There are {', '.join(known)}.")
+        sys.exit(f"There is no stream {', '.join(sorted(unknown))}. The streams are {', '.join(known)}.")
     streams = [stream for stream in found if stream["name"] in (names or known)]
     append = {"destination_sync_mode": "append", "include_files": files}
     configured = [
@@ -120,7 +120,7 @@ def sync(
         files: The directory in which files arrive; without one, none are downloaded.
 
     Returns:
-        What was read. What a stream that failed had read so far is in the database too.
+        What was read. Records of a stream that failed are in the database too.
 
     """
     with ExitStack() as stack:
@@ -141,7 +141,7 @@ def sync(
             for message in run("read", *arguments, files=files):
                 take(message, streams, progress)
         except (subprocess.CalledProcessError, KeyboardInterrupt):
-            print("\nThe sync stopped before its end. The next one goes on from there.", file=sys.stderr)
+            print("\nThe sync was interrupted. The next one continues from there.", file=sys.stderr)
         progress(streams)
         for name, stream in streams.items():
             stream.file.flush()
@@ -153,14 +153,14 @@ def sync(
             )
             connection.commit()
             if stream.halves:
-                print(f"{name}: {stream.halves} halves of a surrogate pair become U+FFFD")
+                print(f"{name}: {stream.halves} half surrogate pairs become U+FFFD")
     return streams
 
 
 def take(
     message: dict[str, Any], streams: dict[str, Stream], progress: Callable[[dict[str, Stream]], object]
 ) -> None:
-    """Keep what a message brings: a record, where the next sync begins, or that a stream ended."""
+    """Store what a message contains: a record, a state, or the status of a stream."""
     if record := message.get("record"):
         stream = streams[record["stream"]]
         line, halves = HALF_A_PAIR.subn("\ufffd", json.dumps(record["data"], ensure_ascii=False))
@@ -177,13 +177,13 @@ def take(
 
 
 def load(connection: duckdb.DuckDBPyConnection, stream: dict[str, Any], lines: Path, *, whole: bool) -> None:
-    """Bring a table up to date with records in JSON lines: the last one of each key.
+    """Update a table with records in JSON lines: the last one of each key.
 
     Args:
         connection: The database.
         stream: The stream as the connector describes it.
         lines: Its records.
-        whole: Whether these are all that there are, if the stream is one that is read whole.
+        whole: Whether the records are complete, for a stream that is always read in full.
 
     """
     name, fields = stream["name"], stream["json_schema"]["properties"]
@@ -227,7 +227,7 @@ def tell_what_is_lost(
     (examples,) = connection.execute(f"SELECT {lost} FROM came").fetchall()  # noqa: S608 - names from our schemas
     for (field, kind), example in zip(types.items(), examples, strict=True):
         if example is not None:
-            print(f"{name}.{field}: what is no {kind} becomes null, such as {example[:60]!r}")
+            print(f"{name}.{field}: values that are not {kind} become null, such as {example[:60]!r}")
 
 
 def column_type(schema: dict[str, Any]) -> str:

@@ -50,8 +50,8 @@ def parameter_table() -> str:
     rows += [
         (
             names(entry.parameters),
-            names(entry.streams) or "all others that may send it",
-            entry.default or "not said",
+            names(entry.streams) or "all others that can send it",
+            entry.default or "not documented",
             names(entry.send) or "no",
             entry.why,
         )

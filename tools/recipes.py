@@ -1,10 +1,10 @@
-"""The recipes: queries on what the connector has read, in SQL that DuckDB and PostgreSQL understand.
+"""The recipes: queries on the synced tables, in SQL for DuckDB and PostgreSQL.
 
 Each is a file in recipes/ and a view in the database, except for those that change tables.
 
     python -m tools.recipes demo/confluence.duckdb
 
-writes docs/recipes.md with what they answer there, and the answer to the query in README.md.
+writes docs/recipes.md with their results there, and the result of the query in README.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 PAGE = FOLDER.parent / "docs" / "recipes.md"
 README = FOLDER.parent / "README.md"
-# In the order of the page. What asks another recipe comes after it.
+# In the order of the page. A recipe that uses another one comes after it.
 NAMES = (
     *("latest_pages", "page_tree", "subtrees", "labelled_pages", "people", "spaces_alive", "edits_by_month"),
     *("contributors", "page_ages", "label_counts", "comment_threads", "space_access", "who_can_see"),
@@ -37,49 +37,45 @@ WRITTEN = "Architecture overview"  # the page that is shown in Markdown
 HEAD = """\
 # Recipes
 
-Queries on what the connector has read, with what they answer in the demo's database. DuckDB and PostgreSQL
-both understand them, and the tests ask both. Each is a file in [recipes/](../recipes) and a view in the
-demo's database. After `make demo`:
+Queries on the synced tables, with their results in the demo's database. They run in DuckDB and PostgreSQL; the tests
+run both. Each is a file in [recipes/](../recipes) and a view in the demo's database. After `make demo`:
 
 ```sh
 .venv/bin/python -c "import duckdb; duckdb.connect('demo/confluence.duckdb').sql('FROM page_tree').show()"
 ```
 
-The same queries draw the report, `demo/report.html`. For a database of your own with a table for each
-stream, as the demo's has: `.venv/bin/python -m tools.report your.duckdb report.html`.
-What was not synced is left out of it.
+The report, `demo/report.html`, uses the same queries. To make one from your own database with a table for each stream,
+run `.venv/bin/python -m tools.report your.duckdb report.html`. It leaves out streams that were not synced.
 """
 
 
 MARKDOWN = """\
 ## A page in Markdown
 
-[tools/documents.py](../tools/documents.py) is a program to copy. It turns a body in any form (storage,
-atlas_doc_format or rendered) into Markdown with [markdownify](https://pypi.org/project/markdownify/):
-headings to split on, tables, tasks, code, panels, links, mentions and emoji. A cell that spans rows is
-repeated in each of them. Macros keep what a reader sees and lose their parameters. What is made only when a
-page is shown, such as a table of contents, is left out. `make demo` leaves a line for each page in
+[tools/documents.py](../tools/documents.py) is a program that you can copy. It converts a body in any format
+(storage, atlas_doc_format or rendered) to Markdown with [markdownify](https://pypi.org/project/markdownify/):
+headings to split on, tables, tasks, code, panels, links, mentions and emoji. A cell that spans rows is repeated in
+each of them. Macros keep their visible text and lose their parameters. Content that Confluence generates when it
+shows a page, such as a table of contents, is left out. `make demo` writes a line for each page to
 `demo/documents.jsonl`, and so does
 
 ```sh
 .venv/bin/python -m tools.documents demo/confluence.duckdb documents.jsonl
 ```
 
-<table><tr><th>In Confluence (storage)</th><th>In Markdown</th></tr><tr valign="top"><td>
+A page in Confluence (storage):
 
 ````html
 {storage}
 ````
 
-</td><td>
+The same page in Markdown:
 
 ````markdown
 {content}
 ````
 
-</td></tr></table>
-
-Beside `content`, the line has
+Besides `content`, the line has
 
 ```json
 {more}
@@ -92,10 +88,10 @@ class Recipe:
     """One query.
 
     Attributes:
-        name: That of its file and of its view.
-        title: What it answers.
-        about: What there is to know, in Markdown.
-        show: A query on the view whose answer stands in the documentation.
+        name: The name of its file and of its view.
+        title: The heading.
+        about: The description, in Markdown.
+        show: A query on the view, whose result is in the documentation.
         query: The query itself.
 
     """
@@ -108,7 +104,7 @@ class Recipe:
 
     @property
     def asks(self) -> bool:
-        """Whether it is a query, and not statements that change tables."""
+        """Whether it is a query and does not change tables."""
         return not self.query.startswith(("DELETE", "UPDATE"))
 
 
@@ -124,18 +120,20 @@ def recipes() -> Iterator[Recipe]:
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> dict[str, str]:
-    """Make a view of each recipe whose streams are there.
+    """Create a view of each recipe whose streams were synced.
 
     Args:
         connection: A database with a table for each stream that was read.
         kind: What to create: VIEW, or TEMP VIEW to leave the file alone.
 
     Returns:
-        For each recipe that cannot be asked, the name of the first table that it lacks.
+        For each recipe without a view, the name of the first missing table.
 
     """
-    connection.execute("SET TimeZone = 'UTC'")  # so that a day is the same day everywhere
-    connection.execute("SET python_enable_replacements = false")  # a missing table is no variable of ours
+    connection.execute("SET TimeZone = 'UTC'")  # so that dates do not depend on the machine
+    connection.execute(
+        "SET python_enable_replacements = false"
+    )  # a missing table must not resolve to a Python variable
     lacking: dict[str, str] = {}
     for recipe in recipes():
         if not recipe.asks:
@@ -149,10 +147,10 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
 
 
 def missing(error: duckdb.CatalogException) -> str:
-    """Return the name of the table that a query lacked.
+    """Return the name of the missing table.
 
     Raises:
-        duckdb.CatalogException: It lacked something else.
+        duckdb.CatalogException: Something else is missing.
 
     """
     found = re.search(r"Table with name (\w+) does not exist", str(error))
@@ -162,20 +160,20 @@ def missing(error: duckdb.CatalogException) -> str:
 
 
 def page(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the documentation of the recipes, with their answers."""
+    """Return the documentation of the recipes, with their results."""
     create_views(connection, "TEMP VIEW")
     parts = [HEAD]
     for recipe in recipes():
         parts.append(f"## {recipe.title}\n\n{recipe.about}\n\n```sql\n{recipe.query}\n```\n")
         if recipe.asks:
-            parts.append(f"Asked with\n\n```sql\n{recipe.show}\n```\n\n{answer(connection, recipe.show)}")
+            parts.append(f"Example:\n\n```sql\n{recipe.show}\n```\n\n{result(connection, recipe.show)}")
         if recipe.name == "text_for_ai":
             parts.append(in_markdown(connection))
     return "\n".join(parts)
 
 
 def in_markdown(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return a page as Confluence keeps it beside the document that it becomes."""
+    """Return a page in storage format, followed by its Markdown."""
     query = "SELECT body -> 'storage' ->> 'value' FROM pages WHERE title = $title"
     ((storage,),) = connection.execute(query, {"title": WRITTEN}).fetchall()
     (document,) = (found for found in documents(connection) if found["title"] == WRITTEN)
@@ -185,22 +183,22 @@ def in_markdown(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def readme(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return README.md with the answer to its query."""
+    """Return README.md with the result of its query."""
     text = README.read_text(encoding="utf-8")
     (query,) = re.findall(r"```sql\n(.+?)```", text, re.DOTALL)
-    return between_marks(text, "answer", answer(connection, query))
+    return between_marks(text, "result", result(connection, query))
 
 
-def answer(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Return the answer to a query as a table in Markdown."""
-    result = connection.execute(query)
-    columns = [name for name, *_ in result.description or []]
-    lines = [columns, ["---"] * len(columns), *([cell(value) for value in row] for row in result.fetchall())]
+def result(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """Return the result of a query as a table in Markdown."""
+    found = connection.execute(query)
+    columns = [name for name, *_ in found.description or []]
+    lines = [columns, ["---"] * len(columns), *([cell(value) for value in row] for row in found.fetchall())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def cell(value: Any) -> str:
-    """Return a value as it stands in a table in Markdown."""
+    """Return a value as a cell of a table in Markdown."""
     text = "" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
     return text.replace("|", "\\|").replace("<", "&lt;")
 

@@ -52,7 +52,7 @@ STYLE = {
 }
 SHORT = {"labelLimit": 150, "title": None}
 
-# What a newcomer asks first: is it complete, is it up to date, who can see what.
+# The first questions: is it complete, is it up to date, who can see what.
 ASKED = {
     "syncs": """
         SELECT count(*) AS streams, strftime(max(finished), '%Y-%m-%d %H:%M') AS finished,
@@ -69,7 +69,7 @@ ASKED = {
         FROM page_index p LEFT JOIN (SELECT DISTINCT id, lists FROM who_can_see) s ON s.id = p.id
         WHERE p.status = 'current'""",
 }
-# What each part of the report asks. At most fifteen of a kind: a chart of a thousand says nothing.
+# The query of each part of the report. At most fifteen rows of a kind, so that the charts stay readable.
 QUERIES = {
     "months": """
         WITH busiest AS (
@@ -121,12 +121,12 @@ COUNTED = {
 
 @dataclass
 class Part:
-    """The answer to one query.
+    """The result of one query.
 
     Attributes:
-        rows: Its rows by column.
-        lacks: The stream that was not synced, when it could not be asked.
-        chart: How it is drawn, where it is.
+        rows: Its rows, as dictionaries.
+        lacks: The missing stream, if the query failed.
+        chart: The chart, if there is one.
 
     """
 
@@ -174,18 +174,18 @@ def report(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def ask(connection: duckdb.DuckDBPyConnection, query: str, lacking: dict[str, str]) -> Part:
-    """Return the answer to a query, or what stands in its way."""
+    """Return the result of a query, or the missing stream."""
     try:
-        answer = connection.execute(query)
+        result = connection.execute(query)
     except duckdb.CatalogException as error:
         name = missing(error)
         return Part([], lacking.get(name, name))
-    columns = [name for name, *_ in answer.description or []]
-    return Part([dict(zip(columns, row, strict=True)) for row in answer.fetchall()])
+    columns = [name for name, *_ in result.description or []]
+    return Part([dict(zip(columns, row, strict=True)) for row in result.fetchall()])
 
 
 def by_space(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return for each space who holds which permission."""
+    """Return the holders of each permission, by space."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         found.setdefault(row["space"], {})[row["operation"]] = row["holders"]
@@ -198,15 +198,15 @@ def by_space(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def drawn(chart: dict[str, Any], name: str) -> Markup:
     """Draw a chart as SVG."""
     svg = vl_convert.vegalite_to_svg({**chart, "config": STYLE})
-    # Vega puts the description of a mark into aria-label; as a title it also shows under the pointer.
+    # Vega writes the description of a mark to aria-label; a title is also shown as a tooltip.
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
-    # Ids count from one in every chart, and all charts stand on one page.
+    # Ids start from one in every chart, and all charts are on one page.
     svg = re.sub(r'(id="|url\(#)(\w+)', rf"\1{name}-\2", svg)
     return Markup(svg)  # noqa: S704 - Vega has escaped the values
 
 
 def months(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a map of spaces and months, with the sums at its edges."""
+    """Return a heat map of spaces and months, with the sums at its edges."""
     busy = {"field": "saved", "type": "quantitative", "aggregate": "sum"}
     month = {"field": "month", "type": "ordinal", "timeUnit": "utcyearmonth"}
     year = {
@@ -257,7 +257,7 @@ def months(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def stacked(rows: list[dict[str, Any]], across: str, kinds: dict[str, str]) -> dict[str, Any]:
-    """Return bars in parts.
+    """Return stacked bars.
 
     Args:
         rows: One for each part of a bar: the field across, `kind` and `n`.

@@ -18,10 +18,10 @@ import yaml
 from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils import AirbyteTracedException
 
-from common.connector import ROOT, STREAMS, Output, config_for, configured, connector, key_of
+from common.connector import LOGGER, ROOT, STREAMS, Output, config_for, configured, connector, key_of
 from fake_confluence import Request, Server, company
 from fake_confluence.access import TokenRequest
-from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 from unit_tests.credentials import EVERY_SCOPE, OPERATIONS, WAYS, Config, oauth, scoped
 
@@ -333,7 +333,7 @@ def test_the_check_names_what_cannot_be_read_once_and_succeeds(server: Server) -
     message = output.connection["message"]
     prose = re.sub(r"\w+(:[\w.-]+)+", "", message)  # without scopes, which hold names of streams
     refused = {name for name in STREAMS if re.search(rf"\b{name}\b", prose)}
-    assert refused == {"audit", "tasks", *(name for name in STREAMS if "_comment" in name)}
+    assert refused == {"audit", "tasks", "named_users", *(name for name in STREAMS if "_comment" in name)}
     assert all(scope in message for scope in lacking)
     assert message.count("lacks a scope") == 1
 
@@ -389,7 +389,7 @@ def test_an_incomplete_configuration_is_told_what_it_lacks(
     specification: ConnectorSpecification, given: Config, told: list[str]
 ) -> None:
     with pytest.raises(AirbyteTracedException) as raised:
-        Entrypoint.validate_connection(specification, given)
+        validate(specification.connectionSpecification, given)
     sentence = raised.value.message or ""
     assert all(word in sentence for word in told), sentence
     assert "hidden" not in sentence

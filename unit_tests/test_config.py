@@ -17,8 +17,8 @@ from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer impo
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.utils import AirbyteTracedException
 
-from common.connector import ROOT, STREAMS, config_for, connector, run_args
-from source_confluence.run import LOGGER, Entrypoint
+from common.connector import LOGGER, ROOT, STREAMS, config_for, connector, run_args
+from source_confluence.config import validate
 from source_confluence.source import MANIFEST, SourceConfluence
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_an_address_is_taken_as_people_paste_it(
 ) -> None:
     config: dict[str, Any] = {**OLD, "domain_name": pasted}
     normal.transform_config(config)
-    Entrypoint.validate_connection(spec, config)
+    validate(spec.connectionSpecification, config)
     assert (config["_v2"], config["_v1"]) == (f"{site}/wiki/api/v2", f"{site}/wiki/rest/api")
 
 
@@ -114,7 +114,7 @@ def test_what_is_no_address_or_would_show_the_token_is_refused(
     spec: ConnectorSpecification, pasted: str
 ) -> None:
     with pytest.raises(AirbyteTracedException, match="http:// only for localhost"):
-        Entrypoint.validate_connection(spec, {**OLD, "domain_name": pasted})
+        validate(spec.connectionSpecification, {**OLD, "domain_name": pasted})
 
 
 def test_a_pasted_address_is_asked_at_its_host(server: Server) -> None:
@@ -134,7 +134,7 @@ def test_the_three_flat_fields_stay_beside_the_credentials(
     assert [properties[name]["type"] for name in ("email", "api_token", "domain_name")] == ["string"] * 3
     assert spec.connectionSpecification["additionalProperties"] is True
     with pytest.raises(AirbyteTracedException, match="lacks api_token"):
-        Entrypoint.validate_connection(spec, {"domain_name": "acme", "email": "someone@example.com"})
+        validate(spec.connectionSpecification, {"domain_name": "acme", "email": "someone@example.com"})
 
 
 def test_the_token_is_the_only_secret(properties: dict[str, dict[str, Any]]) -> None:

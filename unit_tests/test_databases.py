@@ -325,9 +325,9 @@ def test_no_odd_record_costs_another_in_duckdb(
             halved = "SELECT count(*) FROM pages WHERE title = 'an escaped half \ufffd of a pair'"
             assert connection.execute(halved).fetchall() == [(1,)]
     told = capsys.readouterr().out
-    assert "pages.updatedAt: what is no TIMESTAMPTZ becomes null, such as " in told
-    assert f"pages.position: what is no BIGINT becomes null, such as '{2**70}'" in told
-    assert "pages: 1 halves of a surrogate pair become U+FFFD" in told
+    assert "pages.updatedAt: values that are not TIMESTAMPTZ become null, such as " in told
+    assert f"pages.position: values that are not BIGINT become null, such as '{2**70}'" in told
+    assert "pages: 1 half surrogate pairs become U+FFFD" in told
 
 
 def test_the_last_of_the_records_with_one_key_stays_in_duckdb(tmp_path: Path) -> None:

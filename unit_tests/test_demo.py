@@ -110,7 +110,7 @@ def test_the_demo_shows_files_that_arrived(directory: Path, printed: str) -> Non
         path = Path(name)
         assert path.is_relative_to(directory / "files" / "attachment_files")
         assert path.stat().st_size == int(size.replace(",", "")) == sizes[path.parent.name]
-    assert f"{len(sizes)} files arrived" in printed
+    assert f"{len(sizes)} files were downloaded" in printed
 
 
 def test_the_second_sync_of_a_site_of_ones_own_reads_what_changed(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_stream_that_does_not_exist_is_named(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "tools.demo", "--config", str(config), "page"]
         ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
     assert ran.returncode == 1
-    assert ran.stderr.startswith("There is no stream page. There are ")
+    assert ran.stderr.startswith("There is no stream page. The streams are ")
 
 
 def test_a_configuration_that_does_not_work_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_sync_that_is_interrupted_keeps_what_it_read(tmp_path: Path) -> None:
 
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 1, said
-    assert "The sync stopped before its end. The next one goes on from there." in said
+    assert "The sync was interrupted. The next one continues from there." in said
     assert "Traceback" not in said
     assert dict(ask(file, "SELECT stream, status FROM _syncs"))["tasks"] == "INCOMPLETE"
 
@@ -242,10 +242,10 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
     tags = [tag for tag, _ in drawn.elements]
     assert tags.count("svg") == len(report.CHARTS)
     assert tags.count("table") == 4
-    assert "Not drawn" not in drawn.text
+    assert "Not available" not in drawn.text
     assert "undefined" not in drawn.text
     assert "OPS, 2026-06: 3" in drawn.text  # what the pointer shows
-    assert "nothing of this" not in drawn.text
+    assert "has no data" not in drawn.text
     for shown in (
         "Norrvik Instruments",
         "Hanna Lindqvist",
@@ -259,14 +259,13 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
 def test_the_report_begins_with_what_a_newcomer_asks(drawn: Page) -> None:
     said = " ".join(drawn.text.split())
     assert (
-        f"Is it complete? Each of the {len(STREAMS)} streams was read to its end. Current pages that are missing: 0"
-        in said
+        f"Is it complete? All {len(STREAMS)} streams are complete. Missing: 0 of 135 current pages." in said
     )
     assert re.search(
-        r"Is it up to date\? The last sync ended on 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Pages in an", said
+        r"Is it up to date\? The last sync ended on 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Outdated pages: 0\.",
+        said,
     )
-    assert "older version than Confluence has: 0." in said
-    assert re.search(r"Who can see what\? Current pages for .+ alone: [1-9]\d* of 135\.", said)
+    assert re.search(r"Who can see what\? Restricted: [1-9]\d* of 135 current pages\.", said)
 
 
 def test_the_report_says_what_is_not_complete_and_not_up_to_date(
@@ -281,11 +280,8 @@ def test_the_report_says_what_is_not_complete_and_not_up_to_date(
         connection.execute("""UPDATE pages SET version = '{"number": 0}' WHERE title LIKE 'Runbook%'""")
     report.write(file, tmp_path / "report.html")
     said = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
-    assert (
-        "No: these streams were not read to their end: audit, pages. Current pages that are missing: 1"
-        in said
-    )
-    assert "older version than Confluence has: 2." in said
+    assert "No: these streams are incomplete: audit, pages. Missing: 1 of 135 current pages." in said
+    assert "Outdated pages: 2." in said
 
 
 def test_a_database_that_this_duckdb_cannot_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -328,7 +324,7 @@ def test_the_report_bears_a_site_without_content(tmp_path: Path) -> None:
     file = database(tmp_path, {name: [] for name in STREAMS})
     report.write(file, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert page.text.count("There is nothing of this on the site.") == 7
+    assert page.text.count("The site has no data for this part.") == 7
     assert "svg" not in {tag for tag, _ in page.elements}
 
 
@@ -336,17 +332,17 @@ def test_the_report_names_the_streams_that_were_not_synced(tmp_path: Path) -> No
     file = database(tmp_path, {"space": [], "pages": []})
     report.write(file, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    lacking = re.findall(r"Not drawn: the stream (\w+) was not synced", page.text)
+    lacking = re.findall(r"Not available: the stream (\w+) was not synced", page.text)
     assert set(lacking) <= set(STREAMS)
     assert len(lacking) == 6
-    assert page.text.count("There is nothing of this on the site.") == 1
+    assert page.text.count("The site has no data for this part.") == 1
 
 
 def test_the_report_bears_a_database_without_tables(tmp_path: Path) -> None:
     duckdb.connect(str(tmp_path / "empty.duckdb")).close()
     report.write(tmp_path / "empty.duckdb", tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert page.text.count("Not drawn") == 7
+    assert page.text.count("Not available") == 7
 
 
 # ------------------------------------------------------------------ recipes
@@ -431,6 +427,26 @@ def test_a_page_has_the_lists_of_the_tree_items_above_it(tmp_path: Path, kind: s
     restricted = {"tree_item_restrictions": lists + update, "page_restrictions": below}
     found = seen(tmp_path, pages=pages, tree_items=[item], **restricted)
     assert found == {"1": "ann bob cid", "3": "bob cid", "4": "bob"}
+
+
+@pytest.mark.usefixtures("printed")
+def test_people_has_every_author_and_who_left_once(directory: Path) -> None:
+    file = directory / "confluence.duckdb"
+    authors = """
+      SELECT authorId AS id FROM page_index UNION SELECT version ->> 'authorId' FROM page_index
+      UNION SELECT authorId FROM blog_post_index UNION SELECT version ->> 'authorId' FROM blog_post_index
+      UNION SELECT version ->> 'authorId' FROM attachments UNION SELECT version ->> 'authorId' FROM footer_comments
+      UNION SELECT version ->> 'authorId' FROM inline_comments UNION SELECT assignedTo FROM tasks
+    """
+    nobody = f"SELECT id FROM ({authors}) LEFT JOIN people ON accountId = id WHERE accountId IS NULL AND id IS NOT NULL"
+    assert ask(file, nobody) == []
+    assert ask(file, "SELECT accountId FROM people GROUP BY 1 HAVING count(*) > 1") == []
+    left = """
+      SELECT person, (SELECT count(*) FROM pages WHERE authorId = accountId),
+             (SELECT count(*) FROM footer_comments WHERE version ->> 'authorId' = accountId)
+      FROM people WHERE status = 'unlisted'
+    """
+    assert ask(file, left) == [("Torbjörn Ek (Deactivated)", 1, 1)]
 
 
 @pytest.mark.usefixtures("printed")
@@ -520,7 +536,7 @@ def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
     records = {
         "space": [{"id": "1", "key": "ENG"}],
         "pages": [page_of(1)],
-        "users": [],
+        **{name: [] for name in ("users", "group", "group_members", "named_users")},
         # A reply comes in the list of all comments too, without its place there.
         "footer_comments": [comment(1, page="1"), comment(3), comment(5, page="1")],
         "footer_comment_replies": [comment(2, 1), comment(3, 2), comment(4, 1)],

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airbyte_cdk.sources.streams.http import rate_limiting
 
-from common.connector import STREAMS, Output, config_for, configured, connector, run_args
+from common.connector import LOGGER, STREAMS, Output, config_for, configured, connector, run_args
 from fake_confluence import Server, company
-from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def by_stream(output: Output) -> dict[str, list[str]]:
 
 def test_a_wrong_token_fails_the_check_with_a_sentence(server: Server) -> None:
     sentence = check({**config_for(server), "api_token": f"not-{TOKEN}"})
-    assert "also its answer to a wrong, expired or revoked credential" in sentence
+    assert "also does so for a wrong, expired or revoked credential" in sentence
     assert "Check email and api_token" in sentence
 
 
@@ -125,11 +125,15 @@ def test_a_token_that_is_revoked_during_a_sync_is_not_taken_for_a_missing_level(
     assert all("api_token" in by_stream(output)[name][0] for name in LEVELS)
 
 
-def test_content_without_a_level_is_skipped(server: Server) -> None:
+def test_content_without_a_level_is_asked_once_and_is_no_missing_parent(server: Server) -> None:
     output = read(config_for(server), *LEVELS)
     assert (output.exit_code, output.errors) == (0, [])
-    asked = len(server.requests_to("/pages/.*/classification-level"))
-    assert 0 < len(output.records[LEVELS[0]]) < asked
+    asked = server.requests_to("/classification-level")
+    assert len(asked) == len({request.target for request in asked})
+    for name in LEVELS:
+        assert {200, 404} == {r.status for r in server.requests_to(STREAMS[name].operations[0].path)}
+        assert output.records[name]
+    assert not re.search("parents were skipped", json.dumps(output.messages))
 
 
 def test_an_account_without_access_is_told_so(server: Server) -> None:
@@ -206,7 +210,7 @@ def test_what_is_not_confluence_fails_every_kind_of_stream(server: Server) -> No
     output = read(config_for(server), *names)
     assert output.statuses == dict.fromkeys(names, "INCOMPLETE")
     assert not output.records
-    assert "not data of Confluence" in by_stream(output)["site_info"][0]
+    assert "not Confluence data" in by_stream(output)["site_info"][0]
 
 
 # Answers that are broken
@@ -232,7 +236,7 @@ def test_an_answer_that_is_always_cut_short_fails(server: Server) -> None:
     assert output.exit_code == 1
     assert output.statuses == dict.fromkeys(SHAPES, "INCOMPLETE")
     assert not output.records
-    assert all("cut short" in by_stream(output)[name][0] for name in SHAPES)
+    assert all("is incomplete" in by_stream(output)[name][0] for name in SHAPES)
 
 
 def test_429_waits_as_told_and_continues(server: Server, waits: list[float]) -> None:
@@ -338,7 +342,7 @@ COMPLETE = {"email": "a@example.com", "api_token": TOKEN, "domain_name": "exampl
         ({"page_size": 251}, "page_size must be between 1 and 250"),
         ({"space_keys": 5}, "space_keys must be a list"),
         ({"space_keys": ['ENG") or type=page']}, "space_keys.0 must be a space key"),
-        ({"start_date": "yesterday"}, "start_date must be a date of the calendar"),
+        ({"start_date": "yesterday"}, "start_date must be a valid date from 1900 on"),
         ({"domain_name": ""}, "domain_name must be a name such as example.atlassian.net"),
         ({"domain_name": "http://example.atlassian.net"}, "http:// only for localhost"),
     ],
@@ -347,9 +351,9 @@ def test_a_malformed_configuration_is_refused_with_a_sentence(
     spec: ConnectorSpecification, change: dict[str, Any], words: str
 ) -> None:
     config = {name: value for name, value in {**COMPLETE, **change}.items() if value is not None}
-    Entrypoint.validate_connection(spec, COMPLETE)
+    validate(spec.connectionSpecification, COMPLETE)
     with pytest.raises(Exception, match=re.escape(words)) as caught:
-        Entrypoint.validate_connection(spec, config)
+        validate(spec.connectionSpecification, config)
     assert TOKEN not in str(caught.value)
 
 
@@ -472,4 +476,4 @@ def test_a_check_costs_few_requests_and_names_every_stream_that_is_refused(serve
     status = connector("check", config_for(server)).connection
     assert len(server.log) < len(STREAMS) / 2
     named = {name for name in STREAMS if re.search(rf"\b{name}\b", status["message"])}
-    assert named == {name for name in STREAMS if "_comment" in name}
+    assert named == {name for name in STREAMS if "_comment" in name} | {"named_users"}

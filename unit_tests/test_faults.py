@@ -330,7 +330,7 @@ def test_a_site_that_refuses_connections_fails_every_family(clock: Clock) -> Non
     output = connector("read", config, select=streams)
     assert output.exit_code == 1
     assert output.statuses == dict.fromkeys(streams, "INCOMPLETE")
-    assert all("Nothing answers at 127.0.0.1" in sentence for sentence in output.errors)
+    assert all("Cannot connect to 127.0.0.1" in sentence for sentence in output.errors)
     assert max(clock.waited.values(), default=0) < 600
 
 
@@ -339,10 +339,10 @@ def test_a_site_that_refuses_connections_fails_every_family(clock: Clock) -> Non
 # The faults that would be easiest to take for the end of a list. Bytes that are no UTF-8 are not noticed in
 # what has no pages: docs/promises.md says so.
 ALONE = {
-    "credential revoked amid the read": FAMILIES,
-    "half of every body, announced as half": FAMILIES,
-    "invalid UTF-8 for ever": LISTS,
-    "next: no cursor in it": LISTS,
+    "credential revoked during the read": FAMILIES,
+    "half of every body, with its own length": FAMILIES,
+    "invalid UTF-8 in every body": LISTS,
+    "next: without a cursor": LISTS,
 }
 
 

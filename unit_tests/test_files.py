@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks.files import GOAL, measure
-from common.connector import Output, config_for, configured, connector
+from common.connector import ROOT, Output, config_for, configured, connector
 from fake_confluence import Server, Site, company
 from fake_confluence.media import file_of
 from source_confluence.components import requester
@@ -265,6 +266,17 @@ def test_a_request_that_fails_is_repeated(
     assert len(on_disk(folder)) == 3
 
 
+def test_the_page_shows_which_faults_files_survive() -> None:
+    page = (
+        (ROOT / "docs" / "promises.md")
+        .read_text(encoding="utf-8")
+        .partition("## Files of attachments")[2]
+        .partition("\n## ")[0]
+    )
+    survived = re.findall(r"^\| (.+) \| arrive \|$", page, re.MULTILINE)
+    assert survived == [*FAULTS, "an address that expired before its use"]
+
+
 @pytest.mark.usefixtures("folder")
 def test_an_expired_address_is_replaced(server: Server) -> None:
     expired: list[Request] = []
@@ -292,7 +304,7 @@ def test_a_signed_address_stays_out_of_the_log(folder: Path, server: Server) -> 
     server.media.url = "http://127.0.0.1:1"
     output = read(server, max_retries=1)
     assert output.statuses == {NAME: "INCOMPLETE"}
-    assert "Nothing answers at 127.0.0.1:1." in output.errors[0]
+    assert "Cannot connect to 127.0.0.1:1." in output.errors[0]
     assert "token=" not in json.dumps(output.messages) + output.stderr
     assert on_disk(folder) == set()
 

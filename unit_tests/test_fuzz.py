@@ -12,9 +12,9 @@ from airbyte_cdk.utils import AirbyteTracedException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.connector import VAGUE, Output, config_for, configured, run_args
+from common.connector import LOGGER, VAGUE, Output, config_for, configured, run_args
 from fake_confluence import Server, generate
-from source_confluence.run import LOGGER, Entrypoint
+from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 from unit_tests.few_streams import few_streams
 
@@ -135,7 +135,7 @@ def test_a_spoiled_configuration_is_taken_or_refused_in_a_sentence(
 ) -> None:
     said = ""
     try:
-        Entrypoint.validate_connection(spec, config)
+        validate(spec.connectionSpecification, config)
     except AirbyteTracedException as error:
         said = str(error)
     assert SECRET not in said

@@ -73,7 +73,7 @@ def test_a_record_nested_too_deep_to_be_printed_ends_the_read_in_a_sentence(serv
     failed = sync(server, "pages")
     assert (failed.exit_code, failed.other, failed.state) == (1, [], [])
     assert failed.stderr.count("\n") == 1
-    assert "nested too deep" in failed.stderr or "cannot read (" in failed.stderr  # by Python's version
+    assert "nested too deeply" in failed.stderr or "cannot read (" in failed.stderr  # by Python's version
 
 
 def test_an_id_that_is_a_number_is_still_that_record(server: Server) -> None:

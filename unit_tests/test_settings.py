@@ -279,11 +279,11 @@ def test_a_date_is_that_moment_or_refused(server: Server, written: Any, meant: s
 
 
 def normal(config: Config) -> Config:
-    return dict(SourceConfluence(config=config, probes=["space"])._config)  # noqa: SLF001 - where the CDK keeps it
+    return dict(SourceConfluence(config=config, names=["space"])._config)  # noqa: SLF001 - where the CDK keeps it
 
 
 def test_what_has_been_given_one_form_is_not_changed_again(server: Server) -> None:
-    rules = SourceConfluence(probes=["space"])._spec_component  # noqa: SLF001 - where the CDK keeps the manifest's rules
+    rules = SourceConfluence(names=["space"])._spec_component  # noqa: SLF001 - where the CDK keeps the manifest's rules
     assert rules
     for field in FIELDS:
         config = configured(server, field.way)

@@ -33,6 +33,7 @@ from source_confluence.components.file_uploader import StreamingFileUploader
 from source_confluence.components.interpolation import added_field, record_filter
 from source_confluence.components.requester import CarefulRequester
 from source_confluence.components.retriever import WholeListRetriever
+from source_confluence.messages import foreign_state
 
 
 def as_a(subclass: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -65,7 +66,7 @@ SMALLER_PAGES = PageSizeReduction(
     max_attempts=8,
     backoff_seconds=2.0,
     retries_at_minimum_page_size=4,
-    failure_message="Confluence did not answer in time (504). Try again later.",
+    failure_message="Confluence did not respond in time (504). Try again later.",
 )
 
 
@@ -86,6 +87,15 @@ class ComponentFactory(ModelToComponentFactory):
             chosen = self._stream_name_to_configured_stream.items()  # nothing without a catalog: in a check
             component.wanted = frozenset(name for name, it in chosen if it.include_files is not False)
         return component
+
+    def create_default_stream(self, model: Any, config: Any, **named: Any) -> Any:  # type: ignore[override]
+        """Say which stream's state is invalid, where the CDK raises whatever its parsing ran into."""
+        try:
+            return super().create_default_stream(model, config, **named)
+        except Exception as failure:
+            if self._connector_state_manager.get_stream_state(model.name, None):
+                raise foreign_state(model.name, failure) from failure
+            raise
 
     def create_http_requester(self, model: Any, config: Any, **named: Any) -> HttpRequester:  # type: ignore[override]
         """Cache all responses or none: a check shares the lists of parents, a read does not need to."""

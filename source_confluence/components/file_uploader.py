@@ -25,7 +25,7 @@ class StreamingFileUploader(DefaultFileUploader):
     The CDK holds a whole file in memory, twice; it fails the stream when a body is cut short or a file is gone;
     and it downloads during a check, and where the catalog asks for no files.
 
-    Tests: `test_files.py`; `python -m benchmarks.files`. Delete it when the CDK does none of this.
+    Tests: `test_files.py`; `python -m benchmarks files`. Delete it when the CDK does none of this.
     """
 
     wanted: frozenset[str]  # the streams whose files the catalog includes; the factory sets it

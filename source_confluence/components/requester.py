@@ -22,7 +22,8 @@ RESPONSE_SECONDS = 300
 FILE_SECONDS = 1800  # the platform ends a connector that is silent for an hour
 PIECE = 1 << 18
 GIVE_UP_AFTER = 20
-NOT_FOUND = "Confluence answered 404"  # as the manifest says it
+NOT_FOUND = "Confluence returned 404"  # as the manifest says it
+NOTHING_SET = "none is set"  # as the manifest says it: the parent is not missing
 
 
 class CarefulRequester(HttpRequester):
@@ -57,7 +58,7 @@ class CarefulRequester(HttpRequester):
             )
         try:
             response = super().send_request(**request)
-            if response is not None and response.status_code == 404:  # noqa: PLR2004 - ignored by a filter
+            if self._lacks_parent(response):
                 response = super().send_request(**request)
         except AirbyteTracedException as error:
             self._failed += isinstance(error.__context__, BaseBackoffException)
@@ -67,16 +68,22 @@ class CarefulRequester(HttpRequester):
                 raise
             response = None
         self._failed = 0
-        if response is None or response.status_code == 404:  # noqa: PLR2004 - as above
+        if response is None or self._lacks_parent(response):
             self.skipped[self.name] += 1
         else:
             self._responds = True
         return response
 
+    def _lacks_parent(self, response: Response | None) -> bool:
+        """Tell whether a filter ignored a response because the parent is gone."""
+        if response is None or response.status_code != 404:  # noqa: PLR2004 - ignored by a filter
+            return False
+        return NOTHING_SET not in str(self.error_handler.interpret_response(response).error_message)  # type: ignore[union-attr]
+
     @staticmethod
     def _is_first_page(stream_slice: Any = None, next_page_token: Any = None, **_: Any) -> bool:
-        """Tell whether a request is the first of a list below one parent."""
-        return "parent_slice" in (stream_slice or {}) and not next_page_token
+        """Tell whether a request is the first of a list below one parent; a group of parents has a list of slices."""
+        return isinstance((stream_slice or {}).get("parent_slice"), Mapping) and not next_page_token
 
     def _credential_works(self) -> bool:
         try:

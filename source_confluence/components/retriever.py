@@ -20,7 +20,7 @@ class WholeListRetriever(SimpleRetriever):
     pages, forever. It skips a parent without its id, and all its children, without a word; and a destination that
     removes duplicates keeps one of all records without a key.
 
-    Tests: `test_faults.py`, "next: a circle of two"; `test_oddities.py`, 13 and 18;
+    Tests: `test_faults.py`, "next: a loop of two pages"; `test_oddities.py`, 13 and 18;
     `test_invalid_records.py`, "no id". Delete it when the CDK fails in these cases.
     """
 
