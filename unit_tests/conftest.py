@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import pickle
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,18 @@ def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("AIRBYTE_STAGING_DIRECTORY", directory)
         patch.setattr(files_directory, "AIRBYTE_STAGING_DIRECTORY", directory)
         yield
+
+
+@pytest.fixture(scope="module")
+def log() -> Iterator[io.StringIO]:
+    """Gather what the connector logs."""
+    written = io.StringIO()
+    handlers = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
+    assert handlers, "the CDK has no handler on the root logger any more"
+    before = [handler.setStream(written) for handler in handlers]
+    yield written
+    for handler, stream in zip(handlers, before, strict=True):
+        handler.setStream(stream or handler.stream)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import logging
 import os
@@ -40,6 +39,7 @@ FAMILIES = (
     "classification_levels",
 )
 SITE_WAYS = ("flat", "api_token")
+pytestmark = pytest.mark.usefixtures("log")  # which is part of stdout
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +59,6 @@ def server(site: Server) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limiting, "time", SimpleNamespace(sleep=lambda _: None))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def log() -> Iterator[io.StringIO]:
-    """Gather the log, which is part of stdout."""
-    written = io.StringIO()
-    handlers = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
-    assert handlers, "the CDK has no handler on the root logger any more"
-    before = [handler.setStream(written) for handler in handlers]
-    yield written
-    for handler, stream in zip(handlers, before, strict=True):
-        handler.setStream(stream or handler.stream)
 
 
 @pytest.fixture(scope="module")

@@ -173,22 +173,6 @@ def test_the_configuration_of_existing_users_reads_with_the_defaults(server: Ser
     assert (request.values("limit"), request.values("space-id")) == (["250"], [])
 
 
-@pytest.mark.parametrize("body_format", ["atlas_doc_format", "none"])
-def test_bodies_come_as_configured(server: Server, body_format: str) -> None:
-    output = connector("read", config_for(server, body_format=body_format), select=["blog_posts"])
-    found = {name for record in output.records["blog_posts"] for name in record.get("body") or {}}
-    assert output.records["blog_posts"]
-    assert found == ({body_format} - {"none"})
-
-
-def test_a_check_names_the_space_keys_that_do_not_exist(server: Server) -> None:
-    key = server.site.find("spaces", "status", "current")[0]["key"]
-    config = config_for(server, space_keys=[key, "NOSUCH"], exclude_space_keys=["NORTHIS"])
-    message = connector("check", config).connection["message"]
-    assert "NOSUCH, NORTHIS" in message
-    assert f" {key}" not in message
-
-
 # The console script
 
 

@@ -51,6 +51,11 @@ def small_site() -> Site:
     for collection in ("page_properties", "tree_items"):
         for _ in range(5):
             site.add(collection, {**site.records(collection)[0], "id": site.new_id()})
+    for page in site.records("pages"):  # so that each is missed when it is deleted
+        site.add(
+            "page_properties",
+            {**site.records("page_properties")[0], "id": site.new_id(), "_pageId": page["id"]},
+        )
     return site
 
 

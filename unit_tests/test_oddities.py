@@ -470,17 +470,6 @@ def test_18_a_permanent_failure_below_a_space_names_it(server: Server) -> None:
     assert re.search(rf"\b({space['key']}|{space['id']})\b", failure(server, "space_labels"))
 
 
-@pytest.mark.parametrize("option", ["space_keys", "exclude_space_keys"])
-def test_19_a_space_key_that_does_not_exist_fails_the_read(server: Server, option: str) -> None:
-    given = {option: ["NOSUCH"]}
-    output = read(server, "space", "pages", "tasks", **given)
-    assert output.exit_code == 1
-    assert not [name for name, status in output.statuses.items() if status == "COMPLETE"]
-    sentence = connector("check", config_for(server, **given)).connection["message"]
-    assert "NOSUCH" in sentence
-    assert sentence in " ".join([*output.errors, output.stderr])
-
-
 # ---------------------------------------------------------------- D. Sites elsewhere
 
 GOVERNMENT = "acme.atlassian-us-gov-mod.net"
