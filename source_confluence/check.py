@@ -34,7 +34,8 @@ def complete(
     if "refresh_token" in credentials:
         config = {**config, "credentials": {**credentials, **NO_RENEWAL}}
     if status.status != Status.SUCCEEDED:
-        status.message = explain("space", str(status.message).strip("'\"").replace("\\'", "'"))
+        said = PLACE.sub("", str(status.message))
+        status.message = explain("space", said.strip("'\"").replace("\\'", "'"))
     elif unknown := unknown_space_keys(config, build):
         status.status, status.message = Status.FAILED, unknown
     elif unreadable := _unreadable_streams(config, build):
