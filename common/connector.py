@@ -80,7 +80,7 @@ class Output:
 
     @property
     def connection(self) -> dict[str, Any]:
-        """What `check` answered."""
+        """The result of `check`."""
         return next(m["connectionStatus"] for m in self.messages if m["type"] == "CONNECTION_STATUS")
 
 

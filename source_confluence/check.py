@@ -14,7 +14,7 @@ from source_confluence.messages import ACCESS, LACKS_SCOPE, PLACE, explain, reas
 
 Build = Callable[..., list[AbstractStream]]
 MAX_KEYS = 250
-# It must not renew the refresh token: the platform would be told to keep the changed configuration.
+# A check must not renew the refresh token: the platform would store the changed configuration.
 NO_RENEWAL = {"refresh_token": "", "token_expiry_date": "2999-01-01T00:00:00Z"}
 
 
@@ -34,7 +34,8 @@ def complete(
     if "refresh_token" in credentials:
         config = {**config, "credentials": {**credentials, **NO_RENEWAL}}
     if status.status != Status.SUCCEEDED:
-        status.message = explain("space", str(status.message).strip("'\"").replace("\\'", "'"))
+        said = PLACE.sub("", str(status.message))
+        status.message = explain("space", said.strip("'\"").replace("\\'", "'"))
     elif unknown := unknown_space_keys(config, build):
         status.status, status.message = Status.FAILED, unknown
     elif unreadable := _unreadable_streams(config, build):

@@ -26,7 +26,7 @@ WRAPPING = re.compile(
 
 
 def error(message: str, internal_message: str = "") -> AirbyteTracedException:
-    """Return a config error: one that a person can correct."""
+    """Return a config error: one that the user can correct."""
     return AirbyteTracedException(
         message=message, internal_message=internal_message or message, failure_type=FailureType.config_error
     )
@@ -77,7 +77,7 @@ class Failures:
         return AirbyteTracedException(
             message=f"Not every stream could be read; the others are complete. {listed}",
             internal_message=filter_secrets(cause),
-            # The platform retries what may pass by itself, and asks a person about the rest.
+            # The platform retries transient errors, and asks the user about config errors.
             failure_type=self._types.pop() if len(self._types) == 1 else FailureType.config_error,
         )
 

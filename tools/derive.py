@@ -133,11 +133,12 @@ def by_banner() -> dict[str, list[Stream]]:
     """Return the streams under the banners of the manifest."""
     known = {stream.name: stream for stream in streams()}
     found: dict[str, list[Stream]] = {}
+    banner = "Other streams"
     for line in handwritten().partition("\n  streams:\n")[2].splitlines():
-        if banner := re.fullmatch(r"    # -{20,} (.+)", line):
-            found[banner[1]] = under = []
+        if heading := re.fullmatch(r"    # -{20,} (.+)", line):
+            banner = heading[1]
         elif name := re.match(r"    (\w+):  # ", line):
-            under.append(known[name[1]])
+            found.setdefault(banner, []).append(known[name[1]])
     return found
 
 

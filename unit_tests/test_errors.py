@@ -98,6 +98,7 @@ def test_a_wrong_token_fails_the_check_with_a_sentence(server: Server) -> None:
     sentence = check({**config_for(server), "api_token": f"not-{TOKEN}"})
     assert "also does so for a wrong, expired or revoked credential" in sentence
     assert "Check email and api_token" in sentence
+    assert "It came after" not in sentence
 
 
 def test_a_wrong_token_fails_every_stream_with_a_sentence(server: Server) -> None:

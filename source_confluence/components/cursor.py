@@ -97,7 +97,7 @@ class SpaceGroupCursor(PartitionCursor):
         super().ensure_at_least_one_state_emitted()
 
     def _throttle_state_message(self) -> float | None:
-        now = time.time()  # a read that is killed repeats what came after its last state
+        now = time.time()  # after a killed read, what followed its last state is read again
         return now if now - self._last_emission_time > EMIT_EVERY_SECONDS else None
 
 

@@ -20,9 +20,9 @@ NO_FILE = "does not give this file"  # as the manifest says it
 
 
 class StreamingFileUploader(DefaultFileUploader):
-    """Stream files to disk, and deliver a record without a file that is too large, gone or refused.
+    """Stream files to disk, and deliver a record without a file that is too large, deleted or refused.
 
-    The CDK holds a whole file in memory, twice; it fails the stream when a body is cut short or a file is gone;
+    The CDK holds a whole file in memory, twice; it fails the stream when a body is incomplete or a file was deleted;
     and it downloads during a check, and where the catalog asks for no files.
 
     Tests: `test_files.py`; `python -m benchmarks files`. Delete it when the CDK does none of this.

@@ -1,4 +1,4 @@
-"""Requests that end, and that are repeated before a missing parent is believed; files in pieces."""
+"""Requests with a deadline, a second request before a parent is skipped, and files streamed to disk."""
 
 import re
 from collections import Counter
@@ -27,11 +27,11 @@ NOTHING_SET = "none is set"  # as the manifest says it: the parent is not missin
 
 
 class CarefulRequester(HttpRequester):
-    """Skip a parent only when it is gone, and stop a stream whose requests fail one after another.
+    """Skip a parent only if it was deleted, and stop a stream whose requests fail one after another.
 
-    Now and then Confluence answers 404 for a space that exists, so a request that would be skipped is sent again.
-    A 404 that names nothing is also its answer to a dead credential: it means a missing parent where other
-    requests of the stream, and the list of spaces, get a response.
+    Sometimes Confluence returns 404 for a space that exists, so a request is sent again before its parent is skipped.
+    Confluence also returns a 404 that names nothing for an invalid credential. It means a missing parent only if other
+    requests of the stream, and the list of spaces, succeed.
     Each partition retries its own requests: without a limit, a stream with a request for each of 100,000 pages
     waits two minutes for every page while Confluence is down.
 
@@ -75,7 +75,7 @@ class CarefulRequester(HttpRequester):
         return response
 
     def _lacks_parent(self, response: Response | None) -> bool:
-        """Tell whether a filter ignored a response because the parent is gone."""
+        """Tell whether a filter ignored a response because the parent was deleted."""
         if response is None or response.status_code != 404:  # noqa: PLR2004 - ignored by a filter
             return False
         return NOTHING_SET not in str(self.error_handler.interpret_response(response).error_message)  # type: ignore[union-attr]
@@ -120,7 +120,7 @@ class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
 
 
 class FileAdapter(TcpKeepaliveHTTPAdapter):
-    """Write a file to disk as it arrives, so that the CDK repeats a request whose body breaks off.
+    """Write a file to disk as it arrives, so that the CDK retries a request whose body is incomplete.
 
     Redirects are followed: Confluence sends to a signed address on the host of files, where requests drops the
     credential. The signature stays out of the log.

@@ -89,7 +89,7 @@ class WholeListRetriever(SimpleRetriever):
 
 
 def place(stream_slice: StreamSlice) -> str:
-    """Return what a person calls a partition: the keys of its spaces, or the values that it was read for."""
+    """Name a partition for a message: the keys of its spaces, or its values."""
     values = [stream_slice.extra_fields.get("key")]
     if not values[0]:
         values = [value for name, value in stream_slice.partition.items() if name != "parent_slice"]
