@@ -479,8 +479,8 @@ def test_whoever_is_named_is_looked_up_once_and_a_hundred_at_a_time() -> None:
 # ---------------------------------------------------------------- Some spaces only
 
 
-# Custom content has a test of its own: the configuration names its types. Accounts do not belong to a space, and some of
-# the lists that name them are of the whole site.
+# Custom content has a test of its own: the configuration names its types. Accounts do not belong to a space, and some
+# of the lists that name them are of the whole site.
 LIMITED = [
     name for name in STREAMS if STREAMS[name].within_spaces and name not in ("custom_content", "named_users")
 ]
