@@ -30,6 +30,7 @@ class LineWriter(io.TextIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._main = threading.main_thread().ident
         self._lock = threading.Lock()
         self._unfinished = threading.local()  # the last line of other threads
         self._waiting: list[str] = []
@@ -44,7 +45,7 @@ class LineWriter(io.TextIOBase):
             OSError: The lines cannot be written.
             SystemExit: In the main thread: they cannot be written, or a signal arrived meanwhile.
         """
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == self._main:
             self._waiting.append(text)
             self._length += len(text)
             if self._length > WAIT_LENGTH or time.monotonic() - self._written > WAIT_SECONDS:
@@ -56,7 +57,7 @@ class LineWriter(io.TextIOBase):
 
     def flush(self) -> None:
         """Write what waits in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != self._main:
             return
         self._main_thread_writes = True
         text, self._waiting = "".join(self._waiting), []
