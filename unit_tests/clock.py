@@ -26,7 +26,7 @@ class Clock:
     """A fake clock, separate in each thread: waits take no real time.
 
     Attributes:
-            waited: Waited seconds, by the URL of the failed request or by the page size reducer.
+        waited: Waited seconds, by the URL of the failed request or by the page size reducer.
     """
 
     def __init__(self) -> None:

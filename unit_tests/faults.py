@@ -29,8 +29,8 @@ class Family:
     """Streams that are read in the same way, and the stream that represents them.
 
     Attributes:
-            match: Matches the requests of this stream only.
-            below: The field with the id of the parent; empty if the stream has no parent.
+        match: Matches the requests of this stream only.
+        below: The field with the id of the parent; empty if the stream has no parent.
     """
 
     stream: str
@@ -78,10 +78,10 @@ class Fault:
 
     Attributes:
         ends: How a read must end: "reads on" with every record once, "fails", or "skips" a parent.
-            families: The families that it can affect.
-            order: Injects it.
-            timed: Whether real time passes: timeouts must be short.
-            covered: Whether another row tests the same code: only `make faults` runs this row.
+        families: The families that it can affect.
+        order: Injects it.
+        timed: Whether real time passes: timeouts must be short.
+        covered: Whether another row tests the same code: only `make faults` runs this row.
     """
 
     name: str

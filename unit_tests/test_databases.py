@@ -153,7 +153,7 @@ class Synced:
     Attributes:
         duck: The DuckDB file.
         postgres: The server.
-            counts: The number of records of each sync into PostgreSQL.
+        counts: The number of records of each sync into PostgreSQL.
     """
 
     duck: Path
