@@ -55,8 +55,10 @@ def test_an_import_resolves_every_stream(builder: Builder) -> None:
 
 
 def test_an_import_with_a_configuration_resolves_every_stream(builder: Builder) -> None:
-    answer = builder.call("full_resolve", manifest=builder.manifest, config=builder.config, stream_limit=100)
-    assert [stream["name"] for stream in answer["manifest"]["streams"]] == list(STREAMS)
+    response = builder.call(
+        "full_resolve", manifest=builder.manifest, config=builder.config, stream_limit=100
+    )
+    assert [stream["name"] for stream in response["manifest"]["streams"]] == list(STREAMS)
 
 
 def blocks_with(node: Any, key: str) -> Iterator[dict[str, Any]]:
@@ -137,39 +139,39 @@ def test_parts_that_most_streams_share_are_linked(builder: Builder, kind: str, p
 
 
 def test_the_builder_checks_the_connection(builder: Builder) -> None:
-    answer = builder.call("check", manifest=builder.manifest, config=builder.config)
-    assert answer["success"] is True
+    response = builder.call("check", manifest=builder.manifest, config=builder.config)
+    assert response["success"] is True
 
 
 def test_the_builder_shows_why_a_check_fails(builder: Builder) -> None:
     wrong = {**builder.config, "api_token": "wrong"}
-    answer = builder.call("check", manifest=builder.manifest, config=wrong)
-    assert answer["success"] is False
-    assert "Check email and api_token" in answer["message"]
+    response = builder.call("check", manifest=builder.manifest, config=wrong)
+    assert response["success"] is False
+    assert "Check email and api_token" in response["message"]
 
 
 def test_the_builder_discovers_every_stream(builder: Builder) -> None:
-    answer = builder.call("discover", manifest=builder.manifest, config=builder.config)
-    schemas = {stream["name"]: stream["json_schema"] for stream in answer["catalog"]["streams"]}
+    response = builder.call("discover", manifest=builder.manifest, config=builder.config)
+    schemas = {stream["name"]: stream["json_schema"] for stream in response["catalog"]["streams"]}
     assert schemas == {name: stream.schema for name, stream in STREAMS.items()}
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
 def test_the_builder_reads_a_stream(builder: Builder, name: str) -> None:
-    answer = builder.test_read(name, builder.cut_down_to(name))
-    assert [log["message"] for log in answer["logs"] if log["level"] in ("WARN", "ERROR", "FATAL")] == []
-    pages = [page for part in answer["slices"] for page in part["pages"]]
+    response = builder.test_read(name, builder.cut_down_to(name))
+    assert [log["message"] for log in response["logs"] if log["level"] in ("WARN", "ERROR", "FATAL")] == []
+    pages = [page for part in response["slices"] for page in part["pages"]]
     assert pages
     statuses = {200, 404} if any(operation.optional for operation in STREAMS[name].operations) else {200}
     assert all(page["request"]["url"] and page["response"]["status"] in statuses for page in pages)
     bodies = [json.loads(page["response"]["body"]) for page in pages if page["response"]["status"] == 200]
     # A test read takes five partitions: the first five posts, for example, may have no properties.
-    assert bool(records_of(answer)) == any(
+    assert bool(records_of(response)) == any(
         body.get("results", [body]) if isinstance(body, dict) else body for body in bodies
     )
-    assert records_of(answer) or STREAMS[name].parents
+    assert records_of(response) or STREAMS[name].parents
     valid = Draft7Validator(STREAMS[name].schema)
-    assert [error.message for record in records_of(answer) for error in valid.iter_errors(record)] == []
+    assert [error.message for record in records_of(response) for error in valid.iter_errors(record)] == []
 
 
 def test_the_whole_manifest_reads_the_same_records(builder: Builder) -> None:

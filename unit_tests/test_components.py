@@ -20,7 +20,7 @@ from common.connector import ROOT
 from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
 from source_confluence.components.interpolation import RecordInterpolation
 
-ANSWERS = {
+RESPONSES = {
     "a list of results": b'{"results": [{"id": "1"}, {"id": "2"}], "_links": {"next": "/x"}}',
     "an object for results": b'{"results": {"id": "1"}}',
     "no results": b'{"other": [{"id": "1"}]}',
@@ -38,7 +38,7 @@ ANSWERS = {
     "null": b"null",
     "a bare text": b'"results"',
     "no bytes": b"",
-    "an answer cut short": b'{"results": [{"id": "1"}',
+    "a response cut short": b'{"results": [{"id": "1"}',
     "a web page": b"<html></html>",
     "a number that JSON has not": b'{"results": [{"id": NaN}]}',
     "half a character": b'{"results": [{"id": "\\ud800"}]}',
@@ -97,7 +97,7 @@ def test_no_name_of_another_package_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=str)
-@pytest.mark.parametrize("body", [b for what, b in ANSWERS.items() if what != "a byte order mark"])
+@pytest.mark.parametrize("body", [b for what, b in RESPONSES.items() if what != "a byte order mark"])
 def test_the_extractor_returns_the_same_records_as_the_cdk(path: list[str], body: bytes) -> None:
     theirs = DpathExtractor(field_path=[*path], config={"field": "results"}, parameters={})
     ours = KeyExtractor(
@@ -110,22 +110,22 @@ def test_the_extractor_returns_the_same_records_as_the_cdk(path: list[str], body
     "body",
     [
         b
-        for what, b in ANSWERS.items()
+        for what, b in RESPONSES.items()
         if what not in ("a large number", "bytes that are no UTF-8", "a byte order mark")
     ],
 )
 def test_predicates_get_the_same_response_as_in_the_cdk(body: bytes) -> None:
-    assert repr(OnceResponseFilter._safe_response_json(answer(body))) == repr(  # noqa: SLF001 - the value that predicates get
-        HttpResponseFilter._safe_response_json(answer(body))  # noqa: SLF001 - as above
+    assert repr(OnceResponseFilter._safe_response_json(response_of(body))) == repr(  # noqa: SLF001 - the value that predicates get
+        HttpResponseFilter._safe_response_json(response_of(body))  # noqa: SLF001 - as above
     )
 
 
 def test_transformations_do_not_change_the_paginators_response() -> None:
-    response, decoder = answer(ANSWERS["a list of results"]), OnceDecoder(parameters={})
+    response, decoder = response_of(RESPONSES["a list of results"]), OnceDecoder(parameters={})
     extractor = KeyExtractor(field_path=["results"], config={}, parameters={}, decoder=decoder)
     for record in extractor.extract_records(response):
         record.clear()
-    assert list(decoder.decode(response)) == [json.loads(ANSWERS["a list of results"])]
+    assert list(decoder.decode(response)) == [json.loads(RESPONSES["a list of results"])]
 
 
 LITERALS = st.one_of(
@@ -176,7 +176,7 @@ def test_a_template_renders_as_in_the_cdk(template: str) -> None:
     assert rendered(RecordInterpolation()) == rendered(JinjaInterpolation())
 
 
-def answer(body: bytes) -> requests.Response:
+def response_of(body: bytes) -> requests.Response:
     """Return a response with this body."""
     response = requests.Response()
     response.status_code, response._content = 200, body  # noqa: SLF001 - requests has no public way to make one
@@ -186,6 +186,6 @@ def answer(body: bytes) -> requests.Response:
 def taken(extractor: DpathExtractor, body: bytes) -> Any:
     """Return the records that an extractor returns, or the name of the exception that it raises."""
     try:
-        return list(extractor.extract_records(answer(body)))
+        return list(extractor.extract_records(response_of(body)))
     except Exception as error:  # noqa: BLE001 - any exception must be the same
         return type(error).__name__

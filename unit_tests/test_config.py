@@ -182,8 +182,8 @@ def test_an_existing_configuration_reads_with_the_defaults(server: Server) -> No
 def test_help_and_errors_of_the_command_line_show_the_usage(args: list[str], code: int) -> None:
     output = run_args(args)
     assert output.exit_code == code
-    told = output.stderr if code else "\n".join(output.other)
-    assert "usage: " in told
+    printed = output.stderr if code else "\n".join(output.other)
+    assert "usage: " in printed
     assert "Traceback" not in output.stderr
 
 

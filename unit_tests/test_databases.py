@@ -324,10 +324,10 @@ def test_an_invalid_record_loses_no_other_record_in_duckdb(
             assert connection.execute(lost).fetchall() == [(6,)]
             halved = "SELECT count(*) FROM pages WHERE title = 'an escaped half \ufffd of a pair'"
             assert connection.execute(halved).fetchall() == [(1,)]
-    told = capsys.readouterr().out
-    assert "pages.updatedAt: values that are not TIMESTAMPTZ become null, such as " in told
-    assert f"pages.position: values that are not BIGINT become null, such as '{2**70}'" in told
-    assert "pages: 1 half surrogate pairs become U+FFFD" in told
+    printed = capsys.readouterr().out
+    assert "pages.updatedAt: values that are not TIMESTAMPTZ become null, such as " in printed
+    assert f"pages.position: values that are not BIGINT become null, such as '{2**70}'" in printed
+    assert "pages: 1 half surrogate pairs become U+FFFD" in printed
 
 
 def test_duckdb_keeps_the_last_record_of_each_key(tmp_path: Path) -> None:
