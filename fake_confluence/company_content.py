@@ -1,4 +1,4 @@
-"""Spaces, pages, posts, what else stands in the tree, attachments, labels and templates."""
+"""Spaces, pages, posts, other items of the page tree, attachments, labels and templates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fake_confluence.making import BEGIN, Making, body, later, loosely
 if TYPE_CHECKING:
     from fake_confluence.site import Record
 
-# Pages by (space, place in its list) that are not simply current.
+# The status of pages that are not current, by (space, index in its list).
 _STATUSES = {
     ("ENG", 14): "archived",
     ("HW", 12): "archived",
@@ -30,7 +30,7 @@ CUSTOM_TYPES = ("ac:com.norrvik.survey:answer", "ac:com.norrvik.risks:risk")
 
 
 def add_spaces(making: Making) -> None:
-    """Add the spaces; their homepages come with the pages."""
+    """Add the spaces; `add_pages` adds their homepages."""
     for n, said in enumerate(making.text["spaces"]):
         key, owner = said["key"], making.people[n % 12]
         icon = f"/download/attachments/{n + 1}/{key.strip('~').lower()}.png"
@@ -54,7 +54,7 @@ def add_spaces(making: Making) -> None:
 
 
 def add_labels(making: Making) -> None:
-    """Add the labels; who has them is settled at the end."""
+    """Add the labels; `settle_labels` adds their spaces."""
     for prefix, name in making.text["labels"]:
         record = {"id": making.id(), "name": name, "prefix": prefix}
         making.put("labels", {**record, "_createdAt": making.between(BEGIN, "2022-06-01T00:00:00Z")})
@@ -79,7 +79,7 @@ def add_pages(making: Making) -> None:
 
 
 def _page(making: Making, space: Record, parent: Record | None, n: int, says: list[str]) -> Record:
-    """Make a page; the first that it says is its title."""
+    """Make a page; the first text is its title."""
     title, *says = says
     begin = parent["createdAt"] if parent else space["createdAt"]
     end = "2022-12-01T00:00:00Z" if parent is None else "2026-05-01T00:00:00Z"
@@ -113,7 +113,7 @@ def _page(making: Making, space: Record, parent: Record | None, n: int, says: li
 
 
 def _some_labels(making: Making, chance: float) -> list[str]:
-    """Return up to three labels that content can have, or none."""
+    """Return up to three labels for content, or none."""
     if making.random.random() > chance:
         return []
     labels = [label for label in making.records("labels") if label["prefix"] != "team"]
@@ -188,7 +188,7 @@ def add_tree_items(making: Making) -> None:
 
 
 def _expanded(making: Making, record: Record, space: Record) -> Record:
-    """Return what a search adds to a content when it expands all."""
+    """Return the fields that a search adds to a content if the request expands all."""
     author = next(u for u in making.records("users") if u["accountId"] == record["authorId"])
     user = {"type": "known", "accountId": author["accountId"], "_links": {}}
     user |= {"displayName": author["displayName"], "publicName": author["publicName"]}
@@ -252,7 +252,7 @@ def add_custom_content(making: Making) -> None:
             **holder,
             "authorId": making.person(),
             "createdAt": loosely(making, making.between("2023-01-01T00:00:00Z")),
-            # A type has bodies of one kind: the storage format, or what the app makes of it.
+            # A type has one kind of body: the storage format, or the raw format of the app.
             "_body": {"raw": f'{{"risk":{n}}}'}
             if n % 2
             else body([f"{said}: seen, weighed and written down."]),
@@ -263,7 +263,7 @@ def add_custom_content(making: Making) -> None:
 
 
 def add_attachments(making: Making) -> None:
-    """Add files to pages, posts and custom content, and pictures to nothing else."""
+    """Add files to pages, posts and custom content."""
     pages = [page for page in making.records("pages") if page["status"] == "current"]
     files = making.text["files"]
     for n in range(42):
@@ -285,7 +285,7 @@ def add_attachments(making: Making) -> None:
             "mediaTypeDescription": called,
             "comment": "As sent" if n % 6 == 2 else "",
             "fileId": making.uuid(),
-            "fileSize": making.random.randint(2_000, 9_000_000) // 100,  # all of them are downloaded
+            "fileSize": making.random.randint(2_000, 9_000_000) // 100,  # the tests download all of them
             "webuiLink": f"/pages/viewpageattachments.action?pageId={content}&preview={title}",
             "downloadLink": f"/download/attachments/{content}/{title}?version=1&api=v2",
             "_holder": content,
@@ -328,7 +328,7 @@ def _v1_label(label: Record) -> Record:
 
 
 def settle_labels(making: Making) -> None:
-    """Write down which spaces have a label, and which have content that has it."""
+    """Add to each label the spaces that have it, and the spaces with content that has it."""
     spaces = making.records("spaces")
     inside: dict[str, set[str]] = {}
     for record in [*making.records("pages"), *making.records("blog_posts")]:
