@@ -61,11 +61,11 @@ _PARTS: tuple[Callable[[Making], None], ...] = (
 
 def add_records(making: Making, declared: dict[str, dict[str, Any]]) -> None:
     """Add the collections of data/records.yaml; its first lines explain the keys."""
-    for collection, said in declared.items():
+    for collection, declaration in declared.items():
         making.begin(collection)
-        parents = making.records(said["below"]) if "below" in said else [{}]
-        for parent in parents[:: said.get("every", 1)]:
-            copied = {name: parent[field] for name, field in said.get("copy", {}).items()}
-            for record in said["records"]:
-                own = {"id": making.id()} if said.get("ids", True) else {}
+        parents = making.records(declaration["below"]) if "below" in declaration else [{}]
+        for parent in parents[:: declaration.get("every", 1)]:
+            copied = {name: parent[field] for name, field in declaration.get("copy", {}).items()}
+            for record in declaration["records"]:
+                own = {"id": making.id()} if declaration.get("ids", True) else {}
                 making.put(collection, {**own, **record, **copied})

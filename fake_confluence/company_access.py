@@ -29,12 +29,12 @@ def add_people(making: Making) -> None:
         }
         making.put("groups", record)
     ids = {group["name"]: group["id"] for group in making.records("groups")}
-    for n, said in enumerate(making.text["people"]):
-        making.put("users", _user(making, n, said, ids))
+    for n, texts in enumerate(making.text["people"]):
+        making.put("users", _user(making, n, texts, ids))
 
 
-def _user(making: Making, n: int, said: list[str], groups: dict[str, str]) -> Record:
-    name, position, department, town = said
+def _user(making: Making, n: int, texts: list[str], groups: dict[str, str]) -> Record:
+    name, position, department, town = texts
     account, app, guest = making.people[n], not department, department == "Partner"
     member = ["contractors"] if guest else ["confluence-users"]
     member += [department.lower()] * (department.lower() in groups)
@@ -97,7 +97,7 @@ _GRANTS = (
 def add_permissions(making: Making) -> None:
     """Add roles, their assignments in each space, and the resulting permissions."""
     groups = {group["name"]: group["id"] for group in making.records("groups")}
-    roles = [_role(making, *said) for said in _ROLES]
+    roles = [_role(making, *texts) for texts in _ROLES]
     permission = 9_000
     for n, space in enumerate(making.records("spaces")):
         kinds: list[tuple[str, str, tuple[tuple[str, str], ...]]] = [
@@ -262,8 +262,8 @@ def add_audit(making: Making) -> None:
         making.put("audit", _event(making, n, (category, summary, kind), user, timestamp))
 
 
-def _event(making: Making, n: int, said: tuple[str, str, str], user: Record, timestamp: int) -> Record:
-    category, summary, kind = said
+def _event(making: Making, n: int, texts: tuple[str, str, str], user: Record, timestamp: int) -> Record:
+    category, summary, kind = texts
     named = {
         "Group": [group["name"] for group in making.records("groups")],
         "Space": [space["name"] for space in making.records("spaces")],

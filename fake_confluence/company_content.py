@@ -31,21 +31,21 @@ CUSTOM_TYPES = ("ac:com.norrvik.survey:answer", "ac:com.norrvik.risks:risk")
 
 def add_spaces(making: Making) -> None:
     """Add the spaces; `add_pages` adds their homepages."""
-    for n, said in enumerate(making.text["spaces"]):
-        key, owner = said["key"], making.people[n % 12]
+    for n, texts in enumerate(making.text["spaces"]):
+        key, owner = texts["key"], making.people[n % 12]
         icon = f"/download/attachments/{n + 1}/{key.strip('~').lower()}.png"
         record = {
             "id": making.id(),
             "key": key,
-            "name": said["name"],
-            "type": said["type"],
-            "status": said.get("status", "current"),
+            "name": texts["name"],
+            "type": texts["type"],
+            "status": texts.get("status", "current"),
             "authorId": owner,
             "spaceOwnerId": owner,
             "currentActiveAlias": key,
             "createdAt": loosely(making, later(BEGIN, days=31 * n, minutes=7 * n)),
             "homepageId": None,
-            "_description": said["about"],
+            "_description": texts["about"],
             "_icon": {"path": icon, "apiDownloadLink": f"/wiki{icon}"} if n % 4 else None,
             "_labelNames": [],
             "_links": {"webui": f"/spaces/{key}"},
@@ -62,16 +62,16 @@ def add_labels(making: Making) -> None:
 
 def add_pages(making: Making) -> None:
     """Add the pages of each space: a homepage, and a tree of three levels under it."""
-    for space, said in zip(making.records("spaces"), making.text["spaces"], strict=True):
-        home = _page(making, space, None, 0, [f"{said['name']} Home", said["about"]])
+    for space, texts in zip(making.records("spaces"), making.text["spaces"], strict=True):
+        home = _page(making, space, None, 0, [f"{texts['name']} Home", texts["about"]])
         space["homepageId"] = home["id"]
         making.put("pages", home)
         above = [home]
-        for n, title in enumerate(said["pages"]):
-            says = [said["says"][(n + k) % len(said["says"])] for k in range(2 + n % 3)]
+        for n, title in enumerate(texts["pages"]):
+            says = [texts["says"][(n + k) % len(texts["says"])] for k in range(2 + n % 3)]
             parent = home if n < 5 else above[1 + n % 4]
             page = _page(making, space, parent, n + 1, [title, *says])
-            page["status"] = _STATUSES.get((said["key"], n), "current")
+            page["status"] = _STATUSES.get((texts["key"], n), "current")
             if page["status"] in ("trashed", "deleted"):
                 page.update(parentId=None, parentType=None, position=None)
             making.put("pages", page)
@@ -238,7 +238,7 @@ def add_custom_content(making: Making) -> None:
     for n in range(14):
         kind = CUSTOM_TYPES[n % 2]
         page, post = pages[9 * n % len(pages)], posts[n]
-        said = f"Answer {n // 2 + 1}" if n % 2 == 0 else f"Risk {n // 2 + 1}"
+        title = f"Answer {n // 2 + 1}" if n % 2 == 0 else f"Risk {n // 2 + 1}"
         on_post, above = n % 5 == 3, making.records("custom_content")
         holder = {"blogPostId": post["id"]} if on_post else {"pageId": page["id"]}
         if n in (10, 11):
@@ -247,7 +247,7 @@ def add_custom_content(making: Making) -> None:
             "id": making.id(),
             "type": kind,
             "status": "current",
-            "title": said,
+            "title": title,
             "spaceId": post["spaceId"] if on_post else page["spaceId"],
             **holder,
             "authorId": making.person(),
@@ -255,7 +255,7 @@ def add_custom_content(making: Making) -> None:
             # A type has one kind of body: the storage format, or the raw format of the app.
             "_body": {"raw": f'{{"risk":{n}}}'}
             if n % 2
-            else body([f"{said}: seen, weighed and written down."]),
+            else body([f"{title}: seen, weighed and written down."]),
         }
         record["_links"] = {"webui": f"/display/custom/{record['id']}"}
         record["version"] = making.version(1, later(record["createdAt"], hours=n), making.person())

@@ -41,15 +41,15 @@ def _thread(making: Making, collection: str, on: tuple[Record, str], n: int) -> 
     above = first
     for depth in range(n % 3 if n % 2 == 0 else 0):
         at = making.between(at, min(later(at, days=9), END))
-        said = replies[(n + depth) % len(replies)]
-        reply = _comment(making, collection, on, said, at)
+        text = replies[(n + depth) % len(replies)]
+        reply = _comment(making, collection, on, text, at)
         reply["parentCommentId"] = above["id"]
         _put(making, collection, reply, 0)
         # In some threads the second reply is below the first reply, in others below the comment.
         above = reply if n % 4 == 0 else first
 
 
-def _comment(making: Making, collection: str, on: tuple[Record, str], said: str, at: str) -> Record:
+def _comment(making: Making, collection: str, on: tuple[Record, str], text: str, at: str) -> Record:
     holder, place = on
     comment_id = making.id()
     record: Record = {
@@ -59,7 +59,7 @@ def _comment(making: Making, collection: str, on: tuple[Record, str], said: str,
         place: holder["id"],
         "resolutionStatus": "open",
         "_createdAt": at,
-        "_body": body([said]),
+        "_body": body([text]),
         "_links": {"webui": f"/pages/viewpage.action?focusedCommentId={comment_id}"},
     }
     if collection == "inline_comments":

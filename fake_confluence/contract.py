@@ -160,7 +160,7 @@ def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
 
 def _parameters(block: dict[str, Any], paging: str) -> dict[str, Parameter]:
     """Return the parameters of an operation, including those of its pagination."""
-    found = [_parameter(name, said) for name, said in block.get("parameters", {}).items()]
+    found = [_parameter(name, declaration) for name, declaration in block.get("parameters", {}).items()]
     if "limit" in block:
         kind = block["limit"].get("type", "integer")
         found.append(Parameter("limit", kind))
@@ -176,21 +176,21 @@ def _parameters(block: dict[str, Any], paging: str) -> dict[str, Parameter]:
     return {parameter.name: parameter for parameter in found}
 
 
-def _parameter(name: str, said: dict[str, Any]) -> Parameter:
-    kind = said.get("each", said.get("type"))
+def _parameter(name: str, declaration: dict[str, Any]) -> Parameter:
+    kind = declaration.get("each", declaration.get("type"))
     return Parameter(
         name=name,
         kind=kind if isinstance(kind, str) else "string",
         values=() if isinstance(kind, str) else tuple(kind or ()),
-        many="each" in said,
-        commas="each" in said and said.get("commas", True),
-        max_items=said.get("max", 0),
-        repeats=said.get("repeats", False),
-        required=said.get("required", False),
-        field=said.get("field", ""),
-        compare=said.get("compare", "equal"),
-        default=tuple(said.get("default", ())),
-        include=said.get("include", {}),
+        many="each" in declaration,
+        commas="each" in declaration and declaration.get("commas", True),
+        max_items=declaration.get("max", 0),
+        repeats=declaration.get("repeats", False),
+        required=declaration.get("required", False),
+        field=declaration.get("field", ""),
+        compare=declaration.get("compare", "equal"),
+        default=tuple(declaration.get("default", ())),
+        include=declaration.get("include", {}),
     )
 
 

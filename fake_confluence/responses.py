@@ -362,11 +362,11 @@ def _v1_links(call: Call, size: int, start: int | None, cursor: str = "") -> dic
     own = call.path.removeprefix("/wiki")
     dropped = ("start", "limit", "next", "cursor")
     kept = [(name, text) for name, text in call.query if name not in dropped]
-    asked = f"?{urlencode(kept)}" if kept else ""
+    requested = f"?{urlencode(kept)}" if kept else ""
     links = {
         "base": f"{call.base}/wiki",
         "context": "/wiki",
-        "self": f"{call.base}/wiki{own}{asked}",
+        "self": f"{call.base}/wiki{own}{requested}",
     }
     if start is not None:
         cursors = [("cursor", cursor)] if cursor else []
@@ -526,9 +526,9 @@ def _object(call: Call) -> Response:
     _require_parent(call)
     found = _named(call)
     wanted = next(iter(call.path_values.values()), "")
-    asked = call.values.get("status")
-    if asked and found[0]["status"] not in asked:
-        states = ", ".join(asked)
+    requested = call.values.get("status")
+    if requested and found[0]["status"] not in requested:
+        states = ", ".join(requested)
         raise RefusalError(404, f"No content found with id : {wanted} and status [{states}]")
     return Response(200, orjson.dumps(_render(call, found[0])))
 
@@ -652,24 +652,24 @@ def body_value(body: dict[str, str], representation: str) -> str:
 def _put_included(call: Call, record: Record, shown: Record) -> None:
     """Add the parts that include-… flags request to a single object."""
     for parameter in call.operation.parameters.values():
-        said = parameter.include
-        if not said or not call.flag(parameter.name):
+        include = parameter.include
+        if not include or not call.flag(parameter.name):
             continue
-        if "flag" in said:
-            shown[said["as"]] = bool(record.get(said["flag"]))
+        if "flag" in include:
+            shown[include["as"]] = bool(record.get(include["flag"]))
             continue
-        if "ids" in said:
-            ids = record.get(said["ids"], [])
-            found = [r for each in ids for r in call.site.find(said["collection"], "id", each)]
-        elif "where" in said:
-            found = call.site.find(said["collection"], said["where"], record["id"])
+        if "ids" in include:
+            ids = record.get(include["ids"], [])
+            found = [r for each in ids for r in call.site.find(include["collection"], "id", each)]
+        elif "where" in include:
+            found = call.site.find(include["collection"], include["where"], record["id"])
         else:
-            found = record.get(said["field"], _OPERATIONS)
+            found = record.get(include["field"], _OPERATIONS)
         own = call.path.removeprefix("/wiki")
-        shown[said["as"]] = {
-            "results": [_included(said["as"], each) for each in found],
+        shown[include["as"]] = {
+            "results": [_included(include["as"], each) for each in found],
             "meta": {"hasMore": False, "cursor": ""},
-            "_links": {"self": f"{own}/{said['as']}"},
+            "_links": {"self": f"{own}/{include['as']}"},
         }
 
 

@@ -125,8 +125,8 @@ class Server:
         self.site = site
         self.port = port
         self.latency = latency
-        said = next(iter(site.records("site_info")), {})
-        self.access = Access(email, token, said.get("cloudId", _CLOUD_ID))
+        info = next(iter(site.records("site_info")), {})
+        self.access = Access(email, token, info.get("cloudId", _CLOUD_ID))
         self.max_page = max_page
         self.rate = rate
         self._recent: deque[float] = deque()

@@ -237,12 +237,12 @@ def revoke(scene: Scene) -> None:
 
 def delete_parent(scene: Scene) -> None:
     """Delete the second parent that is requested, before the site responds."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     def vanish(request: Request) -> None:
-        if request.path not in asked:
-            asked.append(request.path)
-            if asked.index(request.path) == 1:
+        if request.path not in requested:
+            requested.append(request.path)
+            if requested.index(request.path) == 1:
                 scene.server.fail(re.escape(request.path) + r"(\?|$)", times=None, status=404, body=GONE)
 
     scene.before(vanish)

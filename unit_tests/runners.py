@@ -104,12 +104,12 @@ def manifest_server(python: Path) -> Iterator[str]:
         [command, "start", "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr
-        said = []
+        printed = []
         for line in process.stderr:
-            said.append(line)
+            printed.append(line)
             if address := re.search(r"running on (http://\S+)", line):
                 break
-        assert address, "".join(said)
+        assert address, "".join(printed)
         rest = Thread(target=deque, args=(process.stderr, 0))  # otherwise its log fills the pipe
         rest.start()
         try:

@@ -80,7 +80,7 @@ def secrets_of(server: Server, config: Config) -> list[str]:
     return [*found, *packed, *server.access.given_out]
 
 
-def hold_secrets(server: Server, config: Config, text: str) -> None:
+def assert_no_secret(server: Server, config: Config, text: str) -> None:
     shown = [secret for secret in secrets_of(server, config) if secret in text]
     assert shown == [], text[max(0, text.find(shown[0]) - 300) : text.find(shown[0]) + 100]
 
@@ -92,7 +92,7 @@ def run(command: str, server: Server, config: Config, *names: str, **more: Any) 
     log.truncate()
     output = connector(command, config, select=names, **more)
     seen = [message for message in output.messages if message["type"] != "CONTROL"]
-    hold_secrets(server, config, json.dumps(seen) + output.stderr + log.getvalue())
+    assert_no_secret(server, config, json.dumps(seen) + output.stderr + log.getvalue())
     assert '"LOG"' in log.getvalue()
     assert "Traceback" not in output.stderr
     assert output.other == []
@@ -109,7 +109,7 @@ def failure(server: Server, config: Config) -> str:
     return sentence
 
 
-def said_of(output: Output, stream: str) -> str:
+def error_of(output: Output, stream: str) -> str:
     """Return the message of a stream's error trace."""
     traces = [m["trace"]["error"] for m in output.messages if m.get("trace", {}).get("type") == "ERROR"]
     named = [e["message"] for e in traces if (e.get("stream_descriptor") or {}).get("name") == stream]
@@ -135,7 +135,7 @@ class Read:
 
     config: Config
     output: Output
-    asked: list[Request]
+    requested: list[Request]
     tokens: list[TokenRequest]
 
 
@@ -160,11 +160,11 @@ def test_each_authentication_method_reads_every_record(
     assert records_of(read.output) == records_of(reads["flat"].output)
     for name in FAMILIES:
         assert len(read.output.records[name]) == len(records_of(read.output)[name]), name
-    asked = [request for request in read.asked if request.path.startswith("/wiki")]
-    assert {request.cloud_id for request in asked} == {"" if way in SITE_WAYS else server.cloud_id}
+    requested = [request for request in read.requested if request.path.startswith("/wiki")]
+    assert {request.cloud_id for request in requested} == {"" if way in SITE_WAYS else server.cloud_id}
     # A page holds seven records: the next pages were requested at the same address.
     for path, place in ((PAGES, "cursor"), (GROUP, "start"), (SPACES, "cursor")):
-        assert [request for request in asked if request.operation == path and request.values(place)], path
+        assert [request for request in requested if request.operation == path and request.values(place)], path
 
 
 def test_flat_and_nested_configurations_discover_the_same(server: Server) -> None:
@@ -188,7 +188,7 @@ def test_streams_that_start_together_request_one_token(reads: dict[str, Read], w
     sent = read.config["credentials"].get("refresh_token", "")
     client = read.config["credentials"]["client_id"]
     assert read.tokens == [TokenRequest(grant, client, sent, 200)]
-    (request,) = [request for request in read.asked if request.path == "/oauth/token"]
+    (request,) = [request for request in read.requested if request.path == "/oauth/token"]
     assert (request.method, request.query) == ("POST", [])
     assert "authorization" not in request.headers
 
@@ -211,7 +211,7 @@ def test_the_saved_refresh_token_works(server: Server, reads: dict[str, Read]) -
     assert len(controls(output)) == 1
     output = run("read", server, old, "labels")
     assert output.exit_code == 1
-    assert "refresh token" in said_of(output, "labels")
+    assert "refresh token" in error_of(output, "labels")
 
 
 @pytest.mark.parametrize("way", ["oauth2.0", "service_account"])
@@ -321,7 +321,7 @@ def test_a_missing_scope_is_named_and_fails_only_its_streams(server: Server) -> 
         "tree_items": [f"read:{kind}:confluence" for kind in ("folder", "whiteboard", "database", "embed")],
     }
     for name, scopes in needed.items():
-        sentence = said_of(output, name)
+        sentence = error_of(output, name)
         assert name in sentence
         assert all(scope in sentence for scope in scopes), sentence
         assert "scope does not match" in sentence
@@ -480,8 +480,8 @@ def test_the_oauth_button_requests_exactly_the_needed_scopes(spec: Config) -> No
         ["credentials", "auth_type"],
         "oauth2.0",
     )
-    asked = advanced["oauth_config_specification"]["oauth_connector_input_specification"]
-    scopes = asked["scope"].split()
+    requested = advanced["oauth_config_specification"]["oauth_connector_input_specification"]
+    scopes = requested["scope"].split()
     assert len(scopes) == len(set(scopes))
     assert "offline_access" in scopes
     assert all(scope == "offline_access" or scope.startswith(("read:", "search:")) for scope in scopes)
@@ -494,10 +494,12 @@ def test_the_oauth_button_requests_exactly_the_needed_scopes(spec: Config) -> No
     levels = {f"/wiki/api/v2/{kind}/{{id}}/classification-level" for kind in ("pages", "blogposts")}
     assert unreadable(granted) == levels  # these need a scope to write, which nobody should have to grant
     assert [scope for scope in granted if unreadable(granted - {scope}) == levels] == []
-    assert asked["consent_url"].startswith("https://auth.atlassian.com/authorize?audience=api.atlassian.com&")
-    assert "prompt=consent" in asked["consent_url"]
-    assert asked["access_token_url"] == "https://auth.atlassian.com/oauth/token"
-    assert set(asked["extract_output"]) == {"access_token", "refresh_token"}
+    assert requested["consent_url"].startswith(
+        "https://auth.atlassian.com/authorize?audience=api.atlassian.com&"
+    )
+    assert "prompt=consent" in requested["consent_url"]
+    assert requested["access_token_url"] == "https://auth.atlassian.com/oauth/token"
+    assert set(requested["extract_output"]) == {"access_token", "refresh_token"}
 
 
 # The documentation
@@ -529,8 +531,8 @@ def test_the_documented_scopes_are_exactly_the_needed_scopes(spec: Config) -> No
     assert readable(all_scopes) == wanted
     assert [scope for scope in all_scopes if readable(all_scopes - {scope}) == wanted] == []
     assert readable({*all_scopes, "write:page:confluence"}) == set(STREAMS)
-    asked = spec["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
-    assert all_scopes | {"offline_access"} == set(asked["scope"].split())
+    requested = spec["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
+    assert all_scopes | {"offline_access"} == set(requested["scope"].split())
 
 
 # Secrets
@@ -584,4 +586,4 @@ def test_debug_logs_show_no_secret(server: Server, tmp_path: Path, way: str) -> 
     lines = [line for line in done.stdout.splitlines() if '"type":"CONTROL"' not in line]
     assert [line for line in lines if "Making outbound API request" in line], "the log has no debug lines"
     assert [line for line in lines if '"type":"RECORD"' in line]
-    hold_secrets(server, given, "\n".join([*lines, done.stderr]))
+    assert_no_secret(server, given, "\n".join([*lines, done.stderr]))

@@ -62,7 +62,7 @@ class Postgres:
     port: int
     name: str = "postgres"
 
-    def ask(self, query: str) -> list[Any]:
+    def execute(self, query: str) -> list[Any]:
         """Return the result of a query: objects if it selects rows as JSON, text otherwise."""
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "confluence", self.name]
         command = [str(self.programs / "psql"), *address, "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", query]
@@ -71,7 +71,7 @@ class Postgres:
         return [json.loads(line) if line[0] in "{[" else line for line in ran.stdout.splitlines()]
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        return [plain(row) for row in self.ask(f"SELECT row_to_json(t) FROM ({query}) t")]
+        return [plain(row) for row in self.execute(f"SELECT row_to_json(t) FROM ({query}) t")]
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def synced(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             create_views(connection)
         for recipe in RECIPES.values():
             if recipe.asks:
-                postgres.ask(f"CREATE VIEW {recipe.name} AS {recipe.query}")
+                postgres.execute(f"CREATE VIEW {recipe.name} AS {recipe.query}")
         yield found
 
 
@@ -238,7 +238,7 @@ def test_each_column_in_postgres_has_the_type_of_its_field(synced: Synced, name:
     query = (
         f"SELECT column_name || '=' || data_type FROM information_schema.columns WHERE table_name = '{name}'"
     )
-    found = dict(line.split("=") for line in synced.postgres.ask(query))
+    found = dict(line.split("=") for line in synced.postgres.execute(query))
     for field, schema in STREAMS[name].schema["properties"].items():
         (kind,) = {*([schema["type"]] if isinstance(schema["type"], str) else schema["type"])} - {"null"}
         expected = (
@@ -272,9 +272,9 @@ def test_both_databases_apply_the_same_deletions(synced: Synced) -> None:
                 for (row,) in connection.execute(f"SELECT to_json(t) FROM ({query}) t").fetchall()
             ]
             script = f"BEGIN; {statements} SELECT row_to_json(t) FROM ({query}) t; ROLLBACK"
-            assert sorted_rows([plain(row) for row in synced.postgres.ask(script)]) == sorted_rows(rows), (
-                table
-            )
+            assert sorted_rows([plain(row) for row in synced.postgres.execute(script)]) == sorted_rows(
+                rows
+            ), table
             assert gone["id"] not in {value for row in rows for value in row.values()}
         connection.rollback()
 
@@ -285,8 +285,8 @@ def test_both_databases_apply_the_same_deletions(synced: Synced) -> None:
 @pytest.fixture
 def empty(postgres: Postgres) -> Postgres:
     """Return an empty database."""
-    postgres.ask("DROP DATABASE IF EXISTS odd")
-    postgres.ask("CREATE DATABASE odd")
+    postgres.execute("DROP DATABASE IF EXISTS odd")
+    postgres.execute("CREATE DATABASE odd")
     return replace(postgres, name="odd")
 
 
@@ -383,7 +383,7 @@ def test_postgres_has_each_invalid_record_once_after_two_syncs(
     ran = read_into_postgres(empty, config, ["pages"], times=2)
     assert ran.returncode == 0, ran.stderr[-4000:]
     assert ran.stdout.count("records: ") == 2
-    assert empty.ask("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages") == ["30 30"]
+    assert empty.execute("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages") == ["30 30"]
 
 
 def test_without_our_settings_pyairbyte_writes_wrong_rows_to_postgres(
@@ -396,8 +396,8 @@ def test_without_our_settings_pyairbyte_writes_wrong_rows_to_postgres(
             ran = read_into_postgres(empty, tmp_path / "config.json", ["page_index"], "plainly")
             assert ran.returncode == 0, ran.stderr[-4000:]
             site.site.purge_page(page)
-    assert empty.ask("SELECT count(*) FROM page_index WHERE parentid LIKE '%.0'") != ["0"]
-    ((rows,), left) = empty.ask("SELECT count(*) FROM page_index"), len(site.site.records("pages"))
+    assert empty.execute("SELECT count(*) FROM page_index WHERE parentid LIKE '%.0'") != ["0"]
+    ((rows,), left) = empty.execute("SELECT count(*) FROM page_index"), len(site.site.records("pages"))
     assert int(rows) == left + 2
 
 
@@ -414,4 +414,4 @@ def test_pyairbyte_drops_records_that_its_json_parser_refuses(
 ) -> None:
     ran = read_into_postgres(empty, hostile(*DROPPED), ["pages"])
     assert ran.returncode == 0
-    assert empty.ask("SELECT count(*) FROM pages") == [str(30 - len(DROPPED))]
+    assert empty.execute("SELECT count(*) FROM pages") == [str(30 - len(DROPPED))]

@@ -61,7 +61,7 @@ def drawn(directory: Path, printed: str) -> Page:
     return Page((directory / "report.html").read_text(encoding="utf-8"))
 
 
-def ask(file: Path, query: str) -> list[tuple[Any, ...]]:
+def execute(file: Path, query: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(file), read_only=True) as connection:
         return connection.execute(query).fetchall()
 
@@ -82,7 +82,7 @@ def test_the_demo_ends_with_its_tables_a_query_result_and_the_report(directory: 
 @pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES.values() if recipe.asks])
 def test_a_recipe_is_a_view_with_rows(directory: Path, printed: str, name: str) -> None:
     assert printed
-    assert ask(directory / "confluence.duckdb", f"FROM {name} LIMIT 1")
+    assert execute(directory / "confluence.duckdb", f"FROM {name} LIMIT 1")
 
 
 def test_every_recipe_is_on_the_page() -> None:
@@ -94,7 +94,7 @@ def test_the_demo_writes_every_current_page_as_a_document(directory: Path, print
     lines = (directory / "documents.jsonl").read_text(encoding="utf-8").splitlines()
     documents = {document["document_key"]: document for document in map(json.loads, lines)}
     current = "SELECT p.id FROM pages p JOIN page_index i ON i.id = p.id WHERE i.status = 'current'"
-    assert documents.keys() == {found for (found,) in ask(directory / "confluence.duckdb", current)}
+    assert documents.keys() == {found for (found,) in execute(directory / "confluence.duckdb", current)}
     assert all(document["content"] and document["may_see"] for document in documents.values())
     (shown,) = (d for d in documents.values() if d["title"] == "Contract terms")
     assert shown["path"].startswith("Sales / Sales Home / ")
@@ -105,7 +105,7 @@ def test_the_demo_writes_every_current_page_as_a_document(directory: Path, print
 def test_the_demo_shows_downloaded_files(directory: Path, printed: str) -> None:
     shown = re.findall(r"^  (\S+)  ([\d,]+) bytes$", printed, re.MULTILINE)
     assert len(shown) == 3
-    sizes = dict(ask(directory / "confluence.duckdb", "SELECT id, fileSize FROM attachment_files"))
+    sizes = dict(execute(directory / "confluence.duckdb", "SELECT id, fileSize FROM attachment_files"))
     for name, size in shown:
         path = Path(name)
         assert path.is_relative_to(directory / "files" / "attachment_files")
@@ -135,15 +135,15 @@ def test_the_second_sync_of_your_own_site_reads_what_changed(tmp_path: Path) -> 
             page = site.site.records("pages")[0]
             site.site.tick(86_400.0)
             site.site.edit_page(page["id"], title="Edited since")
-    first, second = (int(re.findall(r"^(\d+) records in", said, re.MULTILINE)[0]) for said in outputs)
+    first, second = (int(re.findall(r"^(\d+) records in", output, re.MULTILINE)[0]) for output in outputs)
     assert first > second > len(site.site.records("pages"))  # of the index
     (directory,) = (tmp_path / "demo").iterdir()
     assert directory.name == site.url.removeprefix("http://").replace(":", "_")
     file = directory / "confluence.duckdb"
-    ((rows, ids),) = ask(file, "SELECT count(*), count(DISTINCT id) FROM pages")
+    ((rows, ids),) = execute(file, "SELECT count(*), count(DISTINCT id) FROM pages")
     assert rows == ids
-    assert ask(file, "SELECT title FROM pages WHERE title = 'Edited since'")
-    ((read,),) = ask(file, "SELECT records FROM _syncs WHERE stream = 'pages'")
+    assert execute(file, "SELECT title FROM pages WHERE title = 'Edited since'")
+    ((read,),) = execute(file, "SELECT records FROM _syncs WHERE stream = 'pages'")
     assert 0 < read < 10
     assert (directory / "report.html").exists()
 
@@ -188,11 +188,11 @@ def test_an_interrupted_sync_keeps_the_records_that_it_read(tmp_path: Path) -> N
             if next(calls) == 1:  # the check has sent one request
                 os.killpg(process.pid, signal.SIGINT)
 
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == 1, said
-    assert "The sync was interrupted. The next one continues from there." in said
-    assert "Traceback" not in said
-    assert dict(ask(file, "SELECT stream, status FROM _syncs"))["tasks"] == "INCOMPLETE"
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1, stderr
+    assert "The sync was interrupted. The next one continues from there." in stderr
+    assert "Traceback" not in stderr
+    assert dict(execute(file, "SELECT stream, status FROM _syncs"))["tasks"] == "INCOMPLETE"
 
 
 @pytest.mark.parametrize(
@@ -257,15 +257,15 @@ def test_the_report_shows_every_part(drawn: Page) -> None:
 
 
 def test_the_report_begins_with_complete_current_and_restricted_pages(drawn: Page) -> None:
-    said = " ".join(drawn.text.split())
+    text = " ".join(drawn.text.split())
     assert (
-        f"Is it complete? All {len(STREAMS)} streams are complete. Missing: 0 of 135 current pages." in said
+        f"Is it complete? All {len(STREAMS)} streams are complete. Missing: 0 of 135 current pages." in text
     )
     assert re.search(
         r"Is it up to date\? The last sync ended on 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Outdated pages: 0\.",
-        said,
+        text,
     )
-    assert re.search(r"Who can see what\? Restricted: [1-9]\d* of 135 current pages\.", said)
+    assert re.search(r"Who can see what\? Restricted: [1-9]\d* of 135 current pages\.", text)
 
 
 def test_the_report_names_incomplete_and_outdated_data(directory: Path, printed: str, tmp_path: Path) -> None:
@@ -277,9 +277,9 @@ def test_the_report_names_incomplete_and_outdated_data(directory: Path, printed:
         connection.execute("DELETE FROM pages WHERE title = 'Contract terms'")
         connection.execute("""UPDATE pages SET version = '{"number": 0}' WHERE title LIKE 'Runbook%'""")
     report.write(file, tmp_path / "report.html")
-    said = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
-    assert "No: these streams are incomplete: audit, pages. Missing: 1 of 135 current pages." in said
-    assert "Outdated pages: 2." in said
+    text = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
+    assert "No: these streams are incomplete: audit, pages. Missing: 1 of 135 current pages." in text
+    assert "Outdated pages: 2." in text
 
 
 def test_an_error_explains_an_unreadable_database(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def seen(tmp_path: Path, **streams: list[dict[str, Any]]) -> dict[str, str]:
         "pages": [page_of(1), page_of(2, 1), page_of(3, 2)],
     }
     query = "SELECT id, string_agg(accountId, ' ' ORDER BY accountId) FROM who_can_see GROUP BY id"
-    return dict(ask(database(tmp_path, {**records, **streams}), query))
+    return dict(execute(database(tmp_path, {**records, **streams}), query))
 
 
 def test_an_unrestricted_page_is_visible_to_all_readers_of_the_space(tmp_path: Path) -> None:
@@ -437,14 +437,14 @@ def test_people_has_each_author_once_with_those_who_left(directory: Path) -> Non
       UNION SELECT version ->> 'authorId' FROM inline_comments UNION SELECT assignedTo FROM tasks
     """
     nobody = f"SELECT id FROM ({authors}) LEFT JOIN people ON accountId = id WHERE accountId IS NULL AND id IS NOT NULL"
-    assert ask(file, nobody) == []
-    assert ask(file, "SELECT accountId FROM people GROUP BY 1 HAVING count(*) > 1") == []
+    assert execute(file, nobody) == []
+    assert execute(file, "SELECT accountId FROM people GROUP BY 1 HAVING count(*) > 1") == []
     left = """
       SELECT person, (SELECT count(*) FROM pages WHERE authorId = accountId),
              (SELECT count(*) FROM footer_comments WHERE version ->> 'authorId' = accountId)
       FROM people WHERE status = 'unlisted'
     """
-    assert ask(file, left) == [("Torbjörn Ek (Deactivated)", 1, 1)]
+    assert execute(file, left) == [("Torbjörn Ek (Deactivated)", 1, 1)]
 
 
 @pytest.mark.usefixtures("printed")
@@ -455,7 +455,7 @@ def test_a_restricted_folder_hides_its_pages_from_a_reader_of_the_space(director
       SELECT person, count(*) FILTER (WHERE {inside}), count(*) FILTER (WHERE NOT {inside}) > 0
       FROM who_can_see w JOIN pages p USING (id) WHERE w.space = 'ENG' GROUP BY 1
     """
-    pages = {person: (below, rest) for person, below, rest in ask(directory / "confluence.duckdb", query)}
+    pages = {person: (below, rest) for person, below, rest in execute(directory / "confluence.duckdb", query)}
     assert pages["Nadia Haddad"] == (2, True)
     assert pages["Freya Nilsen"] == (0, True)
 
@@ -488,7 +488,7 @@ def test_a_path_begins_at_the_highest_visible_ancestor(tmp_path: Path) -> None:
     file = database(
         tmp_path, {"space": [{"id": "1", "key": "ENG"}], "page_index": pages, "tree_items": [folder]}
     )
-    found = dict(ask(file, "SELECT path, depth FROM page_tree"))
+    found = dict(execute(file, "SELECT path, depth FROM page_tree"))
     assert found == {"Page 2": 0, "Page 2 / Page 3": 1, "Page 2 / Page 3 / Page 4": 2, "Page 5": 0}
 
 
@@ -496,7 +496,9 @@ def test_a_subtree_with_a_loop_ends(tmp_path: Path) -> None:
     folder = {**page_of(2, 1), "type": "folder"}
     pages = [page_of(1), page_of(3, 2), page_of(4, 3, status="archived"), page_of(5, 6), page_of(6, 5)]
     file = database(tmp_path, {"page_index": pages, "tree_items": [folder]})
-    found = ask(file, "SELECT topId, string_agg(id, ' ' ORDER BY id) FROM subtrees GROUP BY topId ORDER BY 1")
+    found = execute(
+        file, "SELECT topId, string_agg(id, ' ' ORDER BY id) FROM subtrees GROUP BY topId ORDER BY 1"
+    )
     assert found == [("1", "1 2 3"), ("2", "2 3"), ("3", "3"), ("5", "5 6"), ("6", "5 6")]
 
 
@@ -514,15 +516,15 @@ def test_deleted_pages_are_deleted_and_moved_pages_updated(tmp_path: Path) -> No
         "page_versions": [{"pageId": str(n), "number": 1} for n in range(1, 8)],
     }
     file = database(tmp_path, records)
-    assert ask(file, "SELECT id FROM forget ORDER BY id") == [("2",), ("3",), ("5",), ("6",)]
+    assert execute(file, "SELECT id FROM forget ORDER BY id") == [("2",), ("3",), ("5",), ("6",)]
     with duckdb.connect(str(file)) as connection:
         connection.execute(RECIPES["apply_deletions"].query)
-    left = ask(file, "SELECT id, status, spaceId FROM pages ORDER BY id")
+    left = execute(file, "SELECT id, status, spaceId FROM pages ORDER BY id")
     assert left == [
         *(("1", "current", "1"), ("2", "archived", "1"), ("3", "trashed", "1"), ("4", "current", "2"))
     ]
-    assert ask(file, "SELECT id FROM rendered_pages ORDER BY id") == [(n,) for n in "12347"]
-    assert ask(file, "SELECT pageId FROM page_versions ORDER BY pageId") == [(n,) for n in "12347"]
+    assert execute(file, "SELECT id FROM rendered_pages ORDER BY id") == [(n,) for n in "12347"]
+    assert execute(file, "SELECT pageId FROM page_versions ORDER BY pageId") == [(n,) for n in "12347"]
 
 
 def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
@@ -542,7 +544,7 @@ def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
         "inline_comment_replies": [],
     }
     file = database(tmp_path, records)
-    rows = ask(file, "SELECT text, depth FROM comment_threads ORDER BY thread, place")
+    rows = execute(file, "SELECT text, depth FROM comment_threads ORDER BY thread, place")
     assert rows == [("1", 0), ("2", 1), ("3", 2), ("4", 1), ("5", 0)]
 
 
@@ -557,5 +559,5 @@ def test_the_latest_body_is_that_of_the_last_sync(tmp_path: Path) -> None:
     )
     with duckdb.connect(str(file)) as connection:
         connection.execute(f"INSERT INTO pages {appended}")
-    assert ask(file, "SELECT count(*) FROM pages") == [(2,)]
-    assert ask(file, "SELECT version, body FROM latest_pages") == [(3, "text 3")]
+    assert execute(file, "SELECT count(*) FROM pages") == [(2,)]
+    assert execute(file, "SELECT version, body FROM latest_pages") == [(3, "text 3")]

@@ -61,8 +61,8 @@ def test_the_plain_python_of_the_readme_prints_records(newcomer: Path, printed: 
 
 
 def test_the_notebook_of_the_readme_shows_pages(newcomer: Path) -> None:
-    said = run([str(pyairbyte("python")), "-c", NOTEBOOK], newcomer)
-    assert re.search(r"title +updatedat\n0 +\S+", said)
+    output = run([str(pyairbyte("python")), "-c", NOTEBOOK], newcomer)
+    assert re.search(r"title +updatedat\n0 +\S+", output)
 
 
 def test_the_tests_use_the_documented_settings_of_pyairbyte() -> None:

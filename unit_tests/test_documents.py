@@ -98,8 +98,8 @@ def from_adf(*nodes: dict[str, Any]) -> str:
     return to_markdown({"atlas_doc_format": {"value": json.dumps(document)}}, SITE)
 
 
-def text(said: str, *marks: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "text", "text": said, "marks": list(marks)}
+def text(words: str, *marks: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "text", "text": words, "marks": list(marks)}
 
 
 def paragraph(*nodes: dict[str, Any]) -> dict[str, Any]:

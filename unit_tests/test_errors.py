@@ -81,14 +81,14 @@ def read(config: dict[str, Any], *names: str, **more: Any) -> Output:
 
 def by_stream(output: Output) -> dict[str, list[str]]:
     """Return the messages of the error traces that name a stream."""
-    said: dict[str, list[str]] = {}
+    errors: dict[str, list[str]] = {}
     for message in output.messages:
         if message["type"] == "TRACE" and message["trace"]["type"] == "ERROR":
             error = message["trace"]["error"]
             name = (error.get("stream_descriptor") or {}).get("name")
             if name:
-                said.setdefault(name, []).append(error["message"])
-    return said
+                errors.setdefault(name, []).append(error["message"])
+    return errors
 
 
 # Credentials
@@ -107,12 +107,12 @@ def test_a_wrong_token_fails_every_stream(server: Server) -> None:
     assert output.exit_code == 1
     assert output.statuses == dict.fromkeys(names, "INCOMPLETE")
     assert not output.records
-    said = by_stream(output)
+    errors = by_stream(output)
     for name in names:
-        assert all("api_token" in sentence for sentence in said[name]), name
-    assert "404" in said["space"][0]
-    assert "Current user not permitted to use Confluence" in said["group"][0]
-    assert "administrator" not in "".join(said["audit"])
+        assert all("api_token" in sentence for sentence in errors[name]), name
+    assert "404" in errors["space"][0]
+    assert "Current user not permitted to use Confluence" in errors["group"][0]
+    assert "administrator" not in "".join(errors["audit"])
 
 
 LEVELS = ("page_classification_levels", "space_classification_levels", "tree_item_classification_levels")
@@ -129,15 +129,15 @@ def test_a_token_revoked_during_a_sync_is_not_a_missing_level(server: Server) ->
 def test_content_without_a_level_is_requested_once_and_is_not_counted_as_deleted(server: Server) -> None:
     output = read(config_for(server), *LEVELS)
     assert (output.exit_code, output.errors) == (0, [])
-    asked = server.requests_to("/classification-level")
-    assert len(asked) == len({request.target for request in asked})
+    requested = server.requests_to("/classification-level")
+    assert len(requested) == len({request.target for request in requested})
     for name in LEVELS:
         assert {200, 404} == {r.status for r in server.requests_to(STREAMS[name].operations[0].path)}
         assert output.records[name]
     assert not re.search("parents were skipped", json.dumps(output.messages))
 
 
-def test_an_account_without_access_is_shown_so(server: Server) -> None:
+def test_the_error_for_an_account_without_access_says_so(server: Server) -> None:
     body = json.dumps({"message": "Current user not permitted to use Confluence", "statusCode": 403})
     server.fail(EVERYTHING, times=None, status=403, body=body.encode())
     assert "its account has no access to Confluence" in check(config_for(server))
@@ -240,7 +240,7 @@ def test_a_stream_fails_if_every_response_is_cut_short(server: Server) -> None:
     assert all("is incomplete" in by_stream(output)[name][0] for name in SHAPES)
 
 
-def test_429_waits_as_shown_and_continues(server: Server, waits: list[float]) -> None:
+def test_429_waits_for_retry_after_and_continues(server: Server, waits: list[float]) -> None:
     server.fail(GROUP, times=1, status=429, headers={"Retry-After": "37"})
     output = read(config_for(server), "group")
     assert (output.exit_code, output.statuses) == (0, {"group": "COMPLETE"})
@@ -289,16 +289,16 @@ def denied(site: Server) -> Output:
 
 @pytest.mark.parametrize("name", DENIED)
 def test_a_forbidden_stream_says_what_it_needs(denied: Output, name: str) -> None:
-    said = by_stream(denied)[name]
+    errors = by_stream(denied)[name]
     for words in DENIED[name][1]:
-        assert words in said[0]
-    assert "The current user does not have the permission that this needs" in said[0]
+        assert words in errors[0]
+    assert "The current user does not have the permission that this needs" in errors[0]
     assert not denied.records[name]
     assert denied.statuses[name] == "INCOMPLETE"
 
 
 def test_a_forbidden_stream_has_one_error(denied: Output) -> None:
-    assert {name: len(said) for name, said in by_stream(denied).items()} == dict.fromkeys(DENIED, 1)
+    assert {name: len(errors) for name, errors in by_stream(denied).items()} == dict.fromkeys(DENIED, 1)
 
 
 @pytest.mark.parametrize("name", ALLOWED)
@@ -369,10 +369,10 @@ def test_an_invalid_configuration_is_refused_with_a_reason(
 def test_a_refused_configuration_sends_nothing(
     monkeypatch: pytest.MonkeyPatch, command: str, change: dict[str, Any], words: str
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def resolve(host: str, *_: Any, **__: Any) -> None:
-        asked.append(host)
+        requested.append(host)
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
@@ -380,7 +380,7 @@ def test_a_refused_configuration_sends_nothing(
     shown = [output.connection["message"]] if command == "check" else [*output.errors, output.stderr]
     assert shown
     assert all(words in sentence for sentence in shown)
-    assert not [host for host in asked if "example" in host]
+    assert not [host for host in requested if "example" in host]
 
 
 # Files

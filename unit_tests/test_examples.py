@@ -180,8 +180,8 @@ def test_a_captured_error_fails_its_stream_with_a_reason(met: Output, name: str)
     stream, _, words = FATAL[name]
     assert met.statuses[stream] == "INCOMPLETE"
     traces = [m["trace"]["error"] for m in met.messages if m["type"] == "TRACE" and "error" in m["trace"]]
-    said = [e["message"] for e in traces if (e.get("stream_descriptor") or {}).get("name") == stream]
-    assert words in said[0]
+    sentences = [e["message"] for e in traces if (e.get("stream_descriptor") or {}).get("name") == stream]
+    assert words in sentences[0]
 
 
 @pytest.mark.parametrize("stream", SKIPPING)

@@ -671,8 +671,8 @@ def test_the_gateway_serves_one_site_and_only_its_grants(server: Server) -> None
 
 def test_the_cloud_id_needs_no_authentication(server: Server) -> None:
     assert call(server, "/_edge/tenant_info").body == {"cloudId": server.cloud_id}
-    (said,) = Client(server).read("/wiki/rest/api/settings/systemInfo")
-    assert said["cloudId"] == server.cloud_id
+    (info,) = Client(server).read("/wiki/rest/api/settings/systemInfo")
+    assert info["cloudId"] == server.cloud_id
 
 
 # The server
@@ -701,7 +701,7 @@ def test_latency_delays_each_response_separately() -> None:
         assert 0.1 <= time.monotonic() - began < 0.3
 
 
-def test_pipelined_requests_are_received_in_order(server: Server) -> None:
+def test_responses_to_pipelined_requests_are_in_order(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
         sock.sendall(
             f"GET {PAGES} HTTP/1.1\r\n\r\nGET {GROUP} HTTP/1.1\r\nConnection: close\r\n\r\n".encode()

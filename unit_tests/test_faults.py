@@ -167,11 +167,11 @@ def verdict(family: Family, whole: Output, first: Output, log: str, again: Outpu
             assert len({record[family.below] for record in missing}) == 1
         return "skips" if missing else "reads on"
     assert first.exit_code == 1, f"{stream}: failed with exit code {first.exit_code}"
-    said = [
+    errors = [
         m["trace"]["error"] for m in first.messages if m["type"] == "TRACE" and m["trace"]["type"] == "ERROR"
     ]
     sentences = [
-        error["message"] for error in said if (error.get("stream_descriptor") or {}).get("name") == stream
+        error["message"] for error in errors if (error.get("stream_descriptor") or {}).get("name") == stream
     ]
     assert sentences, f"{stream}: failed without a message"
     for sentence in sentences:
@@ -289,10 +289,10 @@ def test_a_stream_gives_up_after_many_failed_parents(clock: Clock) -> None:
     with Server(generate(pages=300, spaces=2)) as server:
         server.fail("/properties", status=500, times=None)
         output = connector("read", config_for(server), select=["page_properties", "space"])
-        asked = len(server.requests_to("/properties"))
+        requested = len(server.requests_to("/properties"))
     assert output.statuses == {"page_properties": "INCOMPLETE", "space": "COMPLETE"}
     assert any("the rest of the stream was not read" in sentence for sentence in output.errors)
-    assert asked <= (requester.GIVE_UP_AFTER + 10) * 8
+    assert requested <= (requester.GIVE_UP_AFTER + 10) * 8
     assert max(clock.waited.values(), default=0) < 600
 
 

@@ -180,8 +180,10 @@ def test_a_file_above_the_limit_is_logged_and_its_record_is_read(
     server.site.edit("attachments", small["id"], fileSize=1_000_000)
     output = read(server, max_file_mb=1)
     assert [name for name, content in files(output).items() if content is None] == [large["id"]]
-    (said,) = warnings(caplog)
-    assert said == f"No file for {large['id']} ({large['title']}): it has 1.0 MB, more than max_file_mb (1)."
+    (warning,) = warnings(caplog)
+    assert (
+        warning == f"No file for {large['id']} ({large['title']}): it has 1.0 MB, more than max_file_mb (1)."
+    )
     assert len(on_disk(folder)) == 2
 
 
@@ -199,7 +201,7 @@ def test_a_check_downloads_nothing(folder: Path, server: Server) -> None:
     assert (server.requests_to(DOWNLOAD), server.media.log, on_disk(folder)) == ([], [], set())
 
 
-def gone(server: Server, attachment: dict[str, Any]) -> str:
+def deleted(server: Server, attachment: dict[str, Any]) -> str:
     server.before(
         f"{attachment['id']}/download",
         lambda _: server.site.set_status("attachments", attachment["id"], "trashed"),
@@ -218,7 +220,7 @@ def lost(server: Server, attachment: dict[str, Any]) -> str:
     return "There is no such file"
 
 
-@pytest.mark.parametrize("happens", [gone, refused, lost])
+@pytest.mark.parametrize("happens", [deleted, refused, lost])
 def test_a_missing_or_refused_file_skips_only_itself(
     folder: Path,
     server: Server,
@@ -230,10 +232,10 @@ def test_a_missing_or_refused_file_skips_only_itself(
     output = read(server)
     assert output.statuses == {NAME: "COMPLETE"}
     assert files(output) == {without["id"]: None} | {each["id"]: file_of(each) for each in others}
-    said = [line for line in warnings(caplog) if line.startswith("No file for")]
-    assert len(said) == 1
-    assert said[0].startswith(f"No file for {without['id']} ({without['title']}): ")
-    assert words in said[0]
+    messages = [line for line in warnings(caplog) if line.startswith("No file for")]
+    assert len(messages) == 1
+    assert messages[0].startswith(f"No file for {without['id']} ({without['title']}): ")
+    assert words in messages[0]
     assert len(on_disk(folder)) == 2
 
 

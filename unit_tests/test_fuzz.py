@@ -133,14 +133,14 @@ def spec() -> ConnectorSpecification:
 def test_a_malformed_configuration_is_accepted_or_refused_with_a_reason(
     spec: ConnectorSpecification, config: Any
 ) -> None:
-    said = ""
+    message = ""
     try:
         validate(spec.connectionSpecification, config)
     except AirbyteTracedException as error:
-        said = str(error)
-    assert SECRET not in said
-    assert said == "" or said.endswith(".")
-    assert "\n" not in said
+        message = str(error)
+    assert SECRET not in message
+    assert message == "" or message.endswith(".")
+    assert "\n" not in message
 
 
 @bounded(12)

@@ -173,10 +173,10 @@ def test_a_sync_of_an_unchanged_site_reads_only_the_lookback_window(stream: str,
 def test_children_of_unchanged_parents_are_not_requested(stream: str, path: str, twice: Any) -> None:
     first, _, _, requests = twice
     groups = len(stream_state(first, "pages")["states"]) if "page" in stream else 1
-    asked = [request for request in requests if re.search(path, request.target)]
+    requested = [request for request in requests if re.search(path, request.target)]
     assert len(first.records[stream]) > groups
     # Parents within the lookback window are read again, and so are their children.
-    assert 1 <= len(asked) <= 2 * groups
+    assert 1 <= len(requested) <= 2 * groups
 
 
 @pytest.mark.parametrize("stream", ["page_properties", "page_likes", "page_restrictions"])
@@ -352,7 +352,7 @@ def test_the_documented_query_returns_the_status_of_each_page(kind: str, tmp_pat
     records = {kind: [r for o in (first, second, third) for r in o.records[kind]]}
     records |= {name: third.records[name] for name in (index, "space")}
     found = dict(
-        _ask(
+        _execute(
             _documented_query().replace("page_index", index).replace("FROM pages", f"FROM {kind}"),
             records,
             tmp_path,
@@ -373,7 +373,7 @@ def _documented_query() -> str:
     return str(query)
 
 
-def _ask(query: str, records: dict[str, list[dict[str, Any]]], directory: Path) -> list[tuple[str, str]]:
+def _execute(query: str, records: dict[str, list[dict[str, Any]]], directory: Path) -> list[tuple[str, str]]:
     """Return the id and the status of each row of the result."""
     with duckdb.connect(str(database(directory, records)), read_only=True) as connection:
         return [(row[0], row[2]) for row in connection.execute(query).fetchall()]

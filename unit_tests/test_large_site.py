@@ -62,11 +62,11 @@ def test_a_read_sends_one_request_per_page(large: tuple[Server, Output]) -> None
         f"{V1}/group": 5,
         f"{V1}/audit": sum(max(1, ceil(count / 1_000)) for count in events),
     }
-    asked = Counter(request.operation for request in server.log)
-    assert {path: asked[path] for path in expected} == expected
+    requested = Counter(request.operation for request in server.log)
+    assert {path: requested[path] for path in expected} == expected
     assert len(windows) <= 24  # one per year, since 2004
     # Current and archived spaces for the stream and for the parents of pages, and one that represents the site.
-    assert asked[f"{V2}/spaces"] <= 6
+    assert requested[f"{V2}/spaces"] <= 6
 
 
 def test_more_than_ten_thousand_parents_are_read_with_two_workers() -> None:

@@ -116,9 +116,9 @@ def test_4_values_that_a_default_excludes_are_requested(server: Server, name: st
     complete(server, name)
     (parameter,) = entry.parameters
     (operation,) = (o for o in STREAMS[name].operations if set(entry.parameters) <= set(o.parameters))
-    asked = [request.values(parameter) for request in server.requests_to(operation.path)]
-    assert set(entry.send) <= {value for values in asked for value in values}
-    assert all(asked)
+    requested = [request.values(parameter) for request in server.requests_to(operation.path)]
+    assert set(entry.send) <= {value for values in requested for value in values}
+    assert all(requested)
 
 
 @pytest.mark.parametrize("body_format", ["storage", "atlas_doc_format"])
@@ -168,7 +168,7 @@ def test_8_every_emitted_field_is_declared(server: Server) -> None:
 # ---------------------------------------------------------------- B. Keys and items
 
 
-def nobody(body: dict[str, Any]) -> None:
+def without_accounts(body: dict[str, Any]) -> None:
     """Remove the watcher of one item, and the account of another."""
     if len(body["results"]) > 1:
         body["results"][0]["watcher"] = None
@@ -177,7 +177,7 @@ def nobody(body: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", WATCHERS)
 def test_9_a_watcher_without_account_has_no_key(server: Server, name: str) -> None:
-    server.fail(WATCHERS[name], times=None, body=in_json(nobody))
+    server.fail(WATCHERS[name], times=None, body=in_json(without_accounts))
     output = read(server, name)
     assert output.records[name]
     assert not [record for record in output.records[name] if record.get("accountId") == "None"]
@@ -434,8 +434,8 @@ def test_16_any_form_of_confluences_message_is_quoted(server: Server, status: in
         sentence = failure(server, name)
         assert DEPRECATED in sentence, form
         assert "cannot make sense" not in sentence, form
-        asked = [request.path for request in server.requests_to(operation.path)]
-        assert len(asked) == len(set(asked)) or status == 404, form  # a 404 may be retried
+        requested = [request.path for request in server.requests_to(operation.path)]
+        assert len(requested) == len(set(requested)) or status == 404, form  # a 404 may be retried
 
 
 @pytest.mark.parametrize("status", [405, 451, 501])
@@ -446,8 +446,8 @@ def test_17_the_error_for_a_missing_feature_says_so(server: Server, name: str, s
     sentence = failure(server, name)
     assert re.search("eselect the stream", sentence)
     assert not re.search("domain_name|report it|try again", sentence, re.IGNORECASE)
-    asked = [request.path for request in server.requests_to(operation.path)]
-    assert len(asked) == len(set(asked))
+    requested = [request.path for request in server.requests_to(operation.path)]
+    assert len(requested) == len(set(requested))
 
 
 def test_18_a_permanent_failure_says_where_it_occurred(server: Server) -> None:
@@ -478,7 +478,7 @@ CREDENTIALS: dict[str, dict[str, str]] = {
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def requested(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record the first host name that is resolved, and end the command."""
     names: list[str] = []
 
@@ -500,18 +500,18 @@ def atlassians(names: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("way", CREDENTIALS)
-def test_20_secrets_for_the_government_cloud_go_only_there(asked: list[str], way: str) -> None:
+def test_20_secrets_for_the_government_cloud_go_only_there(requested: list[str], way: str) -> None:
     connector("check", gateway(GOVERNMENT, way))
-    assert atlassians(asked)
-    assert atlassians(asked) <= HOSTS
+    assert atlassians(requested)
+    assert atlassians(requested) <= HOSTS
 
 
 @pytest.mark.parametrize("way", CREDENTIALS)
-def test_20_an_unknown_cloud_gets_no_secret(asked: list[str], way: str) -> None:
+def test_20_an_unknown_cloud_gets_no_secret(requested: list[str], way: str) -> None:
     output = connector("check", gateway("acme.atlassian-elsewhere.net", way))
     shown = json.dumps(output.messages) + output.stderr
     assert "domain_name" in shown
-    assert atlassians(asked) == set()
+    assert atlassians(requested) == set()
 
 
 def test_20_the_government_cloud_is_allowed() -> None:

@@ -89,8 +89,8 @@ def test_parameters_are_those_of_the_official_document(path: str) -> None:
         schema = resolved(operation.api, official[name]["schema"])
         assert parameter.many == (schema["type"] == "array"), name
         # Arrays are exploded by default: the parameter is repeated, unless its description mentions commas.
-        said = official[name].get("description", "")
-        joined = "comma" in said or official[name].get("explode") is False
+        description = official[name].get("description", "")
+        joined = "comma" in description or official[name].get("explode") is False
         assert parameter.commas == (parameter.many and joined), name
         assert parameter.max_items == schema.get("maxItems", 0), name
         item = resolved(operation.api, schema["items"]) if parameter.many else schema
@@ -273,15 +273,15 @@ def faults(operation: Operation, body: Any) -> set[str]:
 def test_every_response_matches_the_official_document(path: str, site: Site) -> None:
     operation, seen = OPERATIONS[path], 0
     wrong: dict[str, str] = {}
-    for asked, body in responses(operation, site):
+    for requested, body in responses(operation, site):
         seen += len(body["results"]) if isinstance(body, dict) and "results" in body else 1
-        wrong |= dict.fromkeys(faults(operation, body), asked)
+        wrong |= dict.fromkeys(faults(operation, body), requested)
     assert wrong == {}
     assert seen
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"pageId": None}, "results.*.pageId: None for not nullable"),
         ({"createdAt": "yesterday"}, "results.*.createdAt: 'yesterday' is not a 'date-time'"),
@@ -289,11 +289,11 @@ def test_every_response_matches_the_official_document(path: str, site: Site) -> 
         ({"owner": "x"}, "v2 Task.owner is not declared"),
     ],
 )
-def test_a_wrong_response_is_found(site: Site, change: dict[str, Any], said: str) -> None:
+def test_a_wrong_response_is_found(site: Site, change: dict[str, Any], expected: str) -> None:
     operation = OPERATIONS["/wiki/api/v2/tasks"]
     _, body = next(responses(operation, site))
     assert faults(operation, body) == set()
-    assert said in faults(operation, {**body, "results": [{**body["results"][0], **change}]})
+    assert expected in faults(operation, {**body, "results": [{**body["results"][0], **change}]})
 
 
 def test_the_embedded_site_shows_every_deviation(site: Site) -> None:

@@ -56,7 +56,7 @@ def server(site: Server) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def asked() -> dict[str, list[Request]]:
+def requested() -> dict[str, list[Request]]:
     """Return the requests of each stream to a site with three records per page."""
     with Server(company(), max_page=3) as small:
         output = connector("read", config_for(small, version_bodies=True), select=PAGED)
@@ -86,19 +86,21 @@ def is_first(request: Request) -> bool:
 
 @pytest.mark.parametrize("name", PAGED)
 def test_every_page_is_requested_with_the_original_parameters(
-    asked: dict[str, list[Request]], name: str
+    requested: dict[str, list[Request]], name: str
 ) -> None:
-    first = {without_cursor(request) for request in asked[name] if is_first(request)}
-    later = [without_cursor(request) for request in asked[name] if not is_first(request)]
+    first = {without_cursor(request) for request in requested[name] if is_first(request)}
+    later = [without_cursor(request) for request in requested[name] if not is_first(request)]
     assert later, "all records are on one page"
     assert set(later) <= first
 
 
 @pytest.mark.parametrize("name", PAGED)
-def test_every_page_is_requested_with_the_largest_size(asked: dict[str, list[Request]], name: str) -> None:
+def test_every_page_is_requested_with_the_largest_size(
+    requested: dict[str, list[Request]], name: str
+) -> None:
     wanted = {key: value if isinstance(value, list) else [value] for key, value in PAGED[name].items()}
-    assert asked[name]
-    assert all({key: request.values(key) for key in wanted} == wanted for request in asked[name])
+    assert requested[name]
+    assert all({key: request.values(key) for key in wanted} == wanted for request in requested[name])
 
 
 def test_a_configured_page_size_is_requested(server: Server) -> None:

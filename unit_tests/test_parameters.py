@@ -44,17 +44,17 @@ def test_the_manifest_follows_every_decision(stream: str, name: str, entry: Deci
 @pytest.mark.parametrize("stream", STREAMS)
 def test_defaults_are_those_of_the_official_document(stream: str) -> None:
     for operation in STREAMS[stream].operations:
-        for name, said in official_parameters(operation).items():
+        for name, declaration in official_parameters(operation).items():
             (entry,) = [e for its, n, e in DECIDED if (its, n) == (stream, name)] or [None]
             if entry:
                 words = set(re.findall(r"[\w.]+", entry.default)) - {"and"}
-                assert words == default_of(operation.api, said), name
+                assert words == default_of(operation.api, declaration), name
 
 
-def default_of(api: str, said: dict[str, Any]) -> set[str]:
+def default_of(api: str, declaration: dict[str, Any]) -> set[str]:
     """Return the words of a default: that of the schema, or the marked words where the description states one."""
-    default = resolved(api, said["schema"]).get("default")
+    default = resolved(api, declaration["schema"]).get("default")
     if default is not None:
         return set(re.findall(r"[\w.]+", str(default).lower()))
-    found = re.search(r"default.*?(\n\n|$)", said.get("description", ""), re.IGNORECASE | re.DOTALL)
+    found = re.search(r"default.*?(\n\n|$)", declaration.get("description", ""), re.IGNORECASE | re.DOTALL)
     return set(re.findall(r"`([^`]+)`", found[0])) if found else set()

@@ -95,26 +95,26 @@ def test_an_error_explains_an_output_that_cannot_be_written() -> None:
     with Path("/dev/full").open("wb") as full:
         args = [str(CONNECTOR), "spec"]
         ran = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, check=False, timeout=LONG)
-    said = "source-confluence: The output cannot be written: No space left on device.\n"
-    assert (ran.returncode, ran.stderr.decode()) == (1, said)
+    message = "source-confluence: The output cannot be written: No space left on device.\n"
+    assert (ran.returncode, ran.stderr.decode()) == (1, message)
 
 
 def test_an_error_explains_a_full_disk(tmp_path: Path, small: Server) -> None:
     args = arguments(tmp_path, small, "pages")
-    code, messages, said = ended(args, preexec_fn=files_up_to(0), cwd=tmp_path)
+    code, messages, stderr = ended(args, preexec_fn=files_up_to(0), cwd=tmp_path)
     assert code == 1
-    assert said.startswith("source-confluence: No directory for temporary files is writable.")
+    assert stderr.startswith("source-confluence: No directory for temporary files is writable.")
     errors = [m["trace"]["error"]["message"] for m in messages if m["type"] == "TRACE"]
-    assert errors == [said.removeprefix("source-confluence: ").strip()]
+    assert errors == [stderr.removeprefix("source-confluence: ").strip()]
 
 
 def test_two_processes_can_use_the_same_configuration(tmp_path: Path, small: Server) -> None:
     args = arguments(tmp_path, small, "pages", "page_labels")
     with started(args) as (first, _), started(args) as (second, _):
         for process in (first, second):
-            out, said = process.communicate(timeout=LONG)
+            out, stderr = process.communicate(timeout=LONG)
             messages = [json.loads(line) for line in out.splitlines()]
-            assert (process.returncode, said) == (0, b"")
+            assert (process.returncode, stderr) == (0, b"")
             assert ids(messages, "pages") == sorted(page["id"] for page in small.site.records("pages"))
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".json"]
 

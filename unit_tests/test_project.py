@@ -140,13 +140,15 @@ def test_a_stream_has_a_schema_file_with_its_name(name: str) -> None:
 def test_every_field_but_keys_and_cursors_may_be_null(name: str) -> None:
     never = {*STREAMS[name].key, STREAMS[name].declared.get("incremental_sync", {}).get("cursor_field")}
     fields = STREAMS[name].schema["properties"].items()
-    assert {field for field, said in fields if "null" not in said["type"]} == never - {None}
+    assert {field for field, declaration in fields if "null" not in declaration["type"]} == never - {None}
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
 def test_every_field_is_described(name: str) -> None:
     undescribed = {
-        field for field, said in fields_within(STREAMS[name].schema) if not said.get("description")
+        field
+        for field, declaration in fields_within(STREAMS[name].schema)
+        if not declaration.get("description")
     }
     assert STREAMS[name].schema["description"]
     assert undescribed == set()
@@ -154,9 +156,9 @@ def test_every_field_is_described(name: str) -> None:
 
 def fields_within(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every field of a schema, at any depth."""
-    for field, said in schema.get("properties", {}).items():
-        yield field, said
-        yield from fields_within(said)
+    for field, declaration in schema.get("properties", {}).items():
+        yield field, declaration
+        yield from fields_within(declaration)
     if "items" in schema:
         yield from fields_within(schema["items"])
 
@@ -325,8 +327,8 @@ def test_the_installed_package_starts_as_a_module_and_as_a_script(python: str, t
     script = str(Path(python).with_name("source-confluence"))
     for command in ([python, "-m", "source_confluence"], [script]):
         ran = subprocess.run([*command, "spec"], cwd=tmp_path, capture_output=True, check=True, text=True)
-        (said,) = [line for line in map(json.loads, ran.stdout.splitlines()) if line["type"] == "SPEC"]
-        assert said["spec"]["connectionSpecification"]["title"] == "Confluence Spec"
+        (message,) = [line for line in map(json.loads, ran.stdout.splitlines()) if line["type"] == "SPEC"]
+        assert message["spec"]["connectionSpecification"]["title"] == "Confluence Spec"
 
 
 def test_the_installed_package_discovers_every_schema(python: str, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_other_requests_wait_at_most_ten_seconds_for_a_long_retry_after(clock: C
     assert clock.now - began <= 10.1
 
 
-def test_who_was_refused_and_accepted_nothing_is_not_slowed_down(clock: Clock) -> None:
+def test_refusals_without_an_accepted_request_do_not_limit_the_rate(clock: Clock) -> None:
     site = Limited(clock, 0)
     site.read(60)
     site.allowed = 10**9

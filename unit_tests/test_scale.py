@@ -24,22 +24,22 @@ QUIET = 2  # seconds without a request, after which nothing more is read ahead
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the peak memory of a process")
 def test_a_read_does_not_fill_memory_while_nobody_reads_its_output(tmp_path: Path) -> None:
     with Server(generate(pages=PAGES, spaces=5, body_bytes=BODY_BYTES)) as server:
-        without = held_while_nobody_reads(server, tmp_path, body_format="none")
-        with_bodies = held_while_nobody_reads(server, tmp_path, body_format="storage")
+        without = peak_memory_without_reader(server, tmp_path, body_format="none")
+        with_bodies = peak_memory_without_reader(server, tmp_path, body_format="storage")
         assert len(server.requests_to("/wiki/api/v2/pages")) < PAGES / A_LIST
     assert with_bodies - without < PAGES * BODY_BYTES / 2
 
 
-def held_while_nobody_reads(server: Server, directory: Path, **config: str) -> int:
+def peak_memory_without_reader(server: Server, directory: Path, **config: str) -> int:
     """Return the peak memory, in bytes, of a process whose output nobody reads; it stops sending requests."""
     server.log.clear()
-    asked = threading.Event()
-    server.before(r"/pages\?", lambda _: asked.set())
+    requested = threading.Event()
+    server.before(r"/pages\?", lambda _: requested.set())
     # With small pages: each worker holds one.
     with started(arguments(directory, server, "pages", page_size=A_LIST, **config)) as (process, _):
-        assert asked.wait(60)
-        while asked.wait(QUIET):
-            asked.clear()
+        assert requested.wait(60)
+        while requested.wait(QUIET):
+            requested.clear()
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", status)
     return int(peak) * 1024

@@ -209,7 +209,7 @@ def test_a_setting_is_accepted_as_meant_or_refused_with_a_reason(
     written = field.put(config, dict(variants(field, good))[kind])
     output = connector(command, written, select=STREAMS)
     shown = [m for m in output.messages if m["type"] != "CONTROL"]
-    hold_secrets(written, json.dumps(shown, ensure_ascii=False) + output.stderr)
+    assert_no_secret(written, json.dumps(shown, ensure_ascii=False) + output.stderr)
     failed = command == "check" and output.connection["status"] != "SUCCEEDED"
     if output.exit_code == 0 and not failed:
         assert expected(field, kind) != "refused"
@@ -232,7 +232,7 @@ def test_a_setting_is_accepted_as_meant_or_refused_with_a_reason(
         assert len(set(output.errors)) == 1
 
 
-def hold_secrets(config: Config, shown: str) -> None:
+def assert_no_secret(config: Config, shown: str) -> None:
     given = {**config, **(config["credentials"] if isinstance(config.get("credentials"), dict) else {})}
     names = ("api_token", "client_secret", "refresh_token", "access_token")
     for secret in (given.get(name) for name in names):
@@ -323,7 +323,7 @@ def test_a_trimmed_secret_is_not_shown(server: Server, way: str) -> None:
     sent = server.log[-1].headers["authorization"].split()[1]
     shown = json.dumps([m for m in output.messages if m["type"] != "CONTROL"]) + output.stderr
     assert sent not in shown
-    hold_secrets(config, shown)
+    assert_no_secret(config, shown)
 
 
 @pytest.fixture
@@ -357,7 +357,7 @@ def test_any_space_key_is_escaped(old_site: Server, keys: Any) -> None:
 
 @pytest.mark.parametrize("name", ["space_keys", "exclude_space_keys"])
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "words"),
     [
         ("NOSUCH", "has the key NOSUCH."),
         ("s0", "has the key s0 (write S0)."),
@@ -366,14 +366,14 @@ def test_any_space_key_is_escaped(old_site: Server, keys: Any) -> None:
     ],
 )
 def test_check_and_read_suggest_the_right_space_key(
-    old_site: Server, name: str, written: str, said: str
+    old_site: Server, name: str, written: str, words: str
 ) -> None:
     config = config_for(old_site, **{name: written})
-    assert said in connector("check", config).connection["message"]
+    assert words in connector("check", config).connection["message"]
     output = connector("read", config, select=["pages"])
     assert output.exit_code == 1
     assert output.records == {}
-    assert said in output.stderr
+    assert words in output.stderr
 
 
 def test_more_space_keys_than_fit_in_one_request_are_found(server: Server) -> None:

@@ -83,7 +83,7 @@ def live(config: Path, select: str) -> str:
     return ran.stdout
 
 
-def test_ones_own_site_is_verified_and_what_could_not_be_is_printed(tmp_path: Path) -> None:
+def test_make_live_verifies_a_site_and_names_what_it_could_not_verify(tmp_path: Path) -> None:
     def rename(body: bytes) -> bytes:
         page = json.loads(body)
         for record in page["results"]:

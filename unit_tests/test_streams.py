@@ -48,7 +48,7 @@ class Reading:
     output: Output
     warnings: list[str]
 
-    def asked(self, stream: str) -> list[Request]:
+    def requested(self, stream: str) -> list[Request]:
         """Return the requests to the operations of a stream."""
         paths = {operation.path for operation in STREAMS[stream].operations}
         return [request for request in self.log if request.operation in paths]
@@ -132,11 +132,11 @@ def test_a_stream_is_read_completely(whole: Reading, name: str) -> None:
 
 @every_stream
 def test_a_stream_requests_more_than_one_page(whole: Reading, name: str) -> None:
-    asked, paging = whole.asked(name), {operation.paging for operation in STREAMS[name].operations}
+    requested, paging = whole.requested(name), {operation.paging for operation in STREAMS[name].operations}
     if paging <= {"array", "bulk", "object", "file"}:
-        assert (len({request.target for request in asked}) > 1) == (name in CHILDREN)
+        assert (len({request.target for request in requested}) > 1) == (name in CHILDREN)
     else:
-        assert any(request.values("cursor") or request.values("start") for request in asked)
+        assert any(request.values("cursor") or request.values("start") for request in requested)
 
 
 @every_stream
@@ -371,9 +371,9 @@ def official() -> dict[str, dict[str, dict[str, Any]]]:
         known = document["components"].get("parameters", {})
         for path, block in document["paths"].items():
             if "get" in block:
-                said = [*block.get("parameters", []), *block["get"].get("parameters", [])]
-                said = [known[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in said]
-                found[prefix + path] = {p["name"]: p for p in said if p["in"] == "query"}
+                parameters = [*block.get("parameters", []), *block["get"].get("parameters", [])]
+                parameters = [known[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in parameters]
+                found[prefix + path] = {p["name"]: p for p in parameters if p["in"] == "query"}
     return found
 
 
@@ -391,7 +391,7 @@ def test_the_official_documents_declare_every_request(reading: Reading) -> None:
                 undeclared.add((request.operation, name))
             elif not allowed(declared[name].get("schema", {}), value):
                 wrong.add((request.operation, name, value))
-        needed = [name for name, said in declared.items() if said.get("required")]
+        needed = [name for name, declaration in declared.items() if declaration.get("required")]
         wrong |= {(request.operation, name) for name in needed if not request.values(name)}
     assert (undeclared, wrong) == (set(), set())
 
@@ -414,7 +414,7 @@ def allowed(schema: dict[str, Any], value: str) -> bool:
 @pytest.mark.parametrize("name", BODIES)
 def test_bodies_have_the_configured_format(whole: Reading, chosen: Reading, left: Reading, name: str) -> None:
     for found, wanted in ((whole, "storage"), (chosen, "atlas_doc_format"), (left, None)):
-        with_body = [r for r in found.asked(name) if r.values("body-format")]
+        with_body = [r for r in found.requested(name) if r.values("body-format")]
         assert {r.values("body-format")[0] for r in with_body} == ({wanted} if wanted else set())
         bodies = [record.get("body") or {} for record in found.output.records[name]]
         assert {key for body in bodies for key in body} == ({wanted} if wanted else set())
@@ -431,17 +431,17 @@ def test_rendered_bodies_have_the_configured_format(
 @pytest.mark.parametrize("name", [name for name in VERSIONS if name != "attachment_versions"])
 def test_versions_have_bodies_if_configured(whole: Reading, left: Reading, name: str) -> None:
     entity = {"page": "page", "blog": "blogpost"}.get(name.partition("_")[0], "comment")
-    asked = {(*r.values("limit"), *r.values("body-format")) for r in whole.asked(name)}
-    assert asked == {("50", "storage")}
+    requested = {(*r.values("limit"), *r.values("body-format")) for r in whole.requested(name)}
+    assert requested == {("50", "storage")}
     assert any(record[entity]["body"]["storage"]["value"] for record in whole.output.records[name])
-    assert {(*r.values("limit"), *r.values("body-format")) for r in left.asked(name)} == {("250",)}
+    assert {(*r.values("limit"), *r.values("body-format")) for r in left.requested(name)} == {("250",)}
     assert not any(record[entity].get("body") for record in left.output.records[name])
 
 
 def test_custom_content_is_requested_by_its_configured_types(whole: Reading, left: Reading) -> None:
     types = {record["type"] for record in whole.site.records("custom_content")}
-    assert {request.values("type")[0] for request in whole.asked("custom_content")} == types
-    assert left.asked("custom_content") == []
+    assert {request.values("type")[0] for request in whole.requested("custom_content")} == types
+    assert left.requested("custom_content") == []
 
 
 def test_an_audit_event_keeps_its_id_when_its_author_is_renamed(whole: Reading, left: Reading) -> None:
@@ -463,10 +463,10 @@ def test_each_named_user_is_looked_up_once_and_a_hundred_at_a_time() -> None:
     pages[1]["authorId"] = "712020:deleted"
     with Server(site) as server:
         found = read(server, ["named_users"])
-    asked = [request.values("accountId") for request in found.asked("named_users")]
-    ids = [account for each in asked for account in each]
+    requested = [request.values("accountId") for request in found.requested("named_users")]
+    ids = [account for each in requested for account in each]
     named = {page["authorId"] for page in pages} | {page["version"]["authorId"] for page in pages}
-    assert [len(each) for each in asked] == [100, 100, len(ids) - 200]
+    assert [len(each) for each in requested] == [100, 100, len(ids) - 200]
     assert sorted(ids) == sorted(named - {None})
     records = [record["accountId"] for record in found.output.records["named_users"]]
     assert sorted(records) == sorted(named - {None, "712020:deleted"})
@@ -531,7 +531,7 @@ def test_requests_name_only_the_chosen_spaces(two_spaces: tuple[Reading, set[str
     assert {tuple(sorted(",".join(r.values("space-id")).split(","))) for r in lists} == {
         tuple(sorted(spaces))
     }
-    searches = [request.values("cql")[0] for request in found.asked("tree_item_index")]
+    searches = [request.values("cql")[0] for request in found.requested("tree_item_index")]
     assert all("and space" in cql for cql in searches)
     assert len(searches) >= 4
     # Attachments, and so their files, can only be listed for the whole site.
@@ -605,7 +605,7 @@ def test_a_deleted_parent_is_skipped_and_the_others_are_read(
         return {key_of(name, record) for record in kept if not record.get("start")}
 
     assert found.output.statuses[name] == "COMPLETE"
-    assert 404 in {request.status for request in found.asked(name)}
+    assert 404 in {request.status for request in found.requested(name)}
     assert remaining(found)
     assert remaining(found) == remaining(whole)
 
@@ -632,11 +632,11 @@ def test_a_revoked_credential_fails_every_child_stream(revoked: Output, name: st
 
 
 def test_the_error_for_a_revoked_credential_names_the_settings(server: Server) -> None:
-    asked: list[Request] = []
+    requested: list[Request] = []
 
     def revoke(request: Request) -> None:
-        asked.append(request)
-        if len(asked) == 5:
+        requested.append(request)
+        if len(requested) == 5:
             server.token = "another"
 
     server.before(f"{V2}/pages/{{id}}/likes/users", revoke)
