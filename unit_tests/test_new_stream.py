@@ -135,7 +135,7 @@ def insert(file: Path, after: str, text: str) -> None:
 def add(repository: Path, stream: NewStream) -> str:
     """Follow CONTRIBUTING.md, and return the name of the new stream."""
     name = stream.manifest.partition(":")[0].strip()
-    insert(repository / "source_confluence" / "manifest.yaml", "\n  streams:\n", stream.manifest)
+    insert(repository / "source_confluence" / "manifest.yaml", f"    # {64 * '-'} Spaces\n", stream.manifest)
     (repository / "source_confluence" / "schemas" / f"{name}.json").write_text(stream.schema)
     version = "v2" if "/api/v2/" in stream.operation else "v1"
     insert(repository / "fake_confluence" / "contract.yaml", f"\n{version}:\n", stream.operation)
