@@ -48,7 +48,7 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
         skew: The share of the pages (0 to 1) in the first space; the other spaces share the rest
             evenly.
     """
-    gc.disable()  # Hundreds of thousands of new objects, none of them garbage.
+    gc.disable()  # hundreds of thousands of new objects, and no garbage
     try:
         people = [_account(n) for n in range(max(1, users))]
         body = _body(body_bytes)

@@ -37,7 +37,7 @@ class Request:
     """A received request.
 
     Attributes:
-        target: Path and query as they were sent.
+        target: The raw path and query.
         path: The path, without the gateway's prefix.
         query: Names and values, decoded, in their order.
         operation: The path template in contract.yaml; empty if the path names none.

@@ -24,7 +24,7 @@ class Reply(NamedTuple):
 
 
 class Client:
-    """Sends requests over one connection and reads JSON."""
+    """A client with one connection, which reads JSON."""
 
     def __init__(self, server: Server, token: str = "demo-token") -> None:  # noqa: S107 - public
         self._server = server

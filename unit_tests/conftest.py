@@ -54,7 +54,7 @@ def log() -> Iterator[io.StringIO]:
     """Collect what the connector logs."""
     written = io.StringIO()
     handlers = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
-    assert handlers, "the CDK has no handler on the root logger any more"
+    assert handlers, "the CDK no longer has a handler on the root logger"
     before = [handler.setStream(written) for handler in handlers]
     yield written
     for handler, stream in zip(handlers, before, strict=True):

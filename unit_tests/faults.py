@@ -74,7 +74,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """A row of the table.
+    """A fault: a row of the table.
 
     Attributes:
         ends: How a read must end: "reads on" with every record once, "fails", or "skips" a parent.

@@ -47,7 +47,7 @@ def pyairbyte(command: str) -> Path:
     return path
 
 
-# The Builder's own limits of a test read.
+# The Builder's limits of a test read.
 LIMITS = {"record_limit": 1000, "page_limit": 5, "slice_limit": 5}
 
 

@@ -192,5 +192,5 @@ def test_a_test_state_is_used(builder: Builder) -> None:
 def test_pagination_uses_only_names_of_the_platforms_cdk(name: str) -> None:
     strategy = STREAMS[name].declared["retriever"]["paginator"].get("pagination_strategy", {})
     for expression in filter(None, [strategy.get("cursor_value"), strategy.get("stop_condition")]):
-        # Names that are not in scope raise.
+        # Names that are not in scope raise an error.
         JinjaInterpolation().eval(expression, {}, **IN_SCOPE_OF_PAGING)

@@ -187,7 +187,7 @@ def test_help_and_errors_of_the_command_line_show_the_usage(args: list[str], cod
     assert "Traceback" not in output.stderr
 
 
-def test_the_files_that_the_help_shows_can_be_read(server: Server) -> None:
+def test_the_example_files_of_the_help_work(server: Server) -> None:
     for args in ([], ["-h"], ["--help"]):
         shown = "\n".join(run_args(args).other)
         files = re.findall(r":\n(  \{.+?\})(?=\n\S|\Z)", shown, re.DOTALL)

@@ -225,7 +225,7 @@ def test_a_table_has_each_record_once_after_two_syncs(synced: Synced, name: str)
         assert sorted_rows(synced.postgres.rows(f'SELECT * FROM "{name}"')) == sorted_rows(rows)
 
 
-def test_what_changed_is_in_both_databases(synced: Synced) -> None:
+def test_both_databases_have_the_changes(synced: Synced) -> None:
     query = "SELECT id, title FROM pages WHERE title IN ('Edited since', 'New since') ORDER BY title"
     rows = synced.from_duckdb(query)
     assert [row["title"] for row in rows] == ["Edited since", "New since"]

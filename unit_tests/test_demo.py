@@ -136,7 +136,7 @@ def test_the_second_sync_of_your_own_site_reads_what_changed(tmp_path: Path) -> 
             site.site.tick(86_400.0)
             site.site.edit_page(page["id"], title="Edited since")
     first, second = (int(re.findall(r"^(\d+) records in", output, re.MULTILINE)[0]) for output in outputs)
-    assert first > second > len(site.site.records("pages"))  # of the index
+    assert first > second > len(site.site.records("pages"))  # the second sync reads the whole index again
     (directory,) = (tmp_path / "demo").iterdir()
     assert directory.name == site.url.removeprefix("http://").replace(":", "_")
     file = directory / "confluence.duckdb"
@@ -233,7 +233,7 @@ def test_the_report_needs_no_network_and_runs_no_script(drawn: Page) -> None:
     assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
 
 
-def test_the_report_is_light(directory: Path, drawn: Page) -> None:
+def test_the_report_is_small(directory: Path, drawn: Page) -> None:
     assert drawn.elements
     assert (directory / "report.html").stat().st_size < 1_000_000
 
@@ -502,7 +502,7 @@ def test_a_subtree_with_a_loop_ends(tmp_path: Path) -> None:
     assert found == [("1", "1 2 3"), ("2", "2 3"), ("3", "3"), ("5", "5 6"), ("6", "5 6")]
 
 
-def test_deleted_pages_are_deleted_and_moved_pages_updated(tmp_path: Path) -> None:
+def test_deleted_pages_are_removed_and_moved_pages_updated(tmp_path: Path) -> None:
     pages = [page_of(n, updatedAt="2026-01-01T00:00:00Z", version={"number": 1}) for n in range(1, 8)]
     index = [
         *(page_of(1), page_of(2, status="archived"), page_of(3, status="trashed"), page_of(4, spaceId="2")),

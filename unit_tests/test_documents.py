@@ -204,7 +204,7 @@ def test_a_page_is_the_same_markdown_from_every_form(form: str) -> None:
             for name in ("excerpt", "details", "section", "column", "toc-zone", "an-app-of-theirs")
         ),
         (macro("info", rich(macro("code", plain("x"), language="sh"))), "> **Info**\n>\n> ```sh\n> x\n> ```"),
-        # macros without one
+        # macros without a body
         (macro("status", title="DONE", colour="Green"), "DONE"),
         (macro("jira", key="OPS-1", server="System JIRA", serverId="0a"), "OPS-1"),
         (macro("widget", url='<ri:url ri:value="https://example.com/v" />'), "<https://example.com/v>"),

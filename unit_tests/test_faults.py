@@ -336,7 +336,7 @@ def test_a_site_that_refuses_connections_fails_every_family(clock: Clock) -> Non
     assert max(clock.waited.values(), default=0) < 600
 
 
-# ------------------------------------------------------------------ the manifest alone
+# ------------------------------------------------------------------ the manifest without the package
 
 # The faults that are easiest to mistake for the end of a list. Invalid UTF-8 is not noticed in responses without
 # pages: docs/promises.md says so.

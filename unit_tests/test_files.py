@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fake_confluence import Request
 
 DOWNLOAD = "/wiki/rest/api/content/{id}/child/attachment/{attachmentId}/download"
-SENT = "/binary"  # a request to the host of files
+SENT = "/binary"  # in the URL of a request to the file host
 NAME = "attachment_files"
 
 
@@ -278,7 +278,7 @@ def test_the_documentation_lists_the_faults_of_downloads() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_an_expired_address_is_replaced(server: Server) -> None:
+def test_an_expired_signed_url_is_replaced(server: Server) -> None:
     expired: list[Request] = []
 
     def expire(request: Request) -> None:
@@ -325,7 +325,7 @@ def test_the_stream_fails_if_the_disk_is_not_writable(
 
 
 @pytest.mark.usefixtures("folder")
-def test_only_what_changed_is_downloaded_again(server: Server) -> None:
+def test_only_changed_files_are_downloaded_again(server: Server) -> None:
     changed, _, newest = sorted(server.site.records("attachments"), key=lambda a: a["version"]["createdAt"])
     first = read(server)
     server.media.log.clear()

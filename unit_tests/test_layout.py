@@ -42,7 +42,7 @@ def forbidden(folder: str, found: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_imports_only_what_lies_below_it(module: Path) -> None:
+def test_a_module_imports_only_lower_layers(module: Path) -> None:
     assert forbidden(module.parts[0], imports((ROOT / module).read_text(encoding="utf-8"))) == set()
 
 

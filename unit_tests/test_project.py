@@ -120,7 +120,7 @@ def blocks(node: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
-def test_a_stream_links_the_documentation_of_what_it_calls(name: str) -> None:
+def test_a_stream_links_the_documentation_of_its_first_operation(name: str) -> None:
     operation = STREAMS[name].operations[0]
     path = operation.path.removeprefix("/wiki/api/v2").replace("{", "").replace("}", "").lower()
     (address,) = stream_address(name)
@@ -237,7 +237,7 @@ def test_a_failing_test_prints_no_log(tmp_path: Path) -> None:
     assert ran.stdout.count("noise") == 3  # the three lines of the test itself, which pytest shows
 
 
-def test_continuous_integration_runs_what_the_readme_says() -> None:
+def test_continuous_integration_runs_make_test() -> None:
     assert re.search(r"^exec make test$", text_of(".ci/run"), re.MULTILINE)
 
 
