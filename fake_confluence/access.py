@@ -83,14 +83,14 @@ class Access:
 
     Attributes:
         requests: The requests to the token endpoint.
-        given_out: Every issued token.
+        issued: All tokens so far, including expired ones.
     """
 
     email: str
     token: str
     cloud_id: str
     requests: list[TokenRequest] = field(default_factory=list)
-    given_out: list[str] = field(default_factory=list)
+    issued: list[str] = field(default_factory=list)
     _scoped: dict[str, Grant] = field(default_factory=dict)
     _bearers: dict[str, Grant] = field(default_factory=dict)
     _apps: dict[str, OAuthApp] = field(default_factory=dict)
@@ -114,8 +114,8 @@ class Access:
         return token
 
     def _new(self, kind: str) -> str:
-        self.given_out.append(f"{kind}-{secrets.token_hex(12)}")
-        return self.given_out[-1]
+        self.issued.append(f"{kind}-{secrets.token_hex(12)}")
+        return self.issued[-1]
 
     def expire(self) -> None:
         """Expire all access tokens now."""
@@ -139,13 +139,13 @@ class Access:
             return None
         grant = self._bearers.get(packed) if bearer else self._scoped.get(account)
         if not cloud_id:
-            return _tomcat() if bearer or grant else _stranger(path)
+            return _tomcat() if bearer or grant else _unknown_credential(path)
         if bearer and (grant is None or grant.uses == 0):
             return _gateway(401, "Unauthorized")
         if cloud_id != self.cloud_id:
             return _gateway(404, "Not Found")
         if grant is None:
-            return _stranger(path)
+            return _unknown_credential(path)
         if self.cloud_id not in grant.sites:
             return _gateway(403, "The app is not installed on this instance")
         if not grant.covers(operation):
@@ -193,7 +193,7 @@ def _unpacked(packed: str) -> str:
         return ""
 
 
-def _stranger(path: str) -> Response:
+def _unknown_credential(path: str) -> Response:
     """Refuse an unknown credential: Confluence returns 404 on v2 and 403 on v1, never 401."""
     if api_of(path) == "v2":
         error = {"status": 404, "code": "NOT_FOUND", "title": "Not Found", "detail": None}

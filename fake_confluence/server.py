@@ -75,7 +75,7 @@ class Fault:
     seconds: float
     seen: int = 0
 
-    def strikes(self) -> bool:
+    def affects(self) -> bool:
         """Count a matching request, and return whether the fault affects it."""
         self.seen += 1
         return self.seen > self.after and (self.times is None or self.seen <= self.after + self.times)
@@ -317,11 +317,11 @@ class Server:
             for hook in list(self._hooks):
                 if self._matches(hook.match, request):
                     hook.callback(request)
-            struck = (f for f in self._faults if self._matches(f.match, request) and f.strikes())
-            fault = next(struck, None)
+            matching = (f for f in self._faults if self._matches(f.match, request) and f.affects())
+            fault = next(matching, None)
             response = self.media.respond(request) if is_media else self._respond(request)
         if fault is not None:
-            response = _spoil(response, fault)
+            response = _with_fault(response, fault)
         request.status = 0 if fault and fault.how in _BROKEN else response.status
         if self.latency and self._loop is not None:
             self._loop.call_later(self.latency, connection.send, response, fault)
@@ -382,7 +382,7 @@ _HOW = ("respond", "redirect", *_BROKEN, "drip", "drip head")
 _LINGER = 0.05  # seconds for the client to read the bytes before a reset
 
 
-def _spoil(response: Response, fault: Fault) -> Response:
+def _with_fault(response: Response, fault: Fault) -> Response:
     body = fault.body(response.body) if callable(fault.body) else fault.body
     if body is None:
         replaced = fault.status is not None and fault.status != response.status

@@ -79,14 +79,14 @@ class Fault:
     Attributes:
         ends: How a read must end: "reads on" with every record once, "fails", or "skips" a parent.
         families: The families that it can affect.
-        order: Injects it.
+        inject: The function that injects it.
         timed: Whether real time passes: timeouts must be short.
         covered: Whether another row tests the same code: only `make faults` runs this row.
     """
 
     name: str
     ends: str
-    order: Any
+    inject: Any
     families: list[str] = field(default_factory=lambda: list(FAMILIES))
     timed: bool = False
     covered: bool = False
@@ -163,7 +163,7 @@ def to_another_host(scene: Scene) -> None:
 def links(prefix: str) -> Any:
     """Put this prefix in front of every next link."""
 
-    def order(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         start = prefix.format(other=scene.other.url.removeprefix("http://"))
 
         def lead_away(body: bytes) -> bytes:
@@ -174,7 +174,7 @@ def links(prefix: str) -> Any:
 
         scene.fail(body=lead_away, times=None, after=0)
 
-    return order
+    return inject
 
 
 def without_cursor(body: bytes) -> bytes:
@@ -189,7 +189,7 @@ PLACES = ("cursor", "start")
 def circle(of: int) -> Any:
     """Return the first page again after this many pages."""
 
-    def order(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         seen: dict[str, list[str]] = {}
 
         def back_to_the_first(request: Request) -> None:
@@ -205,7 +205,7 @@ def circle(of: int) -> Any:
 
         scene.before(back_to_the_first)
 
-    return order
+    return inject
 
 
 def empty_first(scene: Scene) -> None:

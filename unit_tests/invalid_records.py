@@ -87,7 +87,7 @@ ODD = {
     "a version in words": with_fields(version="1"),
     "numbers that fit no integer": with_fields(position=2**70, title=1e300),
     "odd text": with_fields(title="nul \0, a template {{ config['api_token'] }} and a quote \"'"),
-    "a number beyond all": with_raw("1e999"),
+    "a number beyond the range of floats": with_raw("1e999"),
     "a lone surrogate": with_raw('"an escaped half \\ud800 of a pair"'),
     "nested six hundred deep": with_raw('{"a":' * 600 + "1" + "}" * 600),
     "before 1970": dated("1969-12-31T23:59:59.999Z"),

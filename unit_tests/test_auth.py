@@ -77,7 +77,7 @@ def secrets_of(server: Server, config: Config) -> list[str]:
     found = [given[name] for name in ("api_token", "client_secret", "refresh_token") if name in given]
     pairs = [f"{given['email']}:{given['api_token']}"] if "api_token" in given else []
     packed = [base64.b64encode(pair.encode()).decode() for pair in pairs]
-    return [*found, *packed, *server.access.given_out]
+    return [*found, *packed, *server.access.issued]
 
 
 def assert_no_secret(server: Server, config: Config, text: str) -> None:

@@ -30,7 +30,7 @@ RESPONSES = {
     "a number": b'{"results": 7}',
     "a text": b'{"results": "text"}',
     "zero": b'{"results": 0}',
-    "records that are none": b'{"results": [1, null, "x", [2], {}]}',
+    "records that are not objects": b'{"results": [1, null, "x", [2], {}]}',
     "the same key further down": b'{"results": [{"results": [{"id": "1"}]}]}',
     "a list at the top": b'[{"results": [{"id": "1"}]}, {"results": [{"id": "2"}]}]',
     "lists at the top": b'[[{"id": "1"}], 3]',
@@ -40,9 +40,9 @@ RESPONSES = {
     "no bytes": b"",
     "a response cut short": b'{"results": [{"id": "1"}',
     "a web page": b"<html></html>",
-    "a number that JSON has not": b'{"results": [{"id": NaN}]}',
+    "a number that JSON does not allow": b'{"results": [{"id": NaN}]}',
     "half a character": b'{"results": [{"id": "\\ud800"}]}',
-    "bytes that are no UTF-8": b'{"results": [{"id": "\xff"}]}',
+    "invalid UTF-8": b'{"results": [{"id": "\xff"}]}',
     "a byte order mark": b'\xef\xbb\xbf{"results": [{"id": "1"}]}',
     "a key twice": b'{"results": [{"id": "1", "id": "2"}], "results": [{"id": "3"}]}',
     "a large number": b'{"results": [{"id": 123456789012345678901234567890}]}',
@@ -111,7 +111,7 @@ def test_the_extractor_returns_the_same_records_as_the_cdk(path: list[str], body
     [
         b
         for what, b in RESPONSES.items()
-        if what not in ("a large number", "bytes that are no UTF-8", "a byte order mark")
+        if what not in ("a large number", "invalid UTF-8", "a byte order mark")
     ],
 )
 def test_predicates_get_the_same_response_as_in_the_cdk(body: bytes) -> None:

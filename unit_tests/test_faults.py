@@ -109,7 +109,7 @@ class Stage:
         """
         families = [FAMILIES[name] for name in fault.families]
         with Clock() as clock:
-            self.order(fault, families, clock)
+            self.inject(fault, families, clock)
             self.log.seek(0)
             self.log.truncate()
             with short_timeouts() if fault.timed else nullcontext():
@@ -123,10 +123,10 @@ class Stage:
         ends = {name: verdict(FAMILIES[name], self.whole, first, log, again) for name in fault.families}
         return ends, max(clock.waited.values(), default=0.0)
 
-    def order(self, fault: Fault, families: Iterable[Family], clock: Clock) -> None:
+    def inject(self, fault: Fault, families: Iterable[Family], clock: Clock) -> None:
         """Inject a fault into families."""
         for family in families:
-            fault.order(Scene(self.server, self.other, clock, family))
+            fault.inject(Scene(self.server, self.other, clock, family))
 
     def _read(self, streams: list[str], state: Any = None) -> Output:
         """Read incrementally, with a time limit."""
@@ -243,11 +243,11 @@ def table_row(fault: Fault) -> str:
 # ------------------------------------------------------------------ waits
 
 
-@pytest.mark.parametrize("order", [retry_date, reset_time])
+@pytest.mark.parametrize("inject", [retry_date, reset_time])
 def test_a_read_waits_until_a_given_time(
-    server: Server, clock: Clock, order: Callable[[Scene], None]
+    server: Server, clock: Clock, inject: Callable[[Scene], None]
 ) -> None:
-    order(Scene(server, server, clock, FAMILIES["v1"]))
+    inject(Scene(server, server, clock, FAMILIES["v1"]))
     output = connector("read", config_for(server), select=["group"])
     assert output.exit_code == 0
     assert 20 < max(clock.waited.values()) <= 47
@@ -355,7 +355,7 @@ def test_the_manifest_without_the_package_fails_and_loses_nothing(
     (fault,) = (fault for fault in FAULTS if fault.name == name)
     families = [FAMILIES[family] for family in ALONE[name]]
     with Clock() as clock:
-        stage.order(fault, families, clock)
+        stage.inject(fault, families, clock)
     output = alone(tmp_path, {**stage.config, "max_retries": 0}, [family.stream for family in families])
     stage.server.heal()
     stage.server.log.clear()
