@@ -707,10 +707,8 @@ def requests_of(server: Server) -> dict[str, int]:
     counts = {name: len(server.requests_to(path)) for name, path in lists.items()}
     assert sum(counts.values()) + len(spaces) == len(server.log)
     counts["pages"] += len(spaces) - len(some)
-    for name in (
-        "blog_posts",
-        "custom_content",
-    ):  # each of the two requests one space that represents the whole site
+    # Each of these two requests one space that represents the whole site.
+    for name in ("blog_posts", "custom_content"):
         counts[name] += math.ceil(len(some) / 2)
     return counts
 

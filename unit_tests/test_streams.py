@@ -217,7 +217,7 @@ def labelled(*statuses: str) -> Callable[[Site, str], Keys]:
 
 
 def label_spaces(field: str) -> Callable[[Site, str], Keys]:
-    # Only these prefixes exist for spaces: see docs/oddities.md.
+    # The parameter `prefix` accepts only these two: see docs/oddities.md.
     return lambda site, _: {
         (space, label["id"])
         for label in site.records("labels")
