@@ -15,14 +15,8 @@ from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, PEERS, READERS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-COLUMNS = {
-    "wall": 2,
-    "cpu": 2,
-    "memory": 0,
-    "requests": 0,
-    "records": 0,
-    "site_cpu": 2,
-}  # and their decimal places
+# The measures, and their decimal places.
+COLUMNS = {"wall": 2, "cpu": 2, "memory": 0, "requests": 0, "records": 0, "site_cpu": 2}
 HEAD = (
     "Reader",
     "Rounds",

@@ -71,9 +71,8 @@ def test_a_record_that_is_nested_too_deeply_fails_the_read(server: Server) -> No
     failed = sync(server, "pages")
     assert (failed.exit_code, failed.other, failed.state) == (1, [], [])
     assert failed.stderr.count("\n") == 1
-    assert (
-        "nested too deeply" in failed.stderr or "cannot read (" in failed.stderr
-    )  # depends on the version of Python
+    # The message depends on the version of Python.
+    assert "nested too deeply" in failed.stderr or "cannot read (" in failed.stderr
 
 
 def test_a_numeric_id_becomes_text(server: Server) -> None:
