@@ -130,7 +130,7 @@ def run_args(args: list[str]) -> Output:
 def output_of(stdout: str, stderr: str, exit_code: int) -> Output:
     """Parse the output of a command."""
     output = Output(stderr=stderr, exit_code=exit_code)
-    for line in filter(str.strip, stdout.splitlines()):
+    for line in filter(str.strip, stdout.split("\n")):  # splitlines would also split at U+0085
         try:
             message = json.loads(line)
         except ValueError:
