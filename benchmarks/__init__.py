@@ -1,1 +1,1 @@
-"""Measurements of the connector against embedded sites."""
+"""Benchmarks of the connector on embedded sites."""

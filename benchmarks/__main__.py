@@ -1,14 +1,14 @@
-"""Measure the connector beside others that read Confluence.
+"""Compare the connector with other programs that read Confluence.
 
     python -m benchmarks                     every workload, about 20 minutes: docs/benchmarks.md
-    python -m benchmarks --quick             the same in small, two or three minutes; nothing is written
+    python -m benchmarks --quick             a small version, two or three minutes; writes nothing
     python -m benchmarks --only latency-50   one workload again; the page too, if the others were measured here
     python -m benchmarks proposals           what each component saves: docs/cdk-proposals.md
-    python -m benchmarks scale               whether large sites are read to the end, in the same memory
-    python -m benchmarks files               whether memory stays flat while large files are downloaded
+    python -m benchmarks scale               whether large sites are read completely, in constant memory
+    python -m benchmarks files               whether memory stays constant while large files are downloaded
 
-`make bench` installs dlt in an environment of its own, and runs the first. Results are kept in build/. The machine
-must do nothing else meanwhile.
+`make bench` installs dlt in a separate environment, and runs the first command. Results are stored in build/. No
+other program must run on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESULTS, PAGE = ROOT / "build" / "benchmarks.json", ROOT / "docs" / "benchmarks.
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def keep(measured: Results) -> None:
-    """Keep results; write the page once there are results of all workloads."""
+    """Store results; write the page if there are results of all workloads."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     kept |= measured
     RESULTS.parent.mkdir(exist_ok=True)

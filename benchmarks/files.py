@@ -1,9 +1,9 @@
-"""Whether memory stays flat while files are downloaded: one of 300 MB, and four of 100 MB at once.
+"""Measure whether memory stays constant while files are downloaded: one of 300 MB, and four of 100 MB in parallel.
 
     python -m benchmarks files
 
-The same read with files of a kilobyte is the base. Memory is the most that the process of the connector held
-(VmHWM), so this needs Linux; it is the same on a busy machine, the times are not.
+The base is the same read with files of one kilobyte. Memory is the peak of the connector's process (VmHWM), which
+needs Linux. Other programs on the machine change the times, but not the memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SIZES = {"1 of 300 MB": [300 * MB], "4 of 100 MB at once": [100 * MB] * 4}
 
 
 def main() -> None:
-    """Measure, and fail where a goal is missed."""
+    """Measure; exit with an error if a goal is missed."""
     print("| Files | Base | Peak memory | Above the base | Wall |\n|:--|--:|--:|--:|--:|")
     missed = False
     for title, sizes in SIZES.items():
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def measure(sizes: list[int]) -> tuple[int, float]:
-    """Download files of these sizes; return the most memory that it took, in bytes, and the seconds."""
+    """Download files of these sizes; return the peak memory in bytes, and the seconds."""
     with Server(company()) as server, TemporaryDirectory() as name:
         directory, site = Path(name), server.site
         attachments = [each for each in site.records("attachments") if each["status"] == "current"]
@@ -76,7 +76,7 @@ def measure(sizes: list[int]) -> tuple[int, float]:
 
 
 def peak(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process; return the most memory that it held, in bytes, but for its last hundredth of a second."""
+    """Wait for a process; return its peak memory in bytes, except for its last hundredth of a second."""
     most = 0
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")

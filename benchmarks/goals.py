@@ -1,4 +1,4 @@
-"""The goals, what was measured, and whether that meets them."""
+"""The goals, the measured values, and whether the values meet the goals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE_SIZE, GROUP = 250, 25
 
 @dataclass(frozen=True)
 class Goal:
-    """One goal, and what was measured."""
+    """One goal, and the measured value."""
 
     text: str
     measured: float
@@ -30,7 +30,7 @@ class Goal:
 
     @property
     def row(self) -> tuple[str, ...]:
-        """The goal, the bounds, what was measured, and whether that, as it is printed, lies within them."""
+        """The goal, the bounds, the value, and whether the value, as it is printed, is within the bounds."""
         least, most, measured = (
             f"{value:,.{self.digits}f}" for value in (self.least, self.most, self.measured)
         )
@@ -40,23 +40,23 @@ class Goal:
 
 
 class Known:
-    """Results, and what follows from them."""
+    """Results, and values derived from them."""
 
     def __init__(self, results: Results) -> None:
-        """Take results as they are kept."""
+        """Use results as they are stored."""
         self.results = results
 
     def __call__(self, name: str, *readers: str) -> bool:
-        """Tell whether all runs of these readers succeeded with a workload."""
+        """Return whether all runs of a workload by these readers succeeded."""
         runs = self.results.get(name, {}).get("runs", {})
         return all(runs.get(reader) and not any(run["failure"] for run in runs[reader]) for reader in readers)
 
     def median(self, name: str, what: str, reader: str = CONNECTOR) -> float:
-        """Return the median of what the runs took."""
+        """Return the median of a measure over the runs."""
         return float(median(run[what] for run in self.results[name]["runs"][reader]))
 
     def ratio(self, name: str, what: str, other: str = "", reader: str = CONNECTOR) -> float:
-        """Return what the connector took, divided by another workload or reader."""
+        """Return the connector's median, divided by that of another workload or reader."""
         return self.median(name, what) / self.median(other or name, what, reader)
 
     def title(self, name: str) -> str:
@@ -64,13 +64,13 @@ class Known:
         return str(self.results[name]["workload"]["title"])
 
     def cost(self, few: str, many: str, reader: str = CONNECTOR) -> float:
-        """Return the CPU of each page more: that of the start has no part in it."""
+        """Return the CPU time of each additional page, without that of the start."""
         pages = self.results[many]["workload"]["pages"] - self.results[few]["workload"]["pages"]
         return (self.median(many, "cpu", reader) - self.median(few, "cpu", reader)) / float(pages)
 
 
 def goals(results: Results) -> Iterator[Goal]:
-    """Yield every goal for which there are results."""
+    """Yield every goal that has results."""
     known = Known(results)
     for part in (_time, _memory, _requests, _work):
         yield from part(known)
@@ -100,12 +100,12 @@ def _memory(known: Known) -> Iterator[Goal]:
 
 
 def _requests(known: Known) -> Iterator[Goal]:
-    """Allow a request for each 250 pages, each group of spaces, and each list of spaces of the two statuses."""
+    """Allow a request for each 250 pages, each group of spaces, and each list of spaces of both statuses."""
     for name in ("spaces-1", "latency-0", "spaces-2000", "skewed", "unchanged"):
         if known(name, CONNECTOR):
             pages, spaces = (known.results[name]["workload"][what] for what in ("pages", "spaces"))
             most = ceil(spaces / GROUP) + 1 + ceil(spaces / PAGE_SIZE)
-            # Of an unchanged site, posts take three requests and comments one.
+            # If the site is unchanged, posts need three requests and comments one.
             most += 4 if name == "unchanged" else ceil(pages / PAGE_SIZE)
             text = (
                 f"{known.title(name)}: requests for {pages:,} pages in {spaces:,} space{'s' * (spaces > 1)}"

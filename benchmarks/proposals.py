@@ -1,9 +1,9 @@
-"""Measure what each component that saves time is worth: the numbers in docs/cdk-proposals.md.
+"""Measure what each component saves: the numbers in docs/cdk-proposals.md.
 
     python -m benchmarks proposals
 
-Reads 20,000 pages of 4 KB in 200 spaces without latency, in turns: with every component, without each of them,
-and without any. Prints the least CPU of the rounds. The machine must do nothing else meanwhile.
+Reads 20,000 pages of 4 KB in 200 spaces without latency, in turns: with every component, without each component,
+and without any. Prints the lowest CPU time of the rounds. No other program must run on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.runner import measure
 from benchmarks.site import SiteProcess
 from benchmarks.workloads import WORKLOADS
 
-# What is left out: classes of the CDK in the factory's table, or methods of our classes.
+# What is removed: classes of the CDK from the factory's table, or methods of our classes.
 WITHOUT = {
     "OnceDecoder, OnceResponseFilter": ("JsonDecoder", "HttpResponseFilter"),
     "KeyExtractor": ("DpathExtractor",),
@@ -56,8 +56,8 @@ def _reader(names: tuple[str, ...]) -> Reader:
 
 
 def read_without(names: str, arguments: list[str]) -> None:
-    """Read like the console script, without what is named (separated by commas)."""
-    from source_confluence import run, source  # noqa: PLC0415 - large: would be counted as memory of who is measured
+    """Read like the console script, without these names (separated by commas)."""
+    from source_confluence import run, source  # noqa: PLC0415 - its memory would count as that of the measured process
     from source_confluence.components import cursor, factory  # noqa: PLC0415 - as above
 
     left_out = set(filter(None, names.split(",")))

@@ -1,4 +1,4 @@
-"""Who is measured, and the command that makes each read."""
+"""The measured programs, and the commands with which they read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORKERS = 10  # the connector's default
 
 
 class Job(NamedTuple):
-    """One read: what, of which site, a directory for files, and the state to start from."""
+    """One read: the workload, the site, a directory for files, and the state to start from."""
 
     workload: Workload
     url: str
@@ -31,12 +31,12 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class Reader:
-    """A program that reads pages: its name in tables, its settings, and the command that does a job."""
+    """A program that reads pages: its name in tables, its settings, and its command for a job."""
 
     label: str
     about: str
     command: Callable[[Job], list[str]]
-    airbyte: bool = False  # prints Airbyte messages; if not, the number of records is its last line
+    airbyte: bool = False  # prints Airbyte messages; otherwise the last line is the number of records
     writes_bodies: bool = True
 
 

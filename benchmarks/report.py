@@ -1,4 +1,4 @@
-"""The results, as a page of the documentation."""
+"""Write the results as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, PEERS, READERS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-COLUMNS = {"wall": 2, "cpu": 2, "memory": 0, "requests": 0, "records": 0, "site_cpu": 2}  # and their digits
+# The measures, and their decimal places.
+COLUMNS = {"wall": 2, "cpu": 2, "memory": 0, "requests": 0, "records": 0, "site_cpu": 2}
 HEAD = (
     "Reader",
     "Rounds",
@@ -79,7 +80,7 @@ def goal_table(results: Results) -> str:
 
 
 def tables(results: Results) -> str:
-    """Return a table for each workload, with what was run above it."""
+    """Return a table for each workload, with a description above it."""
     return "\n".join(
         f"### {result['workload']['title']}\n\n{_described(name, result['workload'])}\n\n{_table(result)}"
         for name, result in results.items()
@@ -87,7 +88,7 @@ def tables(results: Results) -> str:
 
 
 def failures(results: Results) -> str | None:
-    """Name the runs that do not count; None when all do. What others do at a rate limit is a result."""
+    """Name the failed runs; return None if all succeeded. At a rate limit, a peer's failure is a result."""
     failed = [
         f"{name}: {READERS[reader].label} {run['failure']}"
         for name, result in results.items()
@@ -109,7 +110,7 @@ def _where_dlt_is_faster(known: Known) -> Iterator[str]:
 
 
 def _machine() -> str:
-    """Describe this machine and the versions of what runs on it, without naming it."""
+    """Describe this machine without naming it, and the versions of the programs."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     dlt = re.findall(r"^dlt==.*$", (PEERS / "dlt.txt").read_text(encoding="utf-8"), re.MULTILINE)
     pinned = [f"{name}=={version(name)}" for name in ("airbyte-cdk", "requests", "orjson")] + dlt
@@ -118,7 +119,7 @@ def _machine() -> str:
 
 
 def _described(name: str, workload: dict[str, Any]) -> str:
-    """Say what was read, and how to read it again."""
+    """Describe what was read, and the command that reads it again."""
     spaces = f"{workload['spaces']:,} space{'s' if workload['spaces'] > 1 else ''}"
     parts = [f"{workload['pages']:,} pages in {spaces}"]
     parts.append("bodies of 4 KB" if workload["bodies"] else "read without bodies")
@@ -144,13 +145,13 @@ def _table(result: dict[str, Any]) -> str:
 
 
 def _markdown(rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a table whose numbers stand right."""
+    """Return a table with right-aligned numbers."""
     head, *others = rows
     line = ("---", *("---" if title == "Met" else "--:" for title in head[1:]))
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, line, *others))
 
 
 def _spread(values: list[float], digits: int) -> str:
-    """Return minimum, median and maximum, or the one value where they do not differ."""
+    """Return minimum, median and maximum, or one value if they are equal."""
     shown = [f"{value:,.{digits}f}" for value in (min(values), median(values), max(values))]
     return shown[0] if shown[0] == shown[2] else " / ".join(shown)

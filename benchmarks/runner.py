@@ -1,4 +1,4 @@
-"""Run each reader as a process of its own, in turns, and note what it took."""
+"""Run each reader in its own process, in turns, and measure it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ COUNTED = {"spec": b'{"type":"SPEC"', "read": b'{"type":"RECORD"'}
 
 
 def run_all(workloads: Mapping[str, Workload]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run workloads and yield the results of each, in the form in which they are kept.
+    """Run workloads, and yield the results of each, in the form in which they are stored.
 
-    This process must stay small: until a child has started its program, its memory counts as the child's.
+    This process must stay small: a child inherits its memory, which counts as the child's until it starts its program.
     """
     for sizes, same_site in groupby(workloads.items(), key=lambda item: item[1].sizes):
         with SiteProcess(sizes) as site:
@@ -54,10 +54,10 @@ def _runs(workload: Workload, site: SiteProcess) -> dict[str, list[dict[str, Any
 
 
 def measure(reader: Reader, workload: Workload, site: SiteProcess, state: Any = None) -> dict[str, Any]:
-    """Let a reader read once; return what it took, and why the run does not count (empty where it does).
+    """Run one read; return the measures, and why the run does not count (empty if it counts).
 
-    Seconds from start to end (`wall`), of the processor (`cpu`) and from the first request to the last (`asking`);
-    the most `memory` that it held at once, in MB; what the site counted.
+    The measures are seconds from start to end (`wall`), of the processor (`cpu`) and from the first request to the
+    last (`asking`); the peak `memory` in MB; and the counts of the site.
     """
     with TemporaryDirectory() as directory:
         job = Job(workload, site.url, site.email, site.token, Path(directory), state)
@@ -89,7 +89,7 @@ def measure(reader: Reader, workload: Workload, site: SiteProcess, state: Any = 
 
 
 def _run_process(command: list[str], directory: Path) -> tuple[int, Any, Path, str]:
-    """Run a command; return its status, what it used, the file that it printed into, and how its errors end."""
+    """Run a command; return its status, its resource usage, the file with its output, and the end of its errors."""
     printed, errors = directory / "printed", directory / "errors"
     with printed.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, cwd=directory)  # noqa: S603 - our own commands
@@ -103,7 +103,7 @@ def _run_process(command: list[str], directory: Path) -> tuple[int, Any, Path, s
 
 
 def _messages(printed: Path, command: str) -> tuple[int, list[dict[str, Any]]]:
-    """Return how many records (or specs) there are, and the last state of each stream."""
+    """Return the number of records (or specs), and the last state of each stream."""
     count, states = 0, {}
     with printed.open("rb") as lines:
         for line in lines:

@@ -1,4 +1,4 @@
-"""The embedded site in a process of its own, so that its work is not counted as a reader's."""
+"""The embedded site in its own process, so that its work does not count as a reader's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOO_MANY = 429
 
 
 class Traffic(NamedTuple):
-    """What the site saw while a reader ran: requests, how many it refused, seconds from first to last, its CPU."""
+    """The site's counts during a read: requests, refused requests, seconds from first to last, its CPU time."""
 
     requests: int
     refused: int
@@ -27,24 +27,24 @@ class Traffic(NamedTuple):
 
 
 class SiteProcess:
-    """A generated site that runs for itself; `begin` and `end` enclose what is counted."""
+    """A generated site in its own process; it counts the requests between `begin` and `end`."""
 
     def __init__(self, sizes: Mapping[str, Any]) -> None:
-        """Make the site, of the sizes that `generate` takes, and serve it."""
+        """Generate the site, with the arguments of `generate`, and serve it."""
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there, dict(sizes)), daemon=True)
         self._process.start()
-        there.close()  # so that the site's end shows here
+        there.close()  # so that the end of the site is noticed here
         self.url, self.email, self.token = self._pipe.recv()
 
     def begin(self, latency: float, rate: int) -> None:
-        """Respond from now on after so many seconds, and to so many requests a second (0: all)."""
+        """Start to count; respond after this latency in seconds, to this many requests per second (0: all)."""
         self._pipe.send((latency, rate))
         self._pipe.recv()
 
     def end(self) -> Traffic:
-        """Return what came in since `begin`."""
+        """Return the counts since `begin`."""
         self._pipe.send(None)
         traffic: Traffic = self._pipe.recv()
         return traffic
@@ -54,13 +54,13 @@ class SiteProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """Stop the process."""
         self._process.terminate()
         self._process.join()
 
 
 def _serve(pipe: Connection, sizes: dict[str, Any]) -> None:
-    """Serve a site, and count between two messages of the pipe."""
+    """Serve a site, and count the requests between two messages of the pipe."""
     with Server(generate(**sizes)) as server:
         times: list[float] = []
         server.before("", lambda _: times.append(time.monotonic()))

@@ -1,4 +1,4 @@
-"""What is read, and by whom: the sites, how slowly they respond, and how often each reader runs."""
+"""The workloads: the sites, their latency, and how often each reader reads them."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ START = {CONNECTOR: 5, IMPORT: 5}
 
 @dataclass(frozen=True)
 class Workload:
-    """One thing to read."""
+    """One site to read, and how."""
 
     title: str
-    rounds: dict[str, int]  # how often each reader runs, in turns with the others
+    rounds: dict[str, int]  # the number of runs of each reader, in turns with the others
     pages: int = 20_000
     spaces: int = 200
-    site: dict[str, Any] = field(default_factory=dict)  # further arguments of `generate`
-    latency: float = 0.0  # seconds until each response
-    rate: int = 0  # requests a second that the site allows; 0 for any number
+    site: dict[str, Any] = field(default_factory=dict)  # additional arguments of `generate`
+    latency: float = 0.0  # seconds before each response
+    rate: int = 0  # requests per second that the site allows; 0 for no limit
     bodies: bool = True
-    workers: int = 0  # how many requests the connector sends at the same time; 0 for its default
+    workers: int = 0  # the number of parallel requests of the connector; 0 for its default
     command: str = "read"
     streams: tuple[str, ...] = ("pages",)
-    expected: int | None = None  # how many records there must be; all pages where left out
-    again: bool = False  # the site was read before and has not changed; any number of records is right
+    expected: int | None = None  # the correct number of records; by default that of the pages
+    again: bool = False  # the site was read before and has not changed; any number of records is correct
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """The arguments of `generate` that make the site."""
+        """The arguments of `generate` for this site."""
         return {"pages": self.pages, "spaces": self.spaces, "body_bytes": BODY_BYTES, **self.site}
 
     @property
     def records(self) -> int | None:
-        """How many records there must be; None for any number."""
+        """The correct number of records; None for any number."""
         if self.again:
             return None
         return self.pages if self.expected is None else self.expected
 
     def quick(self) -> Workload:
-        """Return a tenth of it, once for each reader but the slowest."""
+        """Return a tenth of the workload, with one run of each reader except the slowest."""
         most = max(self.rounds.values())
         rounds = {name: 1 for name, rounds in self.rounds.items() if rounds == most}
         return replace(self, pages=max(200, self.pages // 10), spaces=-(-self.spaces // 2), rounds=rounds)
 
 
-# Workloads of the same site stand together: the site is made once.
+# Workloads of the same site are neighbours: the site is generated once.
 WORKLOADS = {
     "latency-0": Workload("No latency", PEERS),
     "latency-50": Workload("50 ms a response", PEERS, latency=0.05),
@@ -100,7 +100,7 @@ WORKLOADS = {
 
 
 def large(count: int) -> dict[str, Workload]:
-    """Return reads of so many records: long lists, parents with many children, a request for each page."""
+    """Return reads of this many records: long lists, parents with many children, one request for each page."""
 
     def read(title: str, stream: str, *, pages: int = count, expected: int = count, **more: int) -> Workload:
         site = {"spaces": 1, "body_bytes": 0, **more}
@@ -128,7 +128,7 @@ def large(count: int) -> dict[str, Workload]:
 
 
 def scale(count: int) -> dict[str, Workload]:
-    """Return large reads, and a tenth of each."""
+    """Return large reads, and a tenth of each read."""
     tenths = large(count // 10)
     return {
         f"{name}{part}": read

@@ -1,1 +1,1 @@
-"""What tests, tools and benchmarks share: the streams of the manifest, and the connector run as users do."""
+"""Modules that tests, tools and benchmarks share: the streams of the manifest, and runs of the connector."""

@@ -1,4 +1,4 @@
-"""Run the connector as its users do, and read what it prints."""
+"""Run the connector as users do, and parse its output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 STREAMS = {stream.name: stream for stream in streams()}
 CONNECTOR = Path(sys.executable).with_name("source-confluence")
-# No message for a person has any of these.
+# No error message contains any of these.
 VAGUE = (
     "Traceback",
     "Something went wrong",
@@ -39,12 +39,12 @@ VAGUE = (
 
 @dataclass
 class Output:
-    """What one command printed.
+    """The output of one command.
 
     Attributes:
         messages: All Airbyte messages on stdout, in order.
-        other: Lines on stdout that are none: there must never be any.
-        stderr: What a person saw besides.
+        other: Lines on stdout that are not messages: there must never be any.
+        stderr: The text on stderr.
         exit_code: 0 for success.
         records: Record data by stream, in order.
 
@@ -58,19 +58,19 @@ class Output:
 
     @property
     def errors(self) -> list[str]:
-        """The sentences of all error traces."""
+        """The messages of all error traces."""
         traces = [m["trace"] for m in self.messages if m["type"] == "TRACE"]
         return [trace["error"]["message"] for trace in traces if trace["type"] == "ERROR"]
 
     @property
     def state(self) -> list[dict[str, Any]]:
-        """The last state of each stream, as the next read takes it."""
+        """The last state of each stream, in the form of the input of the next read."""
         states = [m["state"] for m in self.messages if m["type"] == "STATE"]
         return list({state["stream"]["stream_descriptor"]["name"]: state for state in states}.values())
 
     @property
     def statuses(self) -> dict[str, str]:
-        """How each stream ended."""
+        """The last status of each stream."""
         found = {}
         for message in self.messages:
             if message["type"] == "TRACE" and message["trace"]["type"] == "STREAM_STATUS":
@@ -98,10 +98,10 @@ def connector(  # noqa: PLR0913 - a call names the few that it needs
     Args:
         command: spec, check, discover or read.
         config: The configuration.
-        select: The streams to read; the catalog is made from them.
-        catalog: A whole catalog instead.
-        state: What `Output.state` of an earlier read gave.
-        incremental: Read incrementally what can be read so.
+        select: The streams to read; they make the catalog.
+        catalog: A whole catalog instead of `select`.
+        state: `Output.state` of an earlier read.
+        incremental: Read the streams with a cursor incrementally.
 
     """
     with TemporaryDirectory() as directory:
@@ -128,9 +128,9 @@ def run_args(args: list[str]) -> Output:
 
 
 def output_of(stdout: str, stderr: str, exit_code: int) -> Output:
-    """Take apart what a command printed."""
+    """Parse the output of a command."""
     output = Output(stderr=stderr, exit_code=exit_code)
-    for line in filter(str.strip, stdout.splitlines()):
+    for line in filter(str.strip, stdout.split("\n")):  # splitlines would also split at U+0085
         try:
             message = json.loads(line)
         except ValueError:

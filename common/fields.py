@@ -1,4 +1,4 @@
-"""The fields that schemas declare, and those that records have."""
+"""The fields that schemas declare, and the fields of records."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def declared(
 ) -> Iterator[str]:
     """Name the fields of a schema that the connector can get.
 
-    Not those that it would have to ask for besides, which their descriptions say, nor bodies in other formats.
+    Skip fields that need a parameter that is not sent, as their descriptions say, and bodies in other formats.
     """
-    for name, said in schema.get("properties", {}).items():
-        here, about = f"{path}.{name}" if path else name, said.get("description", "")
+    for name, declaration in schema.get("properties", {}).items():
+        here, about = f"{path}.{name}" if path else name, declaration.get("description", "")
         other_format = path.endswith(("body", "description")) and name not in (body_format, "plain")
         if other_format or here in never or "only when a request" in about or "no longer given" in about:
             continue
         yield here
-        for inner in (said, said.get("items", {})):
+        for inner in (declaration, declaration.get("items", {})):
             yield from declared(inner, body_format, never, here)
 
 
@@ -36,7 +36,7 @@ def filled(value: Any, path: str = "") -> Iterator[str]:
 
 
 def undeclared(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[str]:
-    """Name the fields of a record that its schema does not declare; an object without fields may have any."""
+    """Name the fields of a record that its schema does not declare; an object without properties can have any."""
     if isinstance(value, list):
         for each in value:
             yield from undeclared(schema.get("items", {}), each, path)

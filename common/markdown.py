@@ -1,10 +1,10 @@
-"""Generated parts of a document, between two marks."""
+"""Generated parts of a document, between two markers."""
 
 from __future__ import annotations
 
 
 def between_marks(text: str, mark: str, content: str) -> str:
-    """Replace the content between the two marks of that name in a Markdown text."""
+    """Replace the content between the two markers with this name in a Markdown text."""
     begin, end = f"<!-- {mark}:begin -->\n", f"<!-- {mark}:end -->"
     before, _, rest = text.partition(begin)
     _, found, after = rest.partition(end)

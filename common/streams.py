@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Fields with the key of another stream's record. The target of comment ids depends on the name of the stream.
-# authorId is left out: nearly every stream refers to users by it.
+# authorId is excluded: nearly every stream refers to users by it.
 REFERENCES = {
     "spaceId": "space",
     "pageId": "pages",
@@ -29,7 +29,7 @@ REFERENCES = {
     "roleId": "space_roles",
     "accountId": "users",
 }
-# Streams of groups and permissions whose keys do not show it.
+# Streams of groups and permissions whose keys contain neither.
 IDENTITIES = {
     *("group", "space_permissions"),
     *("page_restrictions", "blog_post_restrictions", "tree_item_restrictions"),
@@ -42,7 +42,7 @@ FOOT = "# Written by `make derived` from schemas/*.json, spec.yaml and the block
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream of the manifest, every reference resolved."""
+    """One stream of the manifest, with all references resolved."""
 
     name: str
     declared: dict[str, Any]
@@ -77,13 +77,13 @@ class Stream:
 
     @property
     def partition_fields(self) -> list[str]:
-        """The names that the ids of those records have in this stream."""
+        """The fields of this stream that contain the ids of the parents."""
         inner = self.router.get("underlying_partition_router", self.router)
         return [config["partition_field"] for config in inner.get("parent_stream_configs", [])]
 
     @property
     def within_spaces(self) -> bool:
-        """Whether the configuration can limit it to spaces: itself, or what it asks for first."""
+        """Whether the configuration can limit it to spaces, by its own requests or by those for its parents."""
         return "space_keys" in json.dumps(self.declared["retriever"])
 
     @property
@@ -94,13 +94,13 @@ class Stream:
 
     @property
     def points_a_record(self) -> int:
-        """What each record costs an OAuth app, by Atlassian's rule: 2 for people, groups and permissions."""
+        """The points that a record costs an OAuth app, by Atlassian's rule: 2 for people, groups, permissions."""
         identity = self.name in IDENTITIES or {"accountId", "groupId", "principalId"} & set(self.key)
         return 2 if identity else 1
 
     @property
     def operations(self) -> list[Operation]:
-        """The operations of the API that the stream calls: for records, then for files."""
+        """The operations of the API that the stream calls: first for records, then for files."""
         urls = [self.declared["retriever"]["requester"]["url"]]
         if self.uploader:
             (field,) = self.uploader["download_target_extractor"]["field_path"]
@@ -128,8 +128,8 @@ class Stream:
         for kind in kinds:
             path = re.sub(r"\{\{[^}]*\}\}", "1", url.replace("{{ stream_slice.extra_fields['type'] }}", kind))
             operation, _ = load_contract().find(path)
-            if not isinstance(operation, Operation):  # the path is unknown, or one that Confluence removed
-                raise LookupError(  # noqa: TRY004 - nothing is wrong with its type
+            if not isinstance(operation, Operation):  # the path is unknown, or Confluence has removed it
+                raise LookupError(  # noqa: TRY004 - its type is correct
                     f"{self.name} calls {path}, which contract.yaml does not declare"
                 )
             found.append(operation)
@@ -155,7 +155,7 @@ class Stream:
 
     @property
     def references(self) -> Iterator[tuple[str, str]]:
-        """The fields that refer to other streams, with those streams."""
+        """The fields that refer to other streams, and those streams."""
         for field in self.schema["properties"]:
             target = REFERENCES.get(field)
             if field in ("commentId", "parentCommentId"):
@@ -187,26 +187,26 @@ def schemas() -> dict[str, Any]:
 def spec() -> dict[str, Any]:
     """Return the spec, with the shared parts inserted and the scopes of all streams."""
     text = SPEC.read_text(encoding="utf-8")
-    written = yaml.safe_load(text.replace("<moment>", yaml.safe_load(text)["shared"]["moment"]))
+    written = yaml.safe_load(text.replace("<timestamp>", yaml.safe_load(text)["shared"]["timestamp"]))
     resolved: dict[str, Any] = ManifestReferenceResolver().preprocess_manifest(written)["spec"]
     needed = {
         scope
         for stream in streams()
         for operation in stream.operations
         for scope in operation.scopes.get("granular") or operation.scopes["classic"]
-        # Atlassian requires one of these to read the level of a page: do not request it from everybody.
+        # Atlassian requires one of these to read the level of a page: do not request it from all users.
         if not scope.startswith("write:")
     }
     rules = resolved["config_normalization_rules"]
     rules["transformations"] = list(each_written_out(rules["transformations"]))
     consent = resolved["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
-    # Atlassian returns a refresh token only with offline_access; the streams need the rest.
+    # Atlassian returns a refresh token only if offline_access is requested; the streams need the other scopes.
     consent["scope"] = " ".join(["offline_access", *sorted(needed)])
     return resolved
 
 
 def each_written_out(rules: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield each rule; repeat a rule with `each` for each of these fields, with the field's value for <it>."""
+    """Yield each rule; repeat a rule with `each` for each listed field, with the field's expression for <it>."""
     for rule in rules:
         if "each" not in rule:
             yield rule

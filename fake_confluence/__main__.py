@@ -17,7 +17,7 @@ def main() -> None:
     for name in _SIZES:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=int, metavar="N", help="generate a site of this size")
-    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="delay each answer")
+    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="delay each response")
     parser.add_argument("--max-page", type=int, default=0, metavar="N", help="records on a page")
     parser.add_argument("--rate", type=int, default=0, metavar="N", help="requests a second; 429 beyond")
     given = parser.parse_args()

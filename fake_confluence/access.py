@@ -1,8 +1,8 @@
-"""Who may come in, and with what: API tokens, OAuth apps, service accounts, and the gateway before the site.
+"""Authentication: API tokens, OAuth apps, service accounts, and the gateway before the site.
 
-Atlassian says what a token endpoint and the gateway answer to a dead token, a wrong secret and a missing
-scope. It does not say what they answer to a cloud id that does not exist (here: 404) or that a grant does
-not cover (403), nor to an access token at the site's own address (401, as for a token with scopes).
+Atlassian documents the responses of the token endpoint and the gateway to an invalid token, a wrong secret and a
+missing scope. It does not document those to an unknown cloud id (here: 404), to a cloud id that a grant does not
+cover (403), and to an access token at the site's own address (401, as for a token with scopes).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ HOUR = 3600
 
 @dataclass
 class Grant:
-    """What the holder of a token may do.
+    """The permissions of a token.
 
     Attributes:
-        scopes: The scopes; None where the token has none and may do all that its account may.
-        sites: The cloud ids that it is good for.
-        uses: After how many requests it has expired; None for never.
+        scopes: The scopes; None if the token has no scopes and has all permissions of its account.
+        sites: The cloud ids for which it is valid.
+        uses: The number of requests after which it expires; None if it never expires.
     """
 
     scopes: frozenset[str] | None
@@ -42,7 +42,7 @@ class Grant:
     uses: int | None = None
 
     def covers(self, operation: Operation | None) -> bool:
-        """Tell whether the scopes suffice; one kind of them is enough."""
+        """Return whether the scopes are sufficient; all scopes of one kind are enough."""
         if self.scopes is None or operation is None or not operation.scopes:
             return True
         return any(self.scopes.issuperset(needed) for needed in operation.scopes.values())
@@ -50,13 +50,13 @@ class Grant:
 
 @dataclass
 class OAuthApp:
-    """An OAuth app that someone consented to, or the credential of a service account.
+    """An OAuth app with a user's consent, or the credential of a service account.
 
     Attributes:
-        scopes: What its access tokens may do, from the next one on.
-        sites: The cloud ids that were consented to.
-        refresh_token: The one that works; empty for a service account. It changes with each use.
-        uses: After how many requests its access tokens expire, from the next one on; None for never.
+        scopes: The scopes of its next access tokens.
+        sites: The cloud ids of the consent.
+        refresh_token: The valid one; empty for a service account. It changes with each use.
+        uses: The number of requests after which its next access tokens expire; None if they never expire.
     """
 
     client_id: str
@@ -69,7 +69,7 @@ class OAuthApp:
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """A request to the token endpoint: what was sent, and the status that it was answered with."""
+    """A request to the token endpoint, and the status of its response."""
 
     grant_type: str
     client_id: str
@@ -79,58 +79,58 @@ class TokenRequest:
 
 @dataclass
 class Access:
-    """The tokens that open a site.
+    """The valid tokens of a site.
 
     Attributes:
-        requests: What the token endpoint was asked.
-        given_out: Every token that was ever made.
+        requests: The requests to the token endpoint.
+        issued: All tokens so far, including expired ones.
     """
 
     email: str
     token: str
     cloud_id: str
     requests: list[TokenRequest] = field(default_factory=list)
-    given_out: list[str] = field(default_factory=list)
+    issued: list[str] = field(default_factory=list)
     _scoped: dict[str, Grant] = field(default_factory=dict)
     _bearers: dict[str, Grant] = field(default_factory=dict)
     _apps: dict[str, OAuthApp] = field(default_factory=dict)
 
     def scoped_token(self, scopes: Iterable[str], email: str) -> str:
-        """Make an API token with scopes."""
+        """Create an API token with scopes."""
         token = self._new("scoped")
         self._scoped[f"{email}:{token}"] = Grant(frozenset(scopes), frozenset({self.cloud_id}))
         return token
 
     def register(self, app: OAuthApp, *, consented: bool) -> OAuthApp:
-        """Let an app ask for tokens, with a refresh token where someone consented to it."""
+        """Let an app request tokens, with a refresh token if a user consented to it."""
         self._apps[app.client_id] = app
         app.refresh_token = self._new("refresh") if consented else ""
         return app
 
     def issue(self, app: OAuthApp) -> str:
-        """Make an access token for an app."""
+        """Issue an access token for an app."""
         token = self._new("access")
         self._bearers[token] = Grant(app.scopes, app.sites, app.uses)
         return token
 
     def _new(self, kind: str) -> str:
-        self.given_out.append(f"{kind}-{secrets.token_hex(12)}")
-        return self.given_out[-1]
+        self.issued.append(f"{kind}-{secrets.token_hex(12)}")
+        return self.issued[-1]
 
     def expire(self) -> None:
-        """Let all access tokens expire now."""
+        """Expire all access tokens now."""
         self._bearers.clear()
 
     def refusal(
         self, authorization: str, path: str, cloud_id: str, operation: Operation | None
     ) -> Response | None:
-        """Refuse a request, unless its credential opens what it asks for.
+        """Return the error for a request, or None if its credential is valid for it.
 
         Args:
             authorization: The header.
             path: The path, without the gateway's prefix.
-            cloud_id: Which site the gateway was asked for; empty at the site itself.
-            operation: What the path names, if it names something.
+            cloud_id: The cloud id in the gateway's path; empty at the site itself.
+            operation: The requested operation; None if the path names none.
         """
         kind, _, packed = authorization.partition(" ")
         bearer = kind.lower() == "bearer"
@@ -139,13 +139,13 @@ class Access:
             return None
         grant = self._bearers.get(packed) if bearer else self._scoped.get(account)
         if not cloud_id:
-            return _tomcat() if bearer or grant else _stranger(path)
+            return _tomcat() if bearer or grant else _unknown_credential(path)
         if bearer and (grant is None or grant.uses == 0):
             return _gateway(401, "Unauthorized")
         if cloud_id != self.cloud_id:
             return _gateway(404, "Not Found")
         if grant is None:
-            return _stranger(path)
+            return _unknown_credential(path)
         if self.cloud_id not in grant.sites:
             return _gateway(403, "The app is not installed on this instance")
         if not grant.covers(operation):
@@ -155,17 +155,17 @@ class Access:
             grant.uses -= 1
         return None
 
-    def token_answer(self, content_type: str, body: bytes) -> Response:
-        """Answer the token endpoint: JSON or a form, with a refresh token or as a service account."""
+    def token_response(self, content_type: str, body: bytes) -> Response:
+        """Respond to a token request: JSON or a form, with a refresh token or client credentials."""
         try:
             given = orjson.loads(body) if "json" in content_type else dict(parse_qsl(body.decode()))
         except ValueError:
             given = {}
-        answer = self._tokens(given)
+        response = self._tokens(given)
         names = ("grant_type", "client_id", "refresh_token")
         grant_type, client_id, refresh_token = (str(given.get(name) or "") for name in names)
-        self.requests.append(TokenRequest(grant_type, client_id, refresh_token, answer.status))
-        return answer
+        self.requests.append(TokenRequest(grant_type, client_id, refresh_token, response.status))
+        return response
 
     def _tokens(self, given: dict[str, object]) -> Response:
         app = self._apps.get(str(given.get("client_id")))
@@ -193,8 +193,8 @@ def _unpacked(packed: str) -> str:
         return ""
 
 
-def _stranger(path: str) -> Response:
-    """Refuse who is not known: Confluence says 404 on v2 and 403 on v1, never 401."""
+def _unknown_credential(path: str) -> Response:
+    """Refuse an unknown credential: Confluence returns 404 on v2 and 403 on v1, never 401."""
     if api_of(path) == "v2":
         error = {"status": 404, "code": "NOT_FOUND", "title": "Not Found", "detail": None}
         return Response(404, orjson.dumps({"errors": [error]}))

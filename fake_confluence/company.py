@@ -1,7 +1,7 @@
 """The default site: Norrvik Instruments, an invented company that measures the sea.
 
-Always the same, down to the last millisecond: data/company.yaml says what there is, and a generator of random
-numbers, seeded for each part, the rest. data/records.yaml has whole records; one page has a body from
+It is always the same, to the millisecond: data/company.yaml contains the texts, and random generators with a seed for
+each part make the rest. data/records.yaml contains whole records; the body of one page is in
 data/architecture_overview.yaml.
 """
 
@@ -22,7 +22,7 @@ _DATA = Path(__file__).parent / "data"
 
 
 def company() -> Site:
-    """Return the site of Norrvik Instruments as it was in the middle of 2026."""
+    """Return the site of Norrvik Instruments in the middle of 2026."""
     text: dict[str, Any] = yaml.safe_load((_DATA / "company.yaml").read_text(encoding="utf-8"))
     written = yaml.safe_load((_DATA / "architecture_overview.yaml").read_text(encoding="utf-8"))
     written["atlas_doc_format"] = json.dumps(written["atlas_doc_format"], separators=(",", ":"))
@@ -60,12 +60,12 @@ _PARTS: tuple[Callable[[Making], None], ...] = (
 
 
 def add_records(making: Making, declared: dict[str, dict[str, Any]]) -> None:
-    """Add the collections of data/records.yaml, whose head explains the keys."""
-    for collection, said in declared.items():
+    """Add the collections of data/records.yaml; its first lines explain the keys."""
+    for collection, declaration in declared.items():
         making.begin(collection)
-        parents = making.records(said["below"]) if "below" in said else [{}]
-        for parent in parents[:: said.get("every", 1)]:
-            copied = {name: parent[field] for name, field in said.get("copy", {}).items()}
-            for record in said["records"]:
-                own = {"id": making.id()} if said.get("ids", True) else {}
+        parents = making.records(declaration["below"]) if "below" in declaration else [{}]
+        for parent in parents[:: declaration.get("every", 1)]:
+            copied = {name: parent[field] for name, field in declaration.get("copy", {}).items()}
+            for record in declaration["records"]:
+                own = {"id": making.id()} if declaration.get("ids", True) else {}
                 making.put(collection, {**own, **record, **copied})

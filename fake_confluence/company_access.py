@@ -14,7 +14,7 @@ _ZONES = {"Bergen": "Europe/Oslo", "Yokohama": "Asia/Tokyo", "Singapore": "Asia/
 
 
 def add_people(making: Making) -> None:
-    """Add groups and users, and who is in which group."""
+    """Add groups and users, and the members of each group."""
     for n, name in enumerate(making.text["groups"]):
         group_id = making.uuid()
         record = {
@@ -29,12 +29,12 @@ def add_people(making: Making) -> None:
         }
         making.put("groups", record)
     ids = {group["name"]: group["id"] for group in making.records("groups")}
-    for n, said in enumerate(making.text["people"]):
-        making.put("users", _user(making, n, said, ids))
+    for n, texts in enumerate(making.text["people"]):
+        making.put("users", _user(making, n, texts, ids))
 
 
-def _user(making: Making, n: int, said: list[str], groups: dict[str, str]) -> Record:
-    name, position, department, town = said
+def _user(making: Making, n: int, texts: list[str], groups: dict[str, str]) -> Record:
+    name, position, department, town = texts
     account, app, guest = making.people[n], not department, department == "Partner"
     member = ["contractors"] if guest else ["confluence-users"]
     member += [department.lower()] * (department.lower() in groups)
@@ -46,7 +46,7 @@ def _user(making: Making, n: int, said: list[str], groups: dict[str, str]) -> Re
         "accountId": account,
         "accountType": "app" if app else "atlassian",
         "accountStatus": "active" if n != 37 else "inactive",
-        # Most people show their address to those they work with, some do not.
+        # Most people show their email address, some do not.
         "email": "" if app or n % 6 == 5 else f"{name.split()[0].lower()}@norrvik.example",
         "publicName": name,
         "displayName": name if n != 37 else None,
@@ -67,7 +67,7 @@ def _user(making: Making, n: int, said: list[str], groups: dict[str, str]) -> Re
         "_links": {"self": f"/rest/api/user?accountId={quote(account)}"},
     }
     if n in (0, 7):
-        # Two records have all that can be expanded.
+        # Two records have everything that can be expanded.
         details = {"position": position, "department": department, "location": town}
         personal = {"phone": "", "im": "", "website": "", "email": record["email"]}
         record["details"] = {"business": details, "personal": personal}
@@ -95,9 +95,9 @@ _GRANTS = (
 
 
 def add_permissions(making: Making) -> None:
-    """Add roles, who has them in which space, and the permissions that stand behind."""
+    """Add roles, their assignments in each space, and the resulting permissions."""
     groups = {group["name"]: group["id"] for group in making.records("groups")}
-    roles = [_role(making, *said) for said in _ROLES]
+    roles = [_role(making, *texts) for texts in _ROLES]
     permission = 9_000
     for n, space in enumerate(making.records("spaces")):
         kinds: list[tuple[str, str, tuple[tuple[str, str], ...]]] = [
@@ -160,7 +160,7 @@ def _assign(making: Making, space: Record, role: Record, kind: str, principal: s
 
 
 def add_who_left(making: Making) -> None:
-    """Add somebody who left the site: in no list, and still the author of a page and of a comment on it."""
+    """Add a user who left the site: in no list, but still the author of a page and of a comment on it."""
     account = f"557058:{making.uuid()}"
     user: Record = dict.fromkeys(making.records("users")[0]) | {
         "type": "known",
@@ -211,7 +211,7 @@ def add_restrictions(making: Making) -> None:
                     "_groups": groups[2 : 3 + n % 3],
                 },
             )
-    # The folder Incidents is for those who make and run the gauges; everybody is named on a database.
+    # The teams of the gauges can read the folder Incidents; a restriction of a database names everybody.
     items = {item["title"]: item["id"] for item in making.records("tree_items")}
     for title, operation, people, teams in (
         ("Incidents", "read", making.people[:1], groups[2:6]),
@@ -225,7 +225,7 @@ def add_restrictions(making: Making) -> None:
 
 
 def add_watchers(making: Making) -> None:
-    """Add who watches which page and which space."""
+    """Add the watchers of pages and spaces."""
     for n, page in enumerate(making.records("pages")):
         for k in range(n % 4):
             watch = _watch(making.records("users")[(n + 5 * k) % 39])
@@ -235,7 +235,7 @@ def add_watchers(making: Making) -> None:
             watch = _watch(making.records("users")[(3 * n + k) % 39])
             record = {"type": "space", **watch, "spaceKey": space["key"], "_spaceId": space["id"]}
             making.put("space_watchers", record)
-    # Some watch a label, and through it what has the label.
+    # One watches a label, and so the content with that label.
     making.records("space_watchers")[0].update(labelName="runbook", prefix="global")
 
 
@@ -244,26 +244,26 @@ def _watch(user: Record) -> Record:
     watcher = {name: value for name, value in user.items() if name not in hidden and name[0] != "_"}
     watcher.setdefault("operations", [])
     watcher["displayName"] = user["publicName"]
-    # What is not expanded is there all the same, and empty.
+    # Fields that are not expanded exist, but are empty.
     watcher.setdefault("personalSpace", {})
     return {"watcher": watcher}
 
 
 def add_audit(making: Making) -> None:
-    """Add what administrators can see of three years; some of it within one millisecond."""
+    """Add three years of audit events; some have the same millisecond."""
     kinds = making.text["audit"]
     users = making.records("users")
-    moment = milliseconds("2023-07-03T07:00:00Z")
+    timestamp = milliseconds("2023-07-03T07:00:00Z")
     for n in range(310):
         category, summary, kind = kinds[(n * 5 + n // 12) % len(kinds)]
         if n % 10 not in (3, 4):
-            moment += making.random.randint(60_000, 2 * 86_400_000 + n * 100_000)
+            timestamp += making.random.randint(60_000, 2 * 86_400_000 + n * 100_000)
         user = users[making.random.randrange(len(users))]
-        making.put("audit", _event(making, n, (category, summary, kind), user, moment))
+        making.put("audit", _event(making, n, (category, summary, kind), user, timestamp))
 
 
-def _event(making: Making, n: int, said: tuple[str, str, str], user: Record, moment: int) -> Record:
-    category, summary, kind = said
+def _event(making: Making, n: int, texts: tuple[str, str, str], user: Record, timestamp: int) -> Record:
+    category, summary, kind = texts
     named = {
         "Group": [group["name"] for group in making.records("groups")],
         "Space": [space["name"] for space in making.records("spaces")],
@@ -289,7 +289,7 @@ def _event(making: Making, n: int, said: tuple[str, str, str], user: Record, mom
     return {
         "author": author,
         "remoteAddress": "" if n % 7 == 6 else f"203.0.113.{1 + n % 250}",
-        "creationDate": moment,
+        "creationDate": timestamp,
         "summary": summary,
         "description": "Norrvik" if n % 20 == 0 else "",
         "category": category,
@@ -305,7 +305,7 @@ def _event(making: Making, n: int, said: tuple[str, str, str], user: Record, mom
 
 
 def add_levels_and_states(making: Making) -> None:
-    """Add the levels of classification and states, and what has one."""
+    """Add classification levels and content states, and assign them to content."""
     for n, (name, colour, about) in enumerate(_LEVELS):
         level = {
             "id": making.uuid(),
@@ -333,7 +333,7 @@ def add_levels_and_states(making: Making) -> None:
                 }
 
 
-# The last was made by a person, the others stand in every space.
+# A user made the last state; the others exist in every space.
 _STATES = (
     (0, "Rough draft", "#ffc400"),
     (1, "In progress", "#2684ff"),

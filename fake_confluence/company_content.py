@@ -1,4 +1,4 @@
-"""Spaces, pages, posts, what else stands in the tree, attachments, labels and templates."""
+"""Spaces, pages, posts, other items of the page tree, attachments, labels and templates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fake_confluence.making import BEGIN, Making, body, later, loosely
 if TYPE_CHECKING:
     from fake_confluence.site import Record
 
-# Pages by (space, place in its list) that are not simply current.
+# The status of pages that are not current, by (space, index in its list).
 _STATUSES = {
     ("ENG", 14): "archived",
     ("HW", 12): "archived",
@@ -30,22 +30,22 @@ CUSTOM_TYPES = ("ac:com.norrvik.survey:answer", "ac:com.norrvik.risks:risk")
 
 
 def add_spaces(making: Making) -> None:
-    """Add the spaces; their homepages come with the pages."""
-    for n, said in enumerate(making.text["spaces"]):
-        key, owner = said["key"], making.people[n % 12]
+    """Add the spaces; `add_pages` adds their homepages."""
+    for n, texts in enumerate(making.text["spaces"]):
+        key, owner = texts["key"], making.people[n % 12]
         icon = f"/download/attachments/{n + 1}/{key.strip('~').lower()}.png"
         record = {
             "id": making.id(),
             "key": key,
-            "name": said["name"],
-            "type": said["type"],
-            "status": said.get("status", "current"),
+            "name": texts["name"],
+            "type": texts["type"],
+            "status": texts.get("status", "current"),
             "authorId": owner,
             "spaceOwnerId": owner,
             "currentActiveAlias": key,
             "createdAt": loosely(making, later(BEGIN, days=31 * n, minutes=7 * n)),
             "homepageId": None,
-            "_description": said["about"],
+            "_description": texts["about"],
             "_icon": {"path": icon, "apiDownloadLink": f"/wiki{icon}"} if n % 4 else None,
             "_labelNames": [],
             "_links": {"webui": f"/spaces/{key}"},
@@ -54,7 +54,7 @@ def add_spaces(making: Making) -> None:
 
 
 def add_labels(making: Making) -> None:
-    """Add the labels; who has them is settled at the end."""
+    """Add the labels; `settle_labels` adds their spaces."""
     for prefix, name in making.text["labels"]:
         record = {"id": making.id(), "name": name, "prefix": prefix}
         making.put("labels", {**record, "_createdAt": making.between(BEGIN, "2022-06-01T00:00:00Z")})
@@ -62,16 +62,16 @@ def add_labels(making: Making) -> None:
 
 def add_pages(making: Making) -> None:
     """Add the pages of each space: a homepage, and a tree of three levels under it."""
-    for space, said in zip(making.records("spaces"), making.text["spaces"], strict=True):
-        home = _page(making, space, None, 0, [f"{said['name']} Home", said["about"]])
+    for space, texts in zip(making.records("spaces"), making.text["spaces"], strict=True):
+        home = _page(making, space, None, 0, [f"{texts['name']} Home", texts["about"]])
         space["homepageId"] = home["id"]
         making.put("pages", home)
         above = [home]
-        for n, title in enumerate(said["pages"]):
-            says = [said["says"][(n + k) % len(said["says"])] for k in range(2 + n % 3)]
+        for n, title in enumerate(texts["pages"]):
+            says = [texts["says"][(n + k) % len(texts["says"])] for k in range(2 + n % 3)]
             parent = home if n < 5 else above[1 + n % 4]
             page = _page(making, space, parent, n + 1, [title, *says])
-            page["status"] = _STATUSES.get((said["key"], n), "current")
+            page["status"] = _STATUSES.get((texts["key"], n), "current")
             if page["status"] in ("trashed", "deleted"):
                 page.update(parentId=None, parentType=None, position=None)
             making.put("pages", page)
@@ -79,7 +79,7 @@ def add_pages(making: Making) -> None:
 
 
 def _page(making: Making, space: Record, parent: Record | None, n: int, says: list[str]) -> Record:
-    """Make a page; the first that it says is its title."""
+    """Make a page; the first text is its title."""
     title, *says = says
     begin = parent["createdAt"] if parent else space["createdAt"]
     end = "2022-12-01T00:00:00Z" if parent is None else "2026-05-01T00:00:00Z"
@@ -113,7 +113,7 @@ def _page(making: Making, space: Record, parent: Record | None, n: int, says: li
 
 
 def _some_labels(making: Making, chance: float) -> list[str]:
-    """Return up to three labels that content can have, or none."""
+    """Return up to three labels for content, or none."""
     if making.random.random() > chance:
         return []
     labels = [label for label in making.records("labels") if label["prefix"] != "team"]
@@ -188,7 +188,7 @@ def add_tree_items(making: Making) -> None:
 
 
 def _expanded(making: Making, record: Record, space: Record) -> Record:
-    """Return what a search adds to a content when it expands all."""
+    """Return the fields that a search adds to a content if the request expands all."""
     author = next(u for u in making.records("users") if u["accountId"] == record["authorId"])
     user = {"type": "known", "accountId": author["accountId"], "_links": {}}
     user |= {"displayName": author["displayName"], "publicName": author["publicName"]}
@@ -238,7 +238,7 @@ def add_custom_content(making: Making) -> None:
     for n in range(14):
         kind = CUSTOM_TYPES[n % 2]
         page, post = pages[9 * n % len(pages)], posts[n]
-        said = f"Answer {n // 2 + 1}" if n % 2 == 0 else f"Risk {n // 2 + 1}"
+        title = f"Answer {n // 2 + 1}" if n % 2 == 0 else f"Risk {n // 2 + 1}"
         on_post, above = n % 5 == 3, making.records("custom_content")
         holder = {"blogPostId": post["id"]} if on_post else {"pageId": page["id"]}
         if n in (10, 11):
@@ -247,15 +247,15 @@ def add_custom_content(making: Making) -> None:
             "id": making.id(),
             "type": kind,
             "status": "current",
-            "title": said,
+            "title": title,
             "spaceId": post["spaceId"] if on_post else page["spaceId"],
             **holder,
             "authorId": making.person(),
             "createdAt": loosely(making, making.between("2023-01-01T00:00:00Z")),
-            # A type has bodies of one kind: the storage format, or what the app makes of it.
+            # A type has one kind of body: the storage format, or the raw format of the app.
             "_body": {"raw": f'{{"risk":{n}}}'}
             if n % 2
-            else body([f"{said}: seen, weighed and written down."]),
+            else body([f"{title}: seen, weighed and written down."]),
         }
         record["_links"] = {"webui": f"/display/custom/{record['id']}"}
         record["version"] = making.version(1, later(record["createdAt"], hours=n), making.person())
@@ -263,7 +263,7 @@ def add_custom_content(making: Making) -> None:
 
 
 def add_attachments(making: Making) -> None:
-    """Add files to pages, posts and custom content, and pictures to nothing else."""
+    """Add files to pages, posts and custom content."""
     pages = [page for page in making.records("pages") if page["status"] == "current"]
     files = making.text["files"]
     for n in range(42):
@@ -285,7 +285,7 @@ def add_attachments(making: Making) -> None:
             "mediaTypeDescription": called,
             "comment": "As sent" if n % 6 == 2 else "",
             "fileId": making.uuid(),
-            "fileSize": making.random.randint(2_000, 9_000_000) // 100,  # all of them are downloaded
+            "fileSize": making.random.randint(2_000, 9_000_000) // 100,  # the tests download all of them
             "webuiLink": f"/pages/viewpageattachments.action?pageId={content}&preview={title}",
             "downloadLink": f"/download/attachments/{content}/{title}?version=1&api=v2",
             "_holder": content,
@@ -328,7 +328,7 @@ def _v1_label(label: Record) -> Record:
 
 
 def settle_labels(making: Making) -> None:
-    """Write down which spaces have a label, and which have content that has it."""
+    """Add to each label the spaces that have it, and the spaces with content that has it."""
     spaces = making.records("spaces")
     inside: dict[str, set[str]] = {}
     for record in [*making.records("pages"), *making.records("blog_posts")]:

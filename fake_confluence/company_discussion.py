@@ -1,4 +1,4 @@
-"""Comments and replies, likes, tasks and the properties that apps keep on content."""
+"""Comments and replies, likes, tasks, and the properties that apps store on content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESOLUTIONS = ("open", "resolved", "open", "reopened", "dangling")
 
 
 def add_comments(making: Making) -> None:
-    """Add footer and inline comments, with replies and replies to those."""
+    """Add footer and inline comments, with replies and replies to replies."""
     pages = [page for page in making.records("pages") if page["status"] == "current"]
     posts = [post for post in making.records("blog_posts") if post["status"] == "current"]
     for n in range(46):
@@ -34,22 +34,22 @@ def add_comments(making: Making) -> None:
 
 
 def _thread(making: Making, collection: str, on: tuple[Record, str], n: int) -> None:
-    says, answers = making.text["comments"], making.text["replies"]
+    texts, replies = making.text["comments"], making.text["replies"]
     at = making.between(max(exact(on[0]["createdAt"]), "2022-06-01T00:00:00.000Z"))
-    first = _comment(making, collection, on, says[n % len(says)], at)
+    first = _comment(making, collection, on, texts[n % len(texts)], at)
     _put(making, collection, first, 1 if n % 3 == 0 else 0)
     above = first
     for depth in range(n % 3 if n % 2 == 0 else 0):
         at = making.between(at, min(later(at, days=9), END))
-        said = answers[(n + depth) % len(answers)]
-        reply = _comment(making, collection, on, said, at)
+        text = replies[(n + depth) % len(replies)]
+        reply = _comment(making, collection, on, text, at)
         reply["parentCommentId"] = above["id"]
         _put(making, collection, reply, 0)
-        # The second answers the first reply in some threads, the comment itself in others.
+        # In some threads the second reply is below the first reply, in others below the comment.
         above = reply if n % 4 == 0 else first
 
 
-def _comment(making: Making, collection: str, on: tuple[Record, str], said: str, at: str) -> Record:
+def _comment(making: Making, collection: str, on: tuple[Record, str], text: str, at: str) -> Record:
     holder, place = on
     comment_id = making.id()
     record: Record = {
@@ -59,7 +59,7 @@ def _comment(making: Making, collection: str, on: tuple[Record, str], said: str,
         place: holder["id"],
         "resolutionStatus": "open",
         "_createdAt": at,
-        "_body": body([said]),
+        "_body": body([text]),
         "_links": {"webui": f"/pages/viewpage.action?focusedCommentId={comment_id}"},
     }
     if collection == "inline_comments":
@@ -68,7 +68,7 @@ def _comment(making: Making, collection: str, on: tuple[Record, str], said: str,
         marked, marker = " ".join(words), making.uuid()
         record["properties"] = {"inline-marker-ref": marker, "inline-original-selection": marked}
         if n % 8 == 0:
-            # Some are spelled the way the document has it.
+            # Some have the documented spelling.
             record["properties"] |= {"inlineMarkerRef": marker, "inlineOriginalSelection": marked}
         record["resolutionStatus"] = _RESOLUTIONS[n % len(_RESOLUTIONS)]
         if record["resolutionStatus"] != "open":
@@ -84,7 +84,7 @@ def _put(making: Making, collection: str, record: Record, edits: int) -> None:
 
 
 def _complete_one(making: Making) -> None:
-    """Give one comment of each kind all that the document lets a comment have."""
+    """Give one comment of each kind every documented field."""
     for collection in ("footer_comments", "inline_comments"):
         record = making.records(collection)[0]
         kept = {"id": making.id(), "key": "seen", "value": True, "version": record["version"]}
@@ -101,7 +101,7 @@ def _complete_one(making: Making) -> None:
 
 
 def add_tasks(making: Making) -> None:
-    """Add tasks on pages and posts; some are done, some have neither owner nor date."""
+    """Add tasks on pages and posts; some are done, some have no assignee and no date."""
     pages = [page for page in making.records("pages") if page["status"] == "current"]
     posts = [post for post in making.records("blog_posts") if post["status"] == "current"]
     texts = making.text["tasks"]
@@ -131,7 +131,7 @@ def add_tasks(making: Making) -> None:
 
 
 def add_properties(making: Making) -> None:
-    """Add what apps keep on pages, posts and spaces."""
+    """Add the properties of pages, posts and spaces."""
     for collection, parent in (("pages", "_pageId"), ("blog_posts", "_blogPostId")):
         name = "page_properties" if collection == "pages" else "blog_post_properties"
         for n, holder in enumerate(making.records(collection)):
@@ -166,7 +166,7 @@ def _property(making: Making, holder: Record, parent: str, key: str, value: obje
 
 
 def add_likes(making: Making) -> None:
-    """Add who likes which page, post and comment; one page is liked by all."""
+    """Add the likes of pages, posts and comments; every user likes one page."""
     kinds = (
         ("pages", "page_likes", "_pageId"),
         ("blog_posts", "blog_post_likes", "_blogPostId"),

@@ -1,4 +1,4 @@
-"""Read contract.yaml, and find the operation that a path names."""
+"""Load contract.yaml, and find the operation of a path."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Parameter:
 
     Attributes:
         kind: "integer", "string" or "boolean".
-        values: The allowed values; empty when any will do.
-        many: Whether several may be given.
-        commas: Whether they may be given in one text with commas between them, besides repeated.
-        repeats: Whether it may be given several times although the document declares one value.
-        max_items: How many at most; 0 when the document does not say.
-        field: The item field that it filters by; empty when it filters nothing.
+        values: The allowed values; empty if any value is allowed.
+        many: Whether several values are allowed.
+        commas: Whether several values can be separated by commas, besides being repeated.
+        repeats: Whether several values are accepted although the document declares one.
+        max_items: The largest number of values; 0 if the document has no limit.
+        field: The record field that it filters by; empty if it filters nothing.
         compare: "equal", "from", "to" or "contains".
-        default: What the field must be when the parameter is absent; empty for anything.
-        include: What a true flag adds to a single object.
+        default: The allowed values of the field if the parameter is absent; empty for any value.
+        include: The part that a true flag adds to a single object.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Contract:
-    """All operations by path template, and what is said of each collection."""
+    """All operations by path template, and the properties of each collection."""
 
     operations: dict[str, Operation]
     collections: dict[str, dict[str, Any]]
@@ -86,7 +86,7 @@ class Contract:
     _routes: dict[str, Any]
 
     def find(self, path: str) -> tuple[Operation | str | None, dict[str, str]]:
-        """Find what a path names, with the values of its path parameters.
+        """Find the operation of a path, and the values of its path parameters.
 
         Returns:
             The operation, the template of a removed path, or None.
@@ -110,7 +110,7 @@ class Contract:
 
 @lru_cache(maxsize=1)
 def load_contract() -> Contract:
-    """Load contract.yaml; the same object every time."""
+    """Load contract.yaml once."""
     document = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     operations = {
         path: _operation(api, path, block) for api in ("v2", "v1") for path, block in document[api].items()
@@ -159,8 +159,8 @@ def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
 
 
 def _parameters(block: dict[str, Any], paging: str) -> dict[str, Parameter]:
-    """Gather the parameters of an operation, those of its paging included."""
-    found = [_parameter(name, said) for name, said in block.get("parameters", {}).items()]
+    """Return the parameters of an operation, including those of its pagination."""
+    found = [_parameter(name, declaration) for name, declaration in block.get("parameters", {}).items()]
     if "limit" in block:
         kind = block["limit"].get("type", "integer")
         found.append(Parameter("limit", kind))
@@ -176,21 +176,21 @@ def _parameters(block: dict[str, Any], paging: str) -> dict[str, Parameter]:
     return {parameter.name: parameter for parameter in found}
 
 
-def _parameter(name: str, said: dict[str, Any]) -> Parameter:
-    kind = said.get("each", said.get("type"))
+def _parameter(name: str, declaration: dict[str, Any]) -> Parameter:
+    kind = declaration.get("each", declaration.get("type"))
     return Parameter(
         name=name,
         kind=kind if isinstance(kind, str) else "string",
         values=() if isinstance(kind, str) else tuple(kind or ()),
-        many="each" in said,
-        commas="each" in said and said.get("commas", True),
-        max_items=said.get("max", 0),
-        repeats=said.get("repeats", False),
-        required=said.get("required", False),
-        field=said.get("field", ""),
-        compare=said.get("compare", "equal"),
-        default=tuple(said.get("default", ())),
-        include=said.get("include", {}),
+        many="each" in declaration,
+        commas="each" in declaration and declaration.get("commas", True),
+        max_items=declaration.get("max", 0),
+        repeats=declaration.get("repeats", False),
+        required=declaration.get("required", False),
+        field=declaration.get("field", ""),
+        compare=declaration.get("compare", "equal"),
+        default=tuple(declaration.get("default", ())),
+        include=declaration.get("include", {}),
     )
 
 

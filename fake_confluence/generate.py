@@ -1,4 +1,4 @@
-"""Make a site of any size, quickly, with nothing in it but what was asked for."""
+"""Generate a site of any size, quickly; it contains only the requested records."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
     body_bytes: int = 1_000,
     skew: float = 0.0,
 ) -> Site:
-    """Make a site; the same numbers give the same site.
+    """Generate a site; the same arguments always give the same site.
 
-    Pages are edited in an order of their own, spread evenly from 2021 to mid-2026. Ids rise
-    with the order of making: page n (from 0) has the id 1000000 + n.
+    Pages are edited in a separate order, evenly from 2021 to mid-2026. Ids increase with the index of the page: page n
+    (from 0) has the id 1000000 + n.
 
     Args:
-        pages: Pages, one in fifty of them archived.
-        spaces: Spaces, all of them current.
-        blog_posts: Posts, spread evenly over spaces and time.
-        groups: Groups; user n is in the group n modulo this.
-        users: People who write.
-        audit_events: Events, one in five of them in the same millisecond as another.
-        labels: Labels; page n has the label n modulo this,
-        labels_per_page: and those after it, so many in all.
-        comments: Footer comments, one a page in turn.
-        versions_per_page: Versions that each page has; 0 for a history of nothing.
-        body_bytes: The size of the one body that all pages and posts share.
-        skew: The part of the pages (0 to 1) that is in the first space; the rest is spread
+        pages: Number of pages; one in fifty is archived.
+        spaces: Number of spaces; all are current.
+        blog_posts: Number of posts, evenly distributed over spaces and time.
+        groups: Number of groups; user n is in group n modulo this.
+        users: Number of users, who are the authors.
+        audit_events: Number of events; one in five has the same millisecond as another.
+        labels: Number of labels; page n has label n modulo this,
+        labels_per_page: and the labels after it, this many in total.
+        comments: Number of footer comments; page after page gets one.
+        versions_per_page: Number of versions of each page; 0 for no versions.
+        body_bytes: The size of the body that all pages and posts share.
+        skew: The share of the pages (0 to 1) in the first space; the other spaces share the rest
             evenly.
     """
-    gc.disable()  # Hundreds of thousands of new objects, none of them garbage.
+    gc.disable()  # hundreds of thousands of new objects, and no garbage
     try:
         people = [_account(n) for n in range(max(1, users))]
         body = _body(body_bytes)
@@ -81,7 +81,7 @@ def _account(n: int) -> str:
 
 
 def _times(count: int) -> list[str]:
-    """Return so many times from begin to end, some of them without milliseconds."""
+    """Return this many timestamps from begin to end, some of them without milliseconds."""
     step = (_END - _BEGIN) / max(1, count)
     made = []
     for n in range(count):
@@ -132,7 +132,7 @@ def _pages(  # noqa: PLR0913, PLR0917 - the numbers of `generate`
     crowded = int(count * skew)
     made = []
     for n in range(count):
-        # A stride coprime to most counts: the order of edits is not the order of ids.
+        # The stride is coprime to most counts: the order of edits differs from the order of ids.
         edited = times[max(n, (n * 7919) % count)]
         author = people[n % len(people)]
         record: Record = {
@@ -220,8 +220,8 @@ def _user(n: int, groups: int) -> Record:
 
 def _event(n: int, count: int, people: list[str]) -> Record:
     begin, end = int(_BEGIN.timestamp() * 1000), int(_END.timestamp() * 1000)
-    # Every fifth shares its millisecond with the one before it.
-    moment = begin + (n - (n % 5 == 4)) * (end - begin) // max(1, count)
+    # Every fifth has the same millisecond as the previous one.
+    timestamp = begin + (n - (n % 5 == 4)) * (end - begin) // max(1, count)
     return {
         "author": {
             "type": "user",
@@ -234,7 +234,7 @@ def _event(n: int, count: int, people: list[str]) -> Record:
             "externalCollaborator": False,
         },
         "remoteAddress": "203.0.113.7",
-        "creationDate": moment,
+        "creationDate": timestamp,
         "summary": "Page moved",
         "description": "",
         "category": "Content management",

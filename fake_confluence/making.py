@@ -1,4 +1,4 @@
-"""What all parts of the company are made with: ids, times, people and bodies."""
+"""Shared helpers of all parts of the company: ids, timestamps, people and bodies."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ END = "2026-06-26T16:00:00.000Z"
 
 
 class Making:
-    """A company that is being made."""
+    """The collections of the company while they are made, with the generators of ids and random numbers."""
 
     def __init__(self, text: dict[str, Any]) -> None:
-        """Begin a company with the content of company.yaml."""
+        """Start a company with the texts of company.yaml."""
         self.text = text
         self.collections: dict[str, list[Record]] = {}
         self.begin("people")
         self.people = [self._account() for _ in text["people"]]
 
     def begin(self, part: str) -> None:
-        """Begin a part, whose ids and random numbers do not depend on what the other parts make."""
+        """Start a part; its ids and random numbers do not depend on the other parts."""
         self.random = random.Random(part)
         self._last_id = 65_536 + zlib.crc32(part.encode()) % 10_000 * 100_000
 
@@ -36,11 +36,11 @@ class Making:
         return "712020:" + "-".join(parts)
 
     def uuid(self) -> str:
-        """Return a new id of the kind with dashes."""
+        """Return a new UUID."""
         return self._account().partition(":")[2]
 
     def id(self) -> str:
-        """Return a new numeric id, greater than all before in this part."""
+        """Return a new numeric id, larger than all earlier ones of this part."""
         self._last_id += self.random.randint(1, 90)
         return str(self._last_id)
 
@@ -49,21 +49,21 @@ class Making:
         self.collections.setdefault(collection, []).extend(records)
 
     def records(self, collection: str) -> list[Record]:
-        """Return the records that a collection has so far."""
+        """Return the current records of a collection."""
         return self.collections.get(collection, [])
 
     def person(self) -> str:
-        """Return the account of somebody who is a person and not an app."""
+        """Return the account id of a random person, not of an app."""
         return self.random.choice(self.people[:-1])
 
     def between(self, begin: str, end: str = END) -> str:
-        """Return a working moment between two times, with milliseconds."""
+        """Return a random timestamp between two timestamps, with milliseconds."""
         first, last = parse_time(begin), parse_time(end)
         day = first + self.random.random() * max(timedelta(0), last - first)
         return format_time(min(max(day, first), last))
 
     def version(self, number: int, at: str, author: str, message: str = "") -> Record:
-        """Return a version as it stands in the record of its content."""
+        """Return a version in the form of the `version` field of content."""
         return {
             "number": number,
             "message": message,
@@ -75,14 +75,14 @@ class Making:
         }
 
     def history(self, collection: str, entity: str, parent: str, record: Record, edits: int) -> None:
-        """Put all versions of a record into a collection; the last becomes its version.
+        """Add all versions of a record to a collection; the last one becomes its `version`.
 
         Args:
-            collection: Where versions of this kind are.
-            record: What has the versions.
-            entity: The name under which a version holds what it is a version of.
-            parent: The private field for the id of the record.
-            edits: How many versions follow the first.
+            collection: The collection of the versions.
+            record: The record that has the versions.
+            entity: The field of a version that contains the record's id and title.
+            parent: The private field with the id of the record.
+            edits: The number of versions after the first.
         """
         created = record.get("createdAt") or record["_createdAt"]
         times = [exact(created), *sorted(self.between(created) for _ in range(edits))]
@@ -106,22 +106,22 @@ _MESSAGES = ("", "", "Typo", "Numbers from the last test", "Shorter", "After the
 
 
 def exact(at: str) -> str:
-    """Return a time with its milliseconds, also where it was written without."""
+    """Return a timestamp with milliseconds."""
     return format_time(parse_time(at))
 
 
 def loosely(making: Making, at: str) -> str:
-    """Return a time without its milliseconds, one time in three."""
+    """Return a timestamp without milliseconds in one of three cases."""
     return at[:19] + "Z" if making.random.random() < 1 / 3 else at
 
 
 def later(at: str, **span: float) -> str:
-    """Return the time so much later, as for timedelta."""
+    """Return a later timestamp; the arguments are those of timedelta."""
     return format_time(parse_time(at) + timedelta(**span))
 
 
 def body(paragraphs: list[str], heading: str = "") -> dict[str, str]:
-    """Return a text in the storage format and as an Atlassian document."""
+    """Return a text as a body in the storage format and in the Atlassian document format."""
     storage = f"<h2>{escape(heading, quote=False)}</h2>" if heading else ""
     storage += "".join(f"<p>{escape(text, quote=False)}</p>" for text in paragraphs)
     nodes: list[Record] = []

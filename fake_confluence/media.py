@@ -1,4 +1,4 @@
-"""The host that serves files: it knows no credential, only signed addresses, which expire."""
+"""The host that serves files: it accepts no credential, only signed URLs, which expire."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _BLOCK = 1 << 16
 
 
 class Media:
-    """Signed addresses, and the files behind them.
+    """Signed URLs and their files.
 
     Attributes:
         url: The address of the host, once it listens.
-        lifetime: Seconds for which an address is valid.
-        log: The requests that came here.
+        lifetime: The seconds for which a signed URL is valid.
+        log: The requests to this host.
     """
 
     def __init__(self, site: Site, lifetime: float = 60.0) -> None:
-        """Sign for the attachments of a site."""
+        """Serve the attachments of a site."""
         self.url = ""
         self.lifetime = lifetime
         self.log: list[Request] = []
@@ -35,7 +35,7 @@ class Media:
         self._signed: dict[str, tuple[str, float]] = {}
 
     def sign(self, attachment: Record) -> str:
-        """Return an address that serves the file of an attachment for a while."""
+        """Return a URL that serves the file of an attachment until it expires."""
         token = secrets.token_hex(16)
         self._signed[token] = attachment["id"], time.monotonic() + self.lifetime
         return (
@@ -43,11 +43,11 @@ class Media:
         )
 
     def expire(self) -> None:
-        """Let all addresses expire now."""
+        """Expire all signed URLs now."""
         self._signed.clear()
 
-    def answer(self, request: Request) -> Response:
-        """Answer with a file, or refuse."""
+    def respond(self, request: Request) -> Response:
+        """Return a file or an error."""
         token = next(iter(request.values("token")), "")
         attachment_id, until = self._signed.get(token, ("", 0.0))
         if time.monotonic() >= until:
@@ -59,7 +59,7 @@ class Media:
 
 
 def file_of(attachment: Record) -> bytes:
-    """Return the file of an attachment: `_file`, or bytes of no meaning that are always the same."""
+    """Return the file of an attachment: `_file`, or random bytes that are always the same."""
     if "_file" in attachment:
         return bytes(attachment["_file"])
     size: int = attachment["fileSize"]

@@ -1,4 +1,4 @@
-"""Answer a request from the contract and the data of a site, in Confluence's own shapes."""
+"""Build the response to a request from the contract and the site's data, in Confluence's own form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Response:
-    """What goes back: a status, a body and headers besides the usual ones."""
+    """An HTTP response: a status, a body and additional headers."""
 
     status: int
     body: bytes
@@ -33,12 +33,12 @@ class RefusalError(Exception):
     """A request that Confluence refuses."""
 
     def __init__(self, status: int, title: str, detail: str | None = None) -> None:
-        """Refuse a request.
+        """Create the error.
 
         Args:
             status: The HTTP status.
-            title: What is wrong, the way v2 and v1 say it.
-            detail: More of it; v2 alone has a place for that.
+            title: The error message of v2 or v1.
+            detail: More details, which only v2 returns.
         """
         super().__init__(title)
         self.status, self.title, self.detail = status, title, detail
@@ -46,7 +46,7 @@ class RefusalError(Exception):
 
 @dataclass
 class Call:
-    """A request that was understood: the operation, its parameters, and where it came in."""
+    """A parsed request: the operation, its parameters, and the site."""
 
     site: Site
     contract: Contract
@@ -60,15 +60,15 @@ class Call:
     sign: Callable[[Record], str]
 
     def one(self, name: str, default: str = "") -> str:
-        """Return the value of a parameter that has one."""
+        """Return the only value of a parameter."""
         return self.values.get(name, [default])[0]
 
     def flag(self, name: str) -> bool:
-        """Tell whether a boolean parameter is true."""
+        """Return whether a boolean parameter is true."""
         return self.one(name) == "true"
 
 
-def respond(  # noqa: PLR0913, PLR0917 - all that an answer is made of
+def respond(  # noqa: PLR0913, PLR0917 - all inputs of a response
     site: Site,
     contract: Contract,
     target: str,
@@ -76,15 +76,15 @@ def respond(  # noqa: PLR0913, PLR0917 - all that an answer is made of
     max_page: int = 0,
     sign: Callable[[Record], str] = str,
 ) -> Response:
-    """Answer a GET request of someone who may read everything.
+    """Return the response to a GET request of an account that may read everything.
 
     Args:
-        site: The data to answer from.
-        contract: What can be asked.
-        target: Path and query, beginning with /wiki.
+        site: The data.
+        contract: The operations.
+        target: Path and query, starting with /wiki.
         base: The address of the site, without /wiki.
-        max_page: No page holds more than this, whatever was asked for; 0 for no such cap.
-        sign: Returns the address of an attachment's file.
+        max_page: The largest number of records per page for any requested limit; 0 for no maximum.
+        sign: Returns the signed URL of an attachment's file.
     """
     path, _, query = target.partition("?")
     operation, path_values = contract.find(path)
@@ -103,12 +103,12 @@ def respond(  # noqa: PLR0913, PLR0917 - all that an answer is made of
 
 
 def api_of(path: str) -> str:
-    """Tell to which API a path belongs, "v2" or "v1"."""
+    """Return the API of a path, "v2" or "v1"."""
     return "v2" if path.startswith("/wiki/api/v2") else "v1"
 
 
 def refuse(api: str, status: int, title: str, detail: str | None = None) -> Response:
-    """Shape an error as v2 or as v1 does."""
+    """Return an error in the form of v2 or v1."""
     if api == "v2":
         code = _CODES.get(status, "ERROR")
         error = {"status": status, "code": code, "title": title, "detail": detail}
@@ -145,16 +145,16 @@ def _gone() -> Response:
     return Response(410, orjson.dumps({"statusCode": 410, "data": data, "message": message}))
 
 
-# What was asked
+# Parameters
 
 
 def _understand(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """Check the query against the contract and return the values of each parameter."""
+    """Check the query against the contract, and return the values of each parameter."""
     values: dict[str, list[str]] = {}
     for name, text in pairs:
         parameter = operation.parameters.get(name)
         if parameter is None:
-            # v1 says next=true in the links that it gives, without declaring it everywhere.
+            # The next links of v1 contain next=true, which is not declared everywhere.
             if name == "next" and operation.api == "v1":
                 continue
             raise RefusalError(400, f"The parameter '{name}' is not declared for {operation.path}")
@@ -204,7 +204,7 @@ def _capped(call: Call, size: int) -> int:
 
 
 def _conditions(call: Call) -> list[Condition]:
-    """Gather what a record must fulfil to be in the answer; the most telling come first."""
+    """Return the conditions for the records of the response, the most selective ones first."""
     operation = call.operation
     found = [Condition(name, (_meant(call, source),)) for name, source in operation.where.items()]
     for parameter in operation.parameters.values():
@@ -213,10 +213,10 @@ def _conditions(call: Call) -> list[Condition]:
         given = call.values.get(parameter.name)
         if parameter.compare in ("from", "to"):
             if given:
-                moment = _moment(parameter.name, given[0])
-                found.append(Condition(parameter.field, (moment,), parameter.compare))
+                timestamp = _timestamp(parameter.name, given[0])
+                found.append(Condition(parameter.field, (timestamp,), parameter.compare))
         elif given:
-            # Every page has one of a few states, so that an index over them narrows nothing.
+            # Pages have one of few statuses: an index by status excludes few records.
             chosen = not parameter.values
             found.append(Condition(parameter.field, tuple(given), parameter.compare, chosen))
         elif parameter.default:
@@ -227,7 +227,7 @@ def _conditions(call: Call) -> list[Condition]:
 
 
 def _meant(call: Call, name: str) -> str:
-    """Return what a path parameter stands for: itself, or a field of what it names."""
+    """Return the value of a path parameter, or the field of the named record that the contract defines for it."""
     value, field = call.path_values[name], call.operation.through
     if not field:
         return value
@@ -235,7 +235,7 @@ def _meant(call: Call, name: str) -> str:
     return str(named[0][field])
 
 
-def _moment(name: str, text: str) -> int:
+def _timestamp(name: str, text: str) -> int:
     if re.fullmatch(r"-?\d+", text):
         return int(text)
     try:
@@ -263,11 +263,11 @@ def _missing(call: Call, collection: str, wanted: str) -> RefusalError:
     return RefusalError(404, f"No {noun} with {call.operation.parent_field} {wanted} can be found")
 
 
-# Paging
+# Pagination
 
 
 def _cursor_list(call: Call) -> Response:
-    """Answer a v2 list: a keyset cursor, which stands where it stands when records move."""
+    """Return a page of a v2 list, with a keyset cursor, which stays valid when records move."""
     _require_parent(call)
     operation = call.operation
     order = call.one("sort", operation.default_sort)
@@ -289,15 +289,15 @@ def _cursor_list(call: Call) -> Response:
 
 
 def _v2_next(call: Call, last: Record, order: str, by: str, size: int) -> str:
-    """Write the next link as it is on the wire.
+    """Return the next link as real sites write it.
 
-    The padding of the cursor is not escaped, the cursor is not the last parameter, and neither
-    the order nor the body format is carried on: whoever follows must ask for them again.
+    The padding of the cursor is not escaped, the cursor is not the last parameter, and the link contains neither the
+    order nor the body format: a client must add them again.
     """
     value, own = sort_key(last, by)
     cursor = {"id": str(own), "contentOrder": order, "contentOrderValue": value}
     text = json.dumps(cursor, separators=(",", ":"))
-    # A space more, where there would be no padding for clients to stumble over.
+    # An additional space makes sure that every cursor has padding.
     packed = base64.b64encode((text if len(text) % 3 else text + " ").encode()).decode()
     dropped = ("cursor", "limit", "sort", "body-format")
     kept = [(name, text) for name, text in call.query if name not in dropped]
@@ -308,7 +308,7 @@ def _v2_next(call: Call, last: Record, order: str, by: str, size: int) -> str:
 def _read_cursor(text: str, order: str) -> Key:
     try:
         cursor = json.loads(base64.b64decode(text.replace(" ", "+"), validate=True))
-        # Each order has its cursors: that of another holds nothing under the name of this one.
+        # A cursor is valid for one order only, whose name it contains.
         value = {cursor["contentOrder"]: cursor["contentOrderValue"]}[order]
         own = cursor["id"]
         return value, int(own) if own.isdigit() else own
@@ -322,7 +322,7 @@ def _read_cursor(text: str, order: str) -> Key:
 
 
 def _offset_list(call: Call) -> Response:
-    """Answer a v1 list: start and limit, and a next link relative to /wiki."""
+    """Return a page of a v1 list: start and limit, and a next link relative to /wiki."""
     _require_parent(call)
     operation = call.operation
     if operation.shape == "search_user":
@@ -362,11 +362,11 @@ def _v1_links(call: Call, size: int, start: int | None, cursor: str = "") -> dic
     own = call.path.removeprefix("/wiki")
     dropped = ("start", "limit", "next", "cursor")
     kept = [(name, text) for name, text in call.query if name not in dropped]
-    asked = f"?{urlencode(kept)}" if kept else ""
+    requested = f"?{urlencode(kept)}" if kept else ""
     links = {
         "base": f"{call.base}/wiki",
         "context": "/wiki",
-        "self": f"{call.base}/wiki{own}{asked}",
+        "self": f"{call.base}/wiki{own}{requested}",
     }
     if start is not None:
         cursors = [("cursor", cursor)] if cursor else []
@@ -376,10 +376,9 @@ def _v1_links(call: Call, size: int, start: int | None, cursor: str = "") -> dic
 
 
 def _search(call: Call) -> Response:
-    """Answer a CQL search: by cursor alone, with short pages, and now and then an empty last one.
+    """Return a page of a CQL search: with a cursor, short pages, and sometimes an empty last page.
 
-    A page may hold fewer results than its limit long before the end, and `start` is not looked
-    at, as on the wire.
+    As on real sites, a page before the end can have fewer results than its limit, and `start` has no effect.
     """
     cql = _read_cql(call.one("cql"), ("folder", "whiteboard", "database", "embed"))
     found = [r for r in call.site.find("tree_items", "type", cql.kind) if _searched(call, r, cql)]
@@ -389,7 +388,7 @@ def _search(call: Call) -> Response:
     size = max(1, _capped(call, limit) - number % 3)
     page = found[begin : begin + size]
     end = begin + len(page)
-    # The index does not know that nothing follows a page that came out full.
+    # After a full page, the index does not know whether more results follow.
     full_end = end == len(found) and len(page) == size and end % 2 == 0
     more = end < len(found) or full_end
     packed = base64.b64encode(f">?{end},{number + 1}".encode()).decode()
@@ -414,7 +413,7 @@ def _search_totals(call: Call, total: int) -> Record:
 
 
 def _searched(call: Call, record: Record, cql: Cql) -> bool:
-    """Tell whether a search for content looks into the space of a record."""
+    """Return whether a search finds a record: by its status and its space."""
     spaces = call.site.find("spaces", "id", record["spaceId"])
     archived = any(space["status"] == "archived" for space in spaces)
     if archived and not call.flag("includeArchivedSpaces"):
@@ -426,7 +425,7 @@ def _searched(call: Call, record: Record, cql: Cql) -> bool:
 
 
 class Cql(NamedTuple):
-    """A type, the keys of the spaces to look in (empty for all), and of those to pass over."""
+    """A content type, the keys of the spaces to search (empty for all), and those to exclude."""
 
     kind: str
     keys: list[str]
@@ -440,7 +439,7 @@ _CQL = re.compile(
 
 
 def _read_cql(text: str, kinds: tuple[str, ...]) -> Cql:
-    """Read the little CQL that we know: a type, and the spaces to look in or to pass over."""
+    """Parse the supported CQL: a type, and the spaces to search or to exclude."""
     found = _CQL.fullmatch(text.strip())
     if found is None or found[1].lower() not in kinds:
         raise RefusalError(400, f"Could not parse cql : {text}")
@@ -458,7 +457,7 @@ def _read_search_cursor(text: str) -> tuple[int, int]:
 
 
 def _principals(call: Call) -> Response:
-    """Answer the restrictions of a content: start and limit go through users and groups."""
+    """Return the restrictions of a content: start and limit apply to users and groups."""
     _require_parent(call)
     content_id = call.path_values["id"]
     size, start = _capped(call, _page_size(call)), _start(call)
@@ -506,7 +505,7 @@ def _group(call: Call, group_id: str) -> Record:
 
 
 def _user(call: Call, account: str) -> Record:
-    """Return a user, or what is left of one who is no longer there."""
+    """Return a user, or a placeholder for a user who no longer exists."""
     found = call.site.find("users", "accountId", account)
     if found:
         return public(found[0])
@@ -523,19 +522,19 @@ def _restricted_content(call: Call, content_id: str) -> Record:
 
 
 def _object(call: Call) -> Response:
-    """Answer with one record."""
+    """Return one record."""
     _require_parent(call)
     found = _named(call)
     wanted = next(iter(call.path_values.values()), "")
-    asked = call.values.get("status")
-    if asked and found[0]["status"] not in asked:
-        states = ", ".join(asked)
+    requested = call.values.get("status")
+    if requested and found[0]["status"] not in requested:
+        states = ", ".join(requested)
         raise RefusalError(404, f"No content found with id : {wanted} and status [{states}]")
     return Response(200, orjson.dumps(_render(call, found[0])))
 
 
 def _named(call: Call) -> list[Record]:
-    """Return what the path names."""
+    """Return the records that the path names."""
     found = call.site.select(call.operation.collections, _conditions(call))
     if not found:
         wanted = next(reversed(call.path_values.values()), "")
@@ -544,13 +543,13 @@ def _named(call: Call) -> list[Record]:
 
 
 def _file(call: Call) -> Response:
-    """Redirect to where the file of an attachment is."""
+    """Redirect to the file of an attachment."""
     _require_parent(call)
     return Response(302, b"", {"Location": call.sign(_named(call)[0])})
 
 
 def _bulk(call: Call) -> Response:
-    """Answer with the records that the request names, of which it looks at the first 100."""
+    """Return the records with the requested ids, of which only the first 100 count."""
     named = call.values["accountId"][:100]
     found = [record for each in named for record in call.site.find("users", "accountId", each)]
     body = {"results": [_render(call, record) for record in found], "start": 0, "limit": 100}
@@ -558,7 +557,7 @@ def _bulk(call: Call) -> Response:
 
 
 def _array(call: Call) -> Response:
-    """Answer with all records in a bare list."""
+    """Return all records in a bare list."""
     _require_parent(call)
     found = call.site.select(call.operation.collections, _conditions(call))
     return Response(200, orjson.dumps([_render(call, record) for record in found]))
@@ -576,18 +575,18 @@ _PAGING: dict[str, Callable[[Call], Response]] = {
 }
 
 
-# Records as they are answered
+# Records in a response
 
 
 def public(record: Record) -> Record:
-    """Return a record without what is for the server alone."""
+    """Return a record without its private fields."""
     return {
         name: value for name, value in record.items() if name[0] != "_" or name in ("_links", "_expandable")
     }
 
 
 def _render(call: Call, record: Record) -> Record:
-    """Return a record as the operation answers it: links, body and what was asked besides."""
+    """Return a record as the operation returns it, with its links, body and requested parts."""
     operation = call.operation
     shown = {name: value for name, value in public(record).items() if name not in operation.hides}
     links = call.contract.collections.get(operation.collections[0], {}).get("links")
@@ -614,7 +613,7 @@ def _page_links(call: Call, record: Record, links: dict[str, str]) -> Record:
 
 
 def _tiny(content_id: str) -> str:
-    """Return the short form of an id that tiny links have."""
+    """Return the short form of an id in tiny links."""
     packed = base64.urlsafe_b64encode(int(content_id).to_bytes(8, "little")).decode()
     return packed.rstrip("=").rstrip("A")
 
@@ -627,20 +626,20 @@ def _space_key(call: Call, record: Record) -> str:
 def _put_body(call: Call, record: Record, shown: Record) -> None:
     body = record.get("_body", {})
     wanted = call.one("body-format")
-    answered: Record | None = {}
+    returned: Record | None = {}
     if body is None:
-        answered = None
+        returned = None
     elif wanted and body and ("raw" in body) == (wanted == "raw"):
-        answered = {wanted: {"representation": wanted, "value": body_value(body, wanted)}}
+        returned = {wanted: {"representation": wanted, "value": body_value(body, wanted)}}
     where = call.operation.body_in
     if where:
-        shown[where] = {**shown[where], "body": answered}
+        shown[where] = {**shown[where], "body": returned}
     else:
-        shown["body"] = answered
+        shown["body"] = returned
 
 
 def body_value(body: dict[str, str], representation: str) -> str:
-    """Return a body in a representation, made from its storage where it is not kept."""
+    """Return a body in a representation, converted from the storage format if necessary."""
     if representation in body:
         return body[representation]
     storage = body.get("storage", "")
@@ -651,31 +650,31 @@ def body_value(body: dict[str, str], representation: str) -> str:
 
 
 def _put_included(call: Call, record: Record, shown: Record) -> None:
-    """Add to a single object the parts that include-… flags ask for."""
+    """Add the parts that include-… flags request to a single object."""
     for parameter in call.operation.parameters.values():
-        said = parameter.include
-        if not said or not call.flag(parameter.name):
+        include = parameter.include
+        if not include or not call.flag(parameter.name):
             continue
-        if "flag" in said:
-            shown[said["as"]] = bool(record.get(said["flag"]))
+        if "flag" in include:
+            shown[include["as"]] = bool(record.get(include["flag"]))
             continue
-        if "ids" in said:
-            ids = record.get(said["ids"], [])
-            found = [r for each in ids for r in call.site.find(said["collection"], "id", each)]
-        elif "where" in said:
-            found = call.site.find(said["collection"], said["where"], record["id"])
+        if "ids" in include:
+            ids = record.get(include["ids"], [])
+            found = [r for each in ids for r in call.site.find(include["collection"], "id", each)]
+        elif "where" in include:
+            found = call.site.find(include["collection"], include["where"], record["id"])
         else:
-            found = record.get(said["field"], _OPERATIONS)
+            found = record.get(include["field"], _OPERATIONS)
         own = call.path.removeprefix("/wiki")
-        shown[said["as"]] = {
-            "results": [_included(said["as"], each) for each in found],
+        shown[include["as"]] = {
+            "results": [_included(include["as"], each) for each in found],
             "meta": {"hasMore": False, "cursor": ""},
-            "_links": {"self": f"{own}/{said['as']}"},
+            "_links": {"self": f"{own}/{include['as']}"},
         }
 
 
 def _included(kind: str, record: Record) -> Record:
-    """Return a record as it stands inside another: a version without what it is the version of."""
+    """Return a record as it is nested in another one: a version without the content that it is a version of."""
     hidden = ("page", "blogpost", "attachment") if kind == "versions" else ()
     return {name: value for name, value in public(record).items() if name not in hidden}
 
@@ -684,7 +683,7 @@ _OPERATIONS = [{"operation": operation, "targetType": "page"} for operation in (
 
 
 def _space(call: Call, record: Record, shown: Record) -> Record:
-    """Hide the icon and the description of a space unless they were asked for."""
+    """Remove the icon and the description of a space if the request does not include them."""
     wanted = call.one("description-format")
     text = record.get("_description")
     shown["description"] = None
@@ -717,7 +716,7 @@ def _search_content(call: Call, record: Record, _shown: Record) -> Record:
 
 
 def v1_content(call: Call, record: Record, kind: str) -> Record:
-    """Return a record the way v1 describes content; `_content` of a record adds to it."""
+    """Return a content in the form of v1; `_content` of the record adds fields."""
     content_id = record["id"]
     ari = f"ari:cloud:confluence:{call.site.cloud_id}:{kind}/{content_id}"
     base = f"{call.base}/wiki"
@@ -765,7 +764,7 @@ def _bulk_user(_call: Call, record: Record, shown: Record) -> Record:
 
 
 def _template(call: Call, record: Record, shown: Record) -> Record:
-    """Show the body of a template only when it was asked for."""
+    """Add the body of a template only if it is requested."""
     expanded = call.values.get("expand", [])
     if "body" in expanded or "body.storage" in expanded:
         storage = {"value": record["_body"]["storage"], "representation": "storage"}

@@ -1,4 +1,4 @@
-"""Serve a site over HTTP on the loopback interface, and fail in the ways that networks do."""
+"""Serve a site over HTTP on the loopback interface, and inject network faults."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ Bytes = bytes | Callable[[bytes], bytes] | None
 
 @dataclass
 class Request:
-    """A request that came in.
+    """A received request.
 
     Attributes:
-        target: Path and query as they were sent.
+        target: The raw path and query.
         path: The path, without the gateway's prefix.
-        query: Names and values, decoded, in the order in which they were sent.
-        operation: The path template in contract.yaml; empty when it names none.
-        headers: By name in lower case.
-        status: What was answered; 0 while it is not, or when the connection was broken instead.
-        cloud_id: Which site the gateway was asked for; empty at the site itself.
+        query: Names and values, decoded, in their order.
+        operation: The path template in contract.yaml; empty if the path names none.
+        headers: Values by lower-case name.
+        status: The status of the response; 0 before the response, or if the connection was broken instead.
+        cloud_id: The cloud id in the gateway's path; empty at the site itself.
     """
 
     method: str
@@ -57,13 +57,13 @@ class Request:
     cloud_id: str = ""
 
     def values(self, name: str) -> list[str]:
-        """Return all values that were sent for a parameter."""
+        """Return all values of a parameter."""
         return [value for key, value in self.query if key == name]
 
 
 @dataclass
 class Fault:
-    """A failure that was ordered; see `Server.fail`."""
+    """An injected fault; see `Server.fail`."""
 
     match: str
     times: int | None
@@ -75,8 +75,8 @@ class Fault:
     seconds: float
     seen: int = 0
 
-    def strikes(self) -> bool:
-        """Count a matching request, and tell whether the fault strikes it."""
+    def affects(self) -> bool:
+        """Count a matching request, and return whether the fault affects it."""
         self.seen += 1
         return self.seen > self.after and (self.times is None or self.seen <= self.after + self.times)
 
@@ -95,10 +95,10 @@ class _Hook:
 
 
 class Server:
-    """A Confluence site on 127.0.0.1, in a thread of its own.
+    """A Confluence site on 127.0.0.1, in its own thread.
 
-    Requests are answered one after the other, so that what a hook changes is whole before the
-    next answer. Use it as a context manager, or call `start` and `close`.
+    Requests are processed one after the other, so that a hook's changes are complete before the
+    next response. Use it as a context manager, or call `start` and `close`.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - a call names the few that it needs
@@ -107,26 +107,26 @@ class Server:
         port: int = 0,
         latency: float = 0.0,
         email: str = "demo@example.com",
-        token: str = "demo-token",  # noqa: S107 - it opens nothing but this
+        token: str = "demo-token",  # noqa: S107 - valid only for this server
         max_page: int = 0,
         rate: int = 0,
     ) -> None:
-        """Prepare a server; nothing listens yet.
+        """Prepare a server; `start` makes it listen.
 
         Args:
             site: The data; see `company` and `generate`.
-            email: Who may sign in.
-            token: With which API token.
-            port: 0 for any free one.
-            latency: Seconds that every answer waits.
-            max_page: No page holds more records than this, whatever limit is asked for; 0 for no cap.
-            rate: So many requests are answered within a second, the others with 429; 0 for no limit.
+            email: The account that can sign in.
+            token: Its API token.
+            port: The port; 0 for any free one.
+            latency: The delay of each response, in seconds.
+            max_page: The largest number of records per page for any requested limit; 0 for no maximum.
+            rate: The requests per second that are accepted; others get 429. 0 for no limit.
         """
         self.site = site
         self.port = port
         self.latency = latency
-        said = next(iter(site.records("site_info")), {})
-        self.access = Access(email, token, said.get("cloudId", _CLOUD_ID))
+        info = next(iter(site.records("site_info")), {})
+        self.access = Access(email, token, info.get("cloudId", _CLOUD_ID))
         self.max_page = max_page
         self.rate = rate
         self._recent: deque[float] = deque()
@@ -148,7 +148,7 @@ class Server:
 
     @property
     def email(self) -> str:
-        """Who may sign in with the API token."""
+        """The account that can sign in with the API token."""
         return self.access.email
 
     @property
@@ -162,21 +162,21 @@ class Server:
 
     @property
     def cloud_id(self) -> str:
-        """The id by which the gateway knows the site."""
+        """The cloud id of the site at the gateway."""
         return self.access.cloud_id
 
     def scoped_token(self, scopes: Iterable[str], email: str = "") -> str:
-        """Make an API token with scopes, which opens the gateway only, for `email` or the usual account."""
+        """Create an API token with scopes, valid only at the gateway, for `email` or the usual account."""
         return self.access.scoped_token(scopes, email or self.email)
 
     def oauth_app(
         self,
         scopes: Iterable[str],
         client_id: str = "demo-app",
-        client_secret: str = "demo-app-secret",  # noqa: S107 - it opens nothing but this
+        client_secret: str = "demo-app-secret",  # noqa: S107 - valid only for this server
         sites: Iterable[str] = (),
     ) -> OAuthApp:
-        """Make an OAuth app to which someone consented, for this site or for those with these cloud ids."""
+        """Create an OAuth app with a user's consent, for this site or for these cloud ids."""
         granted = frozenset(sites) or frozenset({self.cloud_id})
         app = OAuthApp(client_id, client_secret, frozenset(scopes), granted)
         return self.access.register(app, consented=True)
@@ -185,19 +185,19 @@ class Server:
         self,
         scopes: Iterable[str],
         client_id: str = "demo-service",
-        client_secret: str = "demo-service-secret",  # noqa: S107 - it opens nothing but this
+        client_secret: str = "demo-service-secret",  # noqa: S107 - valid only for this server
     ) -> OAuthApp:
-        """Make the OAuth credential of a service account."""
+        """Create the OAuth credential of a service account."""
         sites = frozenset({self.cloud_id})
         app = OAuthApp(client_id, client_secret, frozenset(scopes), sites)
         return self.access.register(app, consented=False)
 
     def expire_tokens(self) -> None:
-        """Let all access tokens expire now; see `OAuthApp.uses` for a moment amid a read."""
+        """Expire all access tokens now; `OAuthApp.uses` expires them during a read."""
         self.access.expire()
 
     def start(self) -> Server:
-        """Begin to listen; returns when requests can be sent."""
+        """Start to listen; return when the server accepts requests."""
         loop = self._loop = asyncio.new_event_loop()
         self.port = self._listen(loop, self.port)
         self.media.url = f"http://127.0.0.1:{self._listen(loop, 0)}"
@@ -212,7 +212,7 @@ class Server:
         return int(listener.getsockname()[1])
 
     def close(self) -> None:
-        """Stop listening and break all connections."""
+        """Stop listening, and close all connections."""
         if self._loop is None or self._thread is None:
             return
         loop, self._loop = self._loop, None
@@ -228,7 +228,7 @@ class Server:
         loop.stop()
 
     def __enter__(self) -> Self:
-        """Start, unless it is started."""
+        """Start the server if it is not running."""
         if self._loop is None:
             self.start()
         return self
@@ -239,24 +239,24 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close the server."""
         self.close()
 
     def requests_to(self, match: str) -> list[Request]:
-        """Return the requests to an operation, or to what a regular expression finds."""
+        """Return the requests to an operation, or those that match a regular expression."""
         return [request for request in list(self.log) if self._matches(match, request)]
 
     def before(self, match: str, callback: Callable[[Request], object]) -> None:
-        """Call back before each matching request is answered, to change the site under a read."""
+        """Call back before the response to each matching request, to change the site during a read."""
         self._hooks.append(_Hook(match, callback))
 
     def deny(self, match: str, status: int = 403, message: str = "") -> None:
-        """Refuse an operation as Confluence does when plan or permission are missing."""
+        """Refuse an operation as Confluence does if the plan or a permission is missing."""
         message = message or "The current user does not have the permission that this needs"
         self._denials.append(_Denial(match, status, message))
 
     def allow(self, match: str) -> None:
-        """Take a denial back."""
+        """Remove a denial."""
         self._denials = [denial for denial in self._denials if denial.match != match]
 
     def fail(  # noqa: PLR0913 - a call names the few that it needs
@@ -268,25 +268,25 @@ class Server:
         status: int | None = None,
         headers: dict[str, str] | None = None,
         body: Bytes = None,
-        how: str = "answer",
+        how: str = "respond",
         seconds: float = 1.0,
     ) -> Fault:
-        """Make matching requests fail; faults are tried in the order in which they were ordered.
+        """Inject a fault into matching requests; the first injected fault that matches is used.
 
         Args:
-            match: A path template of contract.yaml, or a regular expression that is searched for
+            match: A path template of contract.yaml, or a regular expression to search for
                 in path and query.
-            times: How many requests it strikes; None for all.
-            after: How many matching requests pass first.
-            status: The status instead of the genuine one.
-            headers: Headers besides the usual ones, or instead of them.
-            body: The body instead of the genuine one, or what makes it from the genuine one.
-            how: "answer"; "redirect" (302 to headers["Location"]); "drop" (close without a
-                word); "reset" (the same with a TCP reset); "cut" (break off amid the body);
-                "cut head" (amid the headers); "reset body" (with a TCP reset amid the body);
-                "hang" (never answer); "drip" (a byte of the body every so many seconds);
-                "drip head" (a byte of the headers).
-            seconds: The pause between two bytes of a drip.
+            times: The number of requests that it affects; None for all.
+            after: The number of matching requests before it.
+            status: The status of the response instead of the genuine one.
+            headers: Headers that replace or extend the usual ones.
+            body: The body of the response, or a function that makes it from the genuine one.
+            how: "respond"; "redirect" (302 to headers["Location"]); "drop" (close without a
+                response); "reset" (the same with a TCP reset); "cut" (close in the middle of the body);
+                "cut head" (in the headers); "reset body" (a TCP reset in the middle of the body);
+                "hang" (no response); "drip" (the body byte by byte, with a pause after each);
+                "drip head" (the headers too).
+            seconds: The pause of a drip.
         """
         if how not in _HOW:
             raise ValueError(f"how must be one of {', '.join(_HOW)}, not {how!r}")
@@ -297,7 +297,7 @@ class Server:
         return fault
 
     def heal(self) -> None:
-        """Forget all faults, denials and hooks."""
+        """Remove all faults, denials and hooks."""
         self._faults.clear()
         self._denials.clear()
         self._hooks.clear()
@@ -308,7 +308,7 @@ class Server:
         return re.search(match, request.target) is not None
 
     def receive(self, connection: _Connection, request: Request) -> None:
-        """Answer a request, late or wrongly if that was ordered."""
+        """Respond to a request, with the latency and the faults."""
         is_media = self.media.url.endswith("//" + request.headers.get("host", ""))
         (self.media.log if is_media else self.log).append(request)
         found, _ = self.contract.find(request.path)
@@ -317,18 +317,18 @@ class Server:
             for hook in list(self._hooks):
                 if self._matches(hook.match, request):
                     hook.callback(request)
-            struck = (f for f in self._faults if self._matches(f.match, request) and f.strikes())
-            fault = next(struck, None)
-            answer = self.media.answer(request) if is_media else self._answer(request)
+            matching = (f for f in self._faults if self._matches(f.match, request) and f.affects())
+            fault = next(matching, None)
+            response = self.media.respond(request) if is_media else self._respond(request)
         if fault is not None:
-            answer = _spoil(answer, fault)
-        request.status = 0 if fault and fault.how in _BROKEN else answer.status
+            response = _with_fault(response, fault)
+        request.status = 0 if fault and fault.how in _BROKEN else response.status
         if self.latency and self._loop is not None:
-            self._loop.call_later(self.latency, connection.send, answer, fault)
+            self._loop.call_later(self.latency, connection.send, response, fault)
         else:
-            connection.send(answer, fault)
+            connection.send(response, fault)
 
-    def _answer(self, request: Request) -> Response:
+    def _respond(self, request: Request) -> Response:
         if not request.path.startswith("/wiki"):
             beside = self._beside_the_wiki(request)
             if beside is not None:
@@ -350,7 +350,7 @@ class Server:
         return respond(self.site, self.contract, target, self.url, self.max_page, self.media.sign)
 
     def _too_many(self) -> bool:
-        """Tell whether the last second has seen as many requests as are allowed; count this one if not."""
+        """Return whether the last second has reached the rate limit; otherwise count this request."""
         now = time.monotonic()
         while self._recent and self._recent[0] <= now - 1:
             self._recent.popleft()
@@ -360,11 +360,11 @@ class Server:
         return False
 
     def _beside_the_wiki(self, request: Request) -> Response | None:
-        """Answer what Atlassian keeps on the site, or on hosts of its own, for anyone who asks."""
+        """Respond to requests that need no credential: the tenant info and the token endpoint."""
         if (request.method, request.path) == ("GET", TENANT_INFO):
             return Response(200, f'{{"cloudId":"{self.cloud_id}"}}'.encode())
         if (request.method, request.path) == ("POST", TOKEN_ENDPOINT):
-            return self.access.token_answer(request.headers.get("content-type", ""), request.body)
+            return self.access.token_response(request.headers.get("content-type", ""), request.body)
         return None
 
     def _denied(self, request: Request) -> Response | None:
@@ -374,25 +374,25 @@ class Server:
         return None
 
 
-# Of a site that holds nothing, its own description included.
+# The cloud id of a site without records.
 _CLOUD_ID = "00000000-0000-4000-8000-000000000000"
 _GATEWAY = "/ex/confluence/"
 _BROKEN = ("drop", "reset", "cut", "cut head", "reset body", "hang")
-_HOW = ("answer", "redirect", *_BROKEN, "drip", "drip head")
-_LINGER = 0.05  # seconds in which the client takes what came before a reset
+_HOW = ("respond", "redirect", *_BROKEN, "drip", "drip head")
+_LINGER = 0.05  # seconds for the client to read the bytes before a reset
 
 
-def _spoil(answer: Response, fault: Fault) -> Response:
-    body = fault.body(answer.body) if callable(fault.body) else fault.body
+def _with_fault(response: Response, fault: Fault) -> Response:
+    body = fault.body(response.body) if callable(fault.body) else fault.body
     if body is None:
-        replaced = fault.status is not None and fault.status != answer.status
-        body = b"" if replaced else answer.body
-    headers = {**answer.headers, **fault.headers}
-    return Response(fault.status or answer.status, body, headers)
+        replaced = fault.status is not None and fault.status != response.status
+        body = b"" if replaced else response.body
+    headers = {**response.headers, **fault.headers}
+    return Response(fault.status or response.status, body, headers)
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: takes requests apart, and sends answers in one piece."""
+    """One connection: parses requests, and sends responses."""
 
     transport: asyncio.Transport
 
@@ -403,16 +403,16 @@ class _Connection(asyncio.Protocol):
         self._last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the way back."""
+        """Register the connection."""
         self.transport = cast("asyncio.Transport", transport)
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Forget the connection."""
+        """Remove the connection."""
         self._server.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Gather a request, and have it answered when it is whole."""
+        """Collect the bytes of a request, and respond when it is complete."""
         self._buffer += data
         if not self._busy:
             self._next()
@@ -430,13 +430,13 @@ class _Connection(asyncio.Protocol):
         self._last = request.headers.get("connection", "").lower() == "close"
         try:
             self._server.receive(self, request)
-        except Exception:  # noqa: BLE001 - whatever it was, the client must get an answer
-            # A fault of ours must not look like one that a test ordered.
+        except Exception:  # noqa: BLE001 - the client must get a response after any exception
+            # A bug in the server must not look like an injected fault.
             self.send(Response(500, traceback.format_exc().encode()), None)
 
-    def send(self, answer: Response, fault: Fault | None) -> None:
-        """Send an answer, or what the fault makes of it."""
-        how = fault.how if fault else "answer"
+    def send(self, response: Response, fault: Fault | None) -> None:
+        """Send a response, changed by the fault."""
+        how = fault.how if fault else "respond"
         if how == "hang":
             return
         if how == "drop":
@@ -445,9 +445,9 @@ class _Connection(asyncio.Protocol):
         if how == "reset":
             self._reset()
             return
-        head = _head(answer)
+        head = _head(response)
         if how in ("cut", "cut head", "reset body"):
-            half = head + answer.body[: len(answer.body) // 2]
+            half = head + response.body[: len(response.body) // 2]
             self.transport.write(head[: len(head) // 2] if how == "cut head" else half)
             if how == "reset body":
                 asyncio.get_running_loop().call_later(_LINGER, self._reset)
@@ -457,9 +457,9 @@ class _Connection(asyncio.Protocol):
         if how in ("drip", "drip head") and fault:
             at_once = head if how == "drip" else b""
             self.transport.write(at_once)
-            self._drip((head + answer.body)[len(at_once) :], fault.seconds)
+            self._drip((head + response.body)[len(at_once) :], fault.seconds)
             return
-        self.transport.write(head + answer.body)
+        self.transport.write(head + response.body)
         self._done()
 
     def _done(self) -> None:
@@ -500,14 +500,14 @@ def _parse(head: str) -> Request:
     return Request(method, target, path, pairs, "", headers, cloud_id=cloud_id)
 
 
-def _head(answer: Response) -> bytes:
-    reason = HTTPStatus(answer.status).phrase if answer.status in _STATUSES else "Unknown"
+def _head(response: Response) -> bytes:
+    reason = HTTPStatus(response.status).phrase if response.status in _STATUSES else "Unknown"
     headers = {
         "Content-Type": "application/json;charset=UTF-8",
-        "Content-Length": str(len(answer.body)),
-        **answer.headers,
+        "Content-Length": str(len(response.body)),
+        **response.headers,
     }
-    lines = [f"HTTP/1.1 {answer.status} {reason}"]
+    lines = [f"HTTP/1.1 {response.status} {reason}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 

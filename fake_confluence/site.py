@@ -1,4 +1,4 @@
-"""The data of a site: collections of records, indexes over them, and what changes them."""
+"""The data of a site: collections of records, indexes, and methods that change them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 Record: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[Any, Any]
 
-# Orderings of more records than this are kept; a page's few children are sorted each time.
+# Only orderings of more records than this are cached; a page's few children are sorted each time.
 _WORTH_KEEPING = 500
 _KEPT_ORDERINGS = 200
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that a record must fulfil.
+    """A condition for records.
 
     Attributes:
         field: Dotted name of the item field.
-        values: For "equal", any of these (as text); else one bound or word.
+        values: For "equal", the allowed values (as text); otherwise one bound or word.
         compare: "equal", "from", "to" or "contains".
-        chosen: Whether the request chose the values, so that few records pass.
+        chosen: Whether the request gave the values, so that few records match.
     """
 
     field: str
@@ -38,17 +38,17 @@ class Condition:
 
 
 class Ordering:
-    """Records in one order, with the keys to find a place between them again."""
+    """Sorted records, with the keys to find a position in them."""
 
     def __init__(self, records: Iterable[Record], field: str) -> None:
-        """Order records by a field, and by id where that is the same."""
+        """Sort records by a field, then by id."""
         places = [(sort_key(record, field), n, record) for n, record in enumerate(records)]
         places.sort(key=lambda place: place[:2])
         self.keys = [place[0] for place in places]
         self.records = [place[2] for place in places]
 
     def page(self, size: int, *, after: Key | None, descending: bool) -> tuple[list[Record], bool]:
-        """Take the records that follow a key, and tell whether more follow them."""
+        """Return the records after a key, and whether more follow."""
         if descending:
             end = len(self.keys) if after is None else bisect_left(self.keys, after)
             start = max(0, end - size)
@@ -58,11 +58,11 @@ class Ordering:
 
 
 class Site:
-    """The records of a Confluence site and the ways in which they change.
+    """The records of a Confluence site, and the methods that change them.
 
-    Keys that begin with an underscore are for the server alone (`_body`, `_labels`), except
-    `_links` and `_expandable`. After changing a record by hand, call `changed` with the name of
-    its collection; the methods below do so themselves.
+    Fields whose names begin with an underscore are private to the server (`_body`, `_labels`), except
+    `_links` and `_expandable`. After changing a record directly, call `changed` with the name of
+    its collection; the methods below do that themselves.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Site:
         now: str = "2026-06-30T12:00:00.000Z",
         cloud_id: str = "3f6f2c1e-5d0b-4c55-9a3e-7c1f0a2b9d41",
     ) -> None:
-        """Take the records of a site.
+        """Create a site with these records.
 
         Args:
             collections: Records by collection, as contract.yaml names them.
-            now: What the time is on this site; edits without a time of their own take the next second.
-            cloud_id: The id of the site at the gateway.
+            now: The current time of this site; edits without a timestamp take the next second.
+            cloud_id: The cloud id at the gateway.
         """
         self.collections = collections
         self.now = now
@@ -90,18 +90,18 @@ class Site:
     # Reading
 
     def records(self, collection: str) -> list[Record]:
-        """Return the records of a collection; none when the site has no such thing."""
+        """Return the records of a collection; none if the site has no such collection."""
         return self.collections.get(collection, [])
 
     def find(self, collection: str, field: str, value: Any) -> list[Record]:
-        """Find the records whose field equals the value, or holds it if the field is a list."""
+        """Return the records whose field equals the value, or contains it if the field is a list."""
         return self._index(collection, field).get(str(value), [])
 
     def get(self, collection: str, record_id: Any) -> Record:
         """Return the record with the id.
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is no such record.
         """
         found = self.find(collection, "id", record_id)
         if not found:
@@ -109,11 +109,11 @@ class Site:
         return found[0]
 
     def select(self, collections: Sequence[str], conditions: Sequence[Condition]) -> list[Record]:
-        """Return the records that fulfil all conditions, in the order in which they stand."""
+        """Return the records that match all conditions, in their original order."""
         return [r for name in collections for r in self._select(name, conditions)]
 
     def ordering(self, collection: str, conditions: Sequence[Condition], field: str) -> Ordering:
-        """Return the records that fulfil all conditions, ordered by a field and then by id."""
+        """Return the records that match all conditions, sorted by a field and then by id."""
         key = (collection, tuple(conditions), field)
         kept = self._orderings.get(key)
         if kept is not None:
@@ -130,7 +130,7 @@ class Site:
         for known in conditions:
             if known.chosen and known.compare == "equal":
                 index = self._index(collection, known.field)
-                # A record may hold two of the values, and is still one record.
+                # A record can match two of the values; it is still one record.
                 found = {id(r): r for value in known.values for r in index.get(str(value), [])}
                 rest = [condition for condition in conditions if condition is not known]
                 return [r for r in found.values() if all(fulfils(r, c) for c in rest)]
@@ -152,11 +152,11 @@ class Site:
     # Changing
 
     def changed(self, *collections: str) -> None:
-        """Forget what was derived from collections that were changed."""
+        """Invalidate the indexes and orderings of changed collections."""
         self._forget(lambda key: key[0] in collections)
 
     def _altered(self, collection: str) -> None:
-        """Forget what was derived, but for who has which id: ids do not change."""
+        """Invalidate the indexes and orderings, except the index by id: ids do not change."""
         self._forget(lambda key: key[0] == collection and key[1] != "id")
 
     def _forget(self, stale: Callable[[Any], bool]) -> None:
@@ -165,13 +165,13 @@ class Site:
                 del kept[key]
 
     def tick(self, seconds: float = 1.0) -> str:
-        """Move the clock of the site on, and tell the time."""
+        """Advance the clock of the site, and return the new time."""
         moved = parse_time(self.now) + timedelta(seconds=seconds)
         self.now = format_time(moved)
         return self.now
 
     def new_id(self) -> str:
-        """Return an id that no record with a numeric id has."""
+        """Return an id that no record has."""
         if not self._next_id:
             ids = (str(r.get("id")) for records in self.collections.values() for r in records)
             self._next_id = max((int(i) for i in ids if i.isdigit()), default=0)
@@ -179,7 +179,7 @@ class Site:
         return str(self._next_id)
 
     def add(self, collection: str, record: Record) -> Record:
-        """Add a record as it is."""
+        """Add a record unchanged."""
         with self.lock:
             self.collections.setdefault(collection, []).append(record)
             self._altered(collection)
@@ -198,13 +198,13 @@ class Site:
             del self._indexes[collection, "id"][str(record_id)]
 
     def edit(self, collection: str, record_id: Any, at: str | None = None, **fields: Any) -> Record:
-        """Save a new version of a record, with other values for some of its fields.
+        """Save a new version of a record, with changed fields.
 
         Args:
-            collection: Where the record is.
+            collection: The collection of the record.
             record_id: Its id.
-            **fields: Other values for some of its fields.
-            at: When, as Confluence writes times; the next second of the site when absent.
+            **fields: The changed fields.
+            at: The timestamp, as Confluence writes it; by default the next second of the site.
         """
         with self.lock:
             record = self.get(collection, record_id)
@@ -220,7 +220,7 @@ class Site:
         return record
 
     def set_status(self, collection: str, record_id: Any, status: str) -> Record:
-        """Trash, archive, delete or restore a record; its version stays what it was."""
+        """Trash, archive, delete or restore a record; its version does not change."""
         with self.lock:
             record = self.get(collection, record_id)
             record["status"] = status
@@ -230,7 +230,7 @@ class Site:
         return record
 
     def add_space(self, name: str, *, key: str, at: str | None = None, **fields: Any) -> Record:
-        """Add a space that is global and current, unless fields say otherwise."""
+        """Add a space; by default it is global and current."""
         return self.add(
             "spaces",
             {
@@ -251,7 +251,7 @@ class Site:
         )
 
     def add_page(self, title: str, *, space_id: str, at: str | None = None, **fields: Any) -> Record:
-        """Add a page at the root of a space, unless fields say otherwise."""
+        """Add a page; by default it is at the root of the space."""
         blank = {"parentId": None, "parentType": None, "position": None, "subtype": None}
         owners = {"ownerId": self._somebody(), "lastOwnerId": None}
         return self._add_content("pages", title, space_id, at, {**blank, **owners, **fields})
@@ -281,15 +281,15 @@ class Site:
         return self.set_status("blog_posts", post_id, "trashed")
 
     def restore_page(self, page_id: Any) -> Record:
-        """Take a page back from the archive or the trash."""
+        """Restore a page from the archive or the trash."""
         return self.set_status("pages", page_id, "current")
 
     def purge_page(self, page_id: Any) -> None:
-        """Remove a page for good, as if it had never been."""
+        """Delete a page permanently."""
         self.remove("pages", page_id)
 
     def purge_blog_post(self, post_id: Any) -> None:
-        """Remove a blog post for good."""
+        """Delete a blog post permanently."""
         self.remove("blog_posts", post_id)
 
     def _add_content(
@@ -331,7 +331,7 @@ class Site:
         self.changed(versions)
 
 
-# What the version of a content has, and a list of versions does not.
+# The version of a content has these fields; the items of a list of versions do not.
 UNLISTED = ("ncsStepVersion", "contributorIds")
 _EMPTY = '{"type":"doc","version":1,"content":[]}'
 _PLACE = ("parentId", "parentType", "position")
@@ -345,7 +345,7 @@ _VERSIONED = {
 
 
 def field_of(record: Record, field: str) -> Any:
-    """Return the value under a dotted name; None where there is nothing."""
+    """Return the value of a dotted field name; None if there is none."""
     value: Any = record
     for part in field.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -353,7 +353,7 @@ def field_of(record: Record, field: str) -> Any:
 
 
 def fulfils(record: Record, condition: Condition) -> bool:
-    """Tell whether a record fulfils a condition."""
+    """Return whether a record matches a condition."""
     value, wanted = field_of(record, condition.field), condition.values
     if condition.compare == "equal":
         if isinstance(value, list):
@@ -363,12 +363,12 @@ def fulfils(record: Record, condition: Condition) -> bool:
         return False
     if condition.compare == "contains":
         return str(wanted[0]).lower() in str(value).lower()
-    moment = value if isinstance(value, int) else milliseconds(value)
-    return bool(moment >= wanted[0] if condition.compare == "from" else moment <= wanted[0])
+    timestamp = value if isinstance(value, int) else milliseconds(value)
+    return bool(timestamp >= wanted[0] if condition.compare == "from" else timestamp <= wanted[0])
 
 
 def sort_key(record: Record, field: str) -> Key:
-    """Return where a record stands in an order: by the field, then by its own id."""
+    """Return the sort key of a record: the field, then its id."""
     own = record.get("id") or record.get("accountId") or record.get("_key")
     own = own if own is not None else record.get("number", 0)
     own = int(own) if isinstance(own, str) and own.isdigit() else own
@@ -376,22 +376,22 @@ def sort_key(record: Record, field: str) -> Key:
         return own, own
     value = field_of(record, field)
     if isinstance(value, str) and len(value) == 20 and value[10] == "T" and value[19] == "Z":
-        # As text, a second without milliseconds would stand after all its milliseconds.
+        # As text, a second without milliseconds would sort after all its milliseconds.
         value = value[:19] + ".000Z"
     return ("" if value is None else value), own
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time as Confluence writes it, with milliseconds or without."""
+    """Parse a timestamp as Confluence writes it, with or without milliseconds."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def format_time(moment: datetime) -> str:
-    """Write a time as Confluence does, with milliseconds."""
-    text = moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+def format_time(timestamp: datetime) -> str:
+    """Format a timestamp as Confluence does, with milliseconds."""
+    text = timestamp.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
 def milliseconds(text: str) -> int:
-    """Return a time as milliseconds since 1970."""
+    """Return a timestamp as milliseconds since 1970."""
     return round(parse_time(text).timestamp() * 1000)

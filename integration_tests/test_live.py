@@ -1,9 +1,8 @@
 """Try the connector on your own site: `make live`.
 
-It reads the configuration in secrets/config.json (or the file that CONFLUENCE_CONFIG names), checks the
-connection, and takes the first records of every stream. What this account or site does not have is not an
-error: the summary names each such stream and why it could not be verified, and the fields in which records
-and schemas differ. It only reads, and stops each
+It uses the configuration in secrets/config.json (or the file in CONFLUENCE_CONFIG), checks the connection, and reads
+the first records of every stream. A stream that this account or site does not have is not an error: the summary names
+each such stream and the reason, and the fields in which records and schemas differ. It only reads, and stops each
 stream after some records.
 """
 
@@ -35,7 +34,7 @@ pytestmark = pytest.mark.skipif(not CONFIG.exists(), reason=f"there is no {CONFI
 
 
 def messages(command: str, *arguments: str, config: Path = CONFIG) -> Iterator[dict[str, Any]]:
-    """Run the connector and yield its messages, until the caller has enough or patience ends."""
+    """Run the connector and yield its messages, until the caller stops or the time limit is reached."""
     ordered = [str(CONNECTOR), command, "--config", str(config), *arguments]
     with subprocess.Popen(ordered, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout
@@ -59,7 +58,7 @@ def test_every_stream_is_discovered() -> None:
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
-def test_the_first_records_of_a_stream_are_as_declared(name: str, tmp_path: Path, fields: list[str]) -> None:
+def test_the_first_records_of_a_stream_match_its_schema(name: str, tmp_path: Path, fields: list[str]) -> None:
     catalog = tmp_path / "catalog.json"
     catalog.write_text(json.dumps({"streams": [configured(name, incremental=True)]}))
     seen, errors = [], []
@@ -89,7 +88,7 @@ def test_the_first_records_of_a_stream_are_as_declared(name: str, tmp_path: Path
 
 
 def differing_fields(name: str, records: list[dict[str, Any]]) -> Iterator[str]:
-    """Say which fields the schema does not declare, and which declared ones no record has."""
+    """Name the fields that the schema does not declare, and the declared fields that no record has."""
     schema, config = STREAMS[name].schema, json.loads(CONFIG.read_text(encoding="utf-8"))
     formats = {"rendered_format": "view", "body_format": "storage"} | config
     body_format = formats["rendered_format" if name.startswith("rendered") else "body_format"]
@@ -101,8 +100,8 @@ def differing_fields(name: str, records: list[dict[str, Any]]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["pages", "tasks"])
-def test_two_spaces_asked_for_together_give_what_each_gives(name: str, tmp_path: Path) -> None:
-    """Nothing else shows it when a site responds only for the first of several spaces."""
+def test_a_request_for_two_spaces_returns_the_records_of_both(name: str, tmp_path: Path) -> None:
+    """Check that a site responds for all of several spaces; no other test shows that."""
 
     def read(stream: str, **changes: Any) -> dict[str, dict[str, Any]]:
         config, catalog = tmp_path / "config.json", tmp_path / "catalog.json"

@@ -2,9 +2,9 @@
 
     python tools/documents.py confluence.duckdb documents.jsonl
 
-The database holds the tables that were synced and the view of the recipe `text_for_ai`. Each line is a page:
-its `document_key`, `title`, `path`, `content` in Markdown, `url`, `last_modified`, `labels`, and the account
-ids that `may_see` it. A body can be in any form: storage, atlas_doc_format, or rendered.
+The database contains the tables of a sync and the view of the recipe `text_for_ai`. Each line is a page: its
+`document_key`, `title`, `path`, `content` in Markdown, `url`, `last_modified`, `labels`, and the account ids that
+`may_see` it. It accepts bodies in any format: storage, atlas_doc_format, or rendered.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
 
 CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\] ?>", re.DOTALL)
 PANELS = {"info", "tip", "note", "warning", "success", "error", "panel"}
-# The only parameters that a reader sees; all others say how a macro looks or what it looks for.
+# The parameters that a reader sees; all others control the appearance or the query of a macro.
 SHOWN = {"status": "title", "jira": "key", "widget": "url", "iframe": "src"}
 
 
 OPTIONS: dict[str, Any] = {
     "heading_style": ATX,
     "bullets": "-",
-    "escape_underscores": False,  # names in code are full of them
-    "code_language_callback": lambda pre: said(pre, "data-language"),
+    "escape_underscores": False,  # names in code contain many
+    "code_language_callback": lambda pre: attribute(pre, "data-language"),
 }
 
 
 @dataclass(frozen=True)
 class Site:
-    """What a body refers to without containing it.
+    """What a body refers to but does not contain.
 
     Attributes:
-        base: The address of the site, such as https://example.atlassian.net/wiki.
+        base: The URL of the site, such as https://example.atlassian.net/wiki.
         people: The name of each account id.
-        pages: The address of each page, by the key of its space and its title.
-        space: The key of the space of the page whose body it is.
+        pages: The URL of each page, by the key of its space and its title.
+        space: The key of the space of the page.
 
     """
 
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def write(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """Write the documents of a database, one a line."""
+    """Write the documents of a database, one per line."""
     with file.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(d, ensure_ascii=False) + "\n" for d in documents(connection))
 
@@ -94,14 +94,14 @@ def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]
 
 
 def to_markdown(body: dict[str, Any], site: Site) -> str:
-    """Return a record's `body` in Markdown: an object such as `{"storage": {"value": "<p>…"}}`."""
+    """Return the `body` of a record, such as `{"storage": {"value": "<p>…"}}`, in Markdown."""
     (representation, content), *_ = [*body.items(), ("", None)]
     text = (content or {}).get("value") or ""
     html = adf(json.loads(text), site) if text and representation == "atlas_doc_format" else text
     soup = plain_html(html, site)
     try:
         found = MarkdownConverter(**OPTIONS).convert_soup(soup)
-    except RecursionError:  # nested deeper than Python can follow
+    except RecursionError:  # nested too deeply for Python's stack
         found = soup.get_text(" ")
     return str(found).replace("\xa0", " ").strip()
 
@@ -110,26 +110,26 @@ def to_markdown(body: dict[str, Any], site: Site) -> str:
 
 
 def plain_html(text: str, site: Site) -> BeautifulSoup:
-    """Return storage format or rendered HTML as HTML that any converter understands."""
+    """Convert storage format or rendered HTML to HTML that any converter understands."""
     soup = BeautifulSoup(CDATA.sub(lambda found: escape(found[1]), text), "html.parser")
     for selector, change in CHANGES.items():
-        for element in reversed(soup.select(selector)):  # the inner ones first: the outer may be removed
+        for element in reversed(soup.select(selector)):  # inner ones first: the outer one may be removed
             change(element, site)
     return soup
 
 
-def said(element: Tag, *names: str) -> str:
-    """Return the first of these attributes that says something."""
+def attribute(element: Tag, *names: str) -> str:
+    """Return the first of these attributes that is not empty."""
     return next((str(element[name]) for name in names if element.get(name)), "")
 
 
 def remove(element: Tag, _: Site) -> None:
-    """Take away what nobody reads."""
+    """Remove an element that a reader does not see."""
     element.decompose()
 
 
 def named(name: str) -> Any:
-    """Return what gives an element the name that HTML has for it."""
+    """Return a function that gives an element an HTML name."""
 
     def change(element: Tag, _: Site) -> None:
         element.name = name
@@ -138,28 +138,28 @@ def named(name: str) -> Any:
 
 
 def time(element: Tag, _: Site) -> None:
-    """Show a date that stands in an attribute alone."""
-    element.string = element.get_text() or said(element, "datetime")
+    """Show a date that is only in an attribute."""
+    element.string = element.get_text() or attribute(element, "datetime")
 
 
 def emoji(element: Tag, _: Site) -> None:
-    """Turn an emoji into its character, or into its name where it has none."""
+    """Replace an emoji with its character, or with its name if it has no character."""
     names = ("ac:emoji-fallback", "ac:emoji-shortname", "data-emoji-fallback", "alt")
-    element.replace_with(said(element, *names) or f":{said(element, 'ac:name')}:")
+    element.replace_with(attribute(element, *names) or f":{attribute(element, 'ac:name')}:")
 
 
 def link(element: Tag, site: Site) -> None:
-    """Turn a link to something in Confluence into one of HTML, or into its text."""
+    """Turn a Confluence link into an HTML link, or into its text."""
     target = element if element.name.startswith("ri:") else element.select_one(RESOURCES)
     shown = element.find(["ac:link-body", "ac:plain-text-link-body"])
     name = address = ""
     if target is not None:
-        title, space = said(target, "ri:content-title"), said(target, "ri:space-key")
-        person = said(target, "ri:account-id", "ri:userkey", "ri:username")
+        title, space = attribute(target, "ri:content-title"), attribute(target, "ri:space-key")
+        person = attribute(target, "ri:account-id", "ri:userkey", "ri:username")
         name = f"@{site.people.get(person, person)}" if person else title
-        name = name or said(target, "ri:filename", "ri:value", "ri:space-key")
-        address = site.pages.get((space or site.space, title)) or said(target, "ri:value")
-    elif anchor := said(element, "ac:anchor"):
+        name = name or attribute(target, "ri:filename", "ri:value", "ri:space-key")
+        address = site.pages.get((space or site.space, title)) or attribute(target, "ri:value")
+    elif anchor := attribute(element, "ac:anchor"):
         name, address = anchor, f"#{anchor}"
     if shown is None:
         element.string = name
@@ -169,17 +169,17 @@ def link(element: Tag, site: Site) -> None:
 
 
 def image(element: Tag, _: Site) -> None:
-    """Turn an image of storage format into one of HTML, with its caption behind."""
+    """Turn an image of storage format into an HTML image, followed by its caption."""
     source = element.select_one(RESOURCES)
-    name = "" if source is None else said(source, "ri:filename", "ri:value")
-    element.insert(0, Tag(name="img", attrs={"src": name, "alt": said(element, "ac:alt") or name}))
+    name = "" if source is None else attribute(source, "ri:filename", "ri:value")
+    element.insert(0, Tag(name="img", attrs={"src": name, "alt": attribute(element, "ac:alt") or name}))
     if source is not None:
         source.decompose()
     element.name = "span"
 
 
 def extension(element: Tag, _: Site) -> None:
-    """Keep one of the two forms of what the new editor alone knows: the one that says what it is."""
+    """Keep one of the two forms of an element of the new editor: the one with its type."""
     node = element.find("ac:adf-node", recursive=False)
     known = node is not None and node.find("ac:adf-content") is not None
     other = element.find("ac:adf-fallback", recursive=False) if known else node
@@ -188,21 +188,23 @@ def extension(element: Tag, _: Site) -> None:
 
 
 def extension_node(element: Tag, _: Site) -> None:
-    """Give panels and decisions the form that they have in HTML."""
-    kind = said(element, "type")
-    told = {said(a, "key"): a.get_text() for a in element.find_all("ac:adf-attribute", recursive=False)}
+    """Convert panels and decisions to HTML elements."""
+    kind = attribute(element, "type")
+    attributes = {
+        attribute(a, "key"): a.get_text() for a in element.find_all("ac:adf-attribute", recursive=False)
+    }
     element.name = {"panel": "blockquote", "decision-list": "ul", "decision-item": "li"}.get(kind, "div")
     if kind == "panel":
-        lead(element, told.get("panel-type", "panel").title())
+        lead(element, attributes.get("panel-type", "panel").title())
     if kind == "decision-item" and (content := element.find("ac:adf-content")) is not None:
         content.name = "span"
         content.insert(0, "Decision: ")
 
 
 def macro(element: Tag, _: Site) -> None:
-    """Leave of a macro what a reader sees: its title and its body, or what its parameters name."""
-    name = said(element, "ac:name")
-    parameters = {said(p, "ac:name"): p for p in element.find_all("ac:parameter", recursive=False)}
+    """Keep the visible parts of a macro: its title and its body, or the content that its parameters name."""
+    name = attribute(element, "ac:name")
+    parameters = {attribute(p, "ac:name"): p for p in element.find_all("ac:parameter", recursive=False)}
     title = parameters["title"].get_text() if "title" in parameters else ""
     code = element.find("pre", recursive=False)
     for parameter in parameters.values():
@@ -221,7 +223,7 @@ def macro(element: Tag, _: Site) -> None:
 
 
 def task(element: Tag, _: Site) -> None:
-    """Turn a task into the item of a list."""
+    """Turn a task into a list item."""
     status = element.find("ac:task-status", recursive=False)
     done = status is not None and status.extract().get_text() == "complete"
     element.name = "li"
@@ -234,13 +236,13 @@ def rendered_task(element: Tag, _: Site) -> None:
 
 
 def rendered_code(element: Tag, _: Site) -> None:
-    """Tell the language of rendered code."""
-    found = re.search(r"brush:\s*([\w+#-]+)", said(element, "data-syntaxhighlighter-params"))
+    """Set the language of rendered code."""
+    found = re.search(r"brush:\s*([\w+#-]+)", attribute(element, "data-syntaxhighlighter-params"))
     element["data-language"] = found[1] if found else ""
 
 
 def rendered_title(element: Tag, _: Site) -> None:
-    """Make the title of rendered code, of a panel or of what unfolds a line in bold."""
+    """Turn the title of rendered code, of a panel or of an expandable block into a line in bold."""
     words = element.get_text().strip()
     element.clear()
     element.name = "div"
@@ -248,7 +250,7 @@ def rendered_title(element: Tag, _: Site) -> None:
 
 
 def rendered_panel(element: Tag, _: Site) -> None:
-    """Make a rendered panel a quotation that begins with what it is."""
+    """Turn a rendered panel into a quotation that begins with its type."""
     start = "confluence-information-macro-"
     kinds = [
         c.removeprefix(start).title()
@@ -261,33 +263,33 @@ def rendered_panel(element: Tag, _: Site) -> None:
 
 
 def rendered_mention(element: Tag, site: Site) -> None:
-    """Make the link to a person a mention."""
-    name = site.people.get(said(element, "data-account-id"), element.get_text())
+    """Turn a link to a user into a mention."""
+    name = site.people.get(attribute(element, "data-account-id"), element.get_text())
     element.replace_with(f"@{name.removeprefix('@')}")
 
 
 def lead(element: Tag, *words: str) -> None:
-    """Put a line in bold at the beginning of a block, if there are words for it."""
+    """Insert a line in bold at the beginning of a block, if there is text for it."""
     if any(words):
         text = escape(": ".join(filter(None, words)))
         element.insert(0, BeautifulSoup(f"<p><strong>{text}</strong></p>", "html.parser"))
 
 
 def check(element: Tag, *, done: bool) -> None:
-    """Put a box before the text of a task."""
+    """Insert a checkbox before the text of a task."""
     inner = next((child for child in element.children if str(child).strip()), None)
     first = inner if isinstance(inner, Tag) and inner.name == "p" else element
     first.insert(0, "[x] " if done else "[ ] ")
 
 
 def nested_list(element: Tag, _: Site) -> None:
-    """Put a list that stands directly in a list into the item before it."""
+    """Move a list that is directly in a list into the item before it."""
     if item := element.find_previous_sibling("li"):
         item.append(element)
 
 
 def rowspans(element: Tag, _: Site) -> None:
-    """Repeat a cell in each row that it spans: a row must be understood alone."""
+    """Repeat a cell in each row that it spans, so that each row is complete."""
     below: dict[int, tuple[int, Tag]] = {}
     for row in element.find_all("tr"):
         cells, column = row.find_all(["td", "th"], recursive=False), 0
@@ -306,11 +308,11 @@ def rowspans(element: Tag, _: Site) -> None:
 
 def spanned(element: Tag, name: str) -> int:
     """Return how many rows or columns a cell spans."""
-    return int(said(element, name)) if said(element, name).isdigit() else 1
+    return int(attribute(element, name)) if attribute(element, name).isdigit() else 1
 
 
 def in_cell(element: Tag, _: Site) -> None:
-    """Put what a cell holds on one line: a row of Markdown has no other."""
+    """Put the content of a cell on one line, as Markdown requires."""
     for code in element.find_all("pre"):
         code.name, code.string = "code", " ".join(code.get_text().split())
     for paragraph in element.select("li > p"):
@@ -328,17 +330,17 @@ def in_cell(element: Tag, _: Site) -> None:
 
 
 def no_heading(element: Tag, _: Site) -> None:
-    """Let no text look like a heading."""
+    """Escape text that looks like a heading."""
     first = element.find(string=True)
     if first and first.parent and first.parent.name != "code" and re.match(r"\s*#{1,6}\s", first):
         first.replace_with(f"\\{first.lstrip()}")
 
 
 def address(element: Tag, site: Site) -> None:
-    """Make an address on the site a whole one."""
+    """Turn a relative URL of the site into an absolute one."""
     for name in ("href", "src"):
-        if said(element, name).startswith("/"):
-            element[name] = urljoin(site.base, said(element, name))
+        if attribute(element, name).startswith("/"):
+            element[name] = urljoin(site.base, attribute(element, name))
 
 
 RESOURCES = ", ".join(
@@ -352,7 +354,7 @@ CHANGES = {
     r"ac\:emoticon, img.emoticon": emoji,
     r"ac\:link": link,
     r"ac\:image": image,
-    RESOURCES: link,  # in a parameter: an included page, a file that is shown
+    RESOURCES: link,  # in a parameter: an included page, a displayed file
     r"ac\:adf-extension": extension,
     r"ac\:adf-node": extension_node,
     r"ac\:adf-attribute, ac\:adf-parameter, ac\:adf-mark": remove,
@@ -380,7 +382,7 @@ CHANGES = {
 
 
 def adf(node: dict[str, Any], site: Site) -> str:
-    """Return a node of the editor's JSON as HTML; of a node that is not known here, what is in it."""
+    """Convert a node of the editor's JSON to HTML; an unknown node becomes its content."""
     kind, attrs = node["type"], node.get("attrs") or {}
     inner = "".join(adf(child, site) for child in node.get("content") or [])
     if kind in TAGS:
@@ -408,7 +410,7 @@ def marked(html: str, marks: list[dict[str, Any]]) -> str:
 
 
 def cell(name: str) -> Any:
-    """Return what makes a cell of a table."""
+    """Return a function that makes a table cell."""
 
     def make(attrs: dict[str, Any], inner: str) -> str:
         spans = "".join(f' {span}="{attrs[span]}"' for span in ("colspan", "rowspan") if attrs.get(span))
@@ -418,32 +420,32 @@ def cell(name: str) -> Any:
 
 
 def task_item(attrs: dict[str, Any], inner: str) -> str:
-    """Return a task with a box before its text."""
+    """Return a task with a checkbox before its text."""
     box = "[x] " if attrs.get("state") == "DONE" else "[ ] "
     return re.sub(r"^(<p>)?", rf"<li>\g<0>{box}", inner) + "</li>"
 
 
 def card(attrs: dict[str, Any], _: str) -> str:
-    """Return a link that shows its address."""
+    """Return a link that shows its URL."""
     url = escape(attrs.get("url") or (attrs.get("data") or {}).get("url") or "")
     return f'<a href="{url}">{url}</a>'
 
 
 def media(attrs: dict[str, Any], _: str) -> str:
-    """Return an image; of one that is attached, the body has the id alone."""
+    """Return an image; for an attached image, the body contains only its id."""
     source = escape(attrs.get("url") or attrs.get("id") or "")
     return f'<img src="{source}" alt="{escape(attrs.get("alt") or "")}">'
 
 
 def bodyless(attrs: dict[str, Any], _: str) -> str:
-    """Return what a reader sees of a macro without a body."""
+    """Return the visible text of a macro without a body."""
     parameters = (attrs.get("parameters") or {}).get("macroParams") or {}
     shown = parameters.get(SHOWN.get(attrs.get("extensionKey", ""), "")) or {}
     return escape(str(shown.get("value", "")))
 
 
 def stored(attrs: dict[str, Any], _: str) -> str:
-    """Return storage format that the editor's JSON has no node for."""
+    """Return the storage format of content that has no node in the editor's JSON."""
     return str(attrs.get("cxhtml", ""))
 
 

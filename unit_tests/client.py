@@ -1,4 +1,4 @@
-"""A plain HTTP client of the embedded site, and what there is to ask it."""
+"""A plain HTTP client for the embedded site, and the paths and queries of each operation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pairs = list[tuple[str, str]]
 
 
 class Reply(NamedTuple):
-    """What came back."""
+    """A response of the embedded site."""
 
     status: int
     body: Any
@@ -24,7 +24,7 @@ class Reply(NamedTuple):
 
 
 class Client:
-    """Sends requests over one connection and reads JSON."""
+    """A client with one connection, which reads JSON."""
 
     def __init__(self, server: Server, token: str = "demo-token") -> None:  # noqa: S107 - public
         self._server = server
@@ -35,8 +35,8 @@ class Client:
     def raw(self, target: str) -> tuple[int, bytes, dict[str, str]]:
         try:
             self.connection.request("GET", target, headers=self._headers)
-            answer = self.connection.getresponse()
-            return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
+            response = self.connection.getresponse()
+            return response.status, response.read(), {k.lower(): v for k, v in response.getheaders()}
         except Exception:
             self.connection.close()
             raise
@@ -46,7 +46,7 @@ class Client:
         return Reply(status, json.loads(body), headers)
 
     def read(self, path: str, query: Pairs | None = None) -> list[dict[str, Any]]:
-        """Read a list to its end: take the place from each next link, send the rest again."""
+        """Read a list to its end: take the cursor or offset from each next link and keep the other parameters."""
         found: list[dict[str, Any]] = []
         place: Pairs = []
         while True:
@@ -63,7 +63,7 @@ class Client:
 
 
 def paths_of(operation: Operation, site: Site) -> list[str]:
-    """Return the paths that an operation can be asked for, one for each thing it belongs to."""
+    """Return every path of an operation: one, or one for each parent record."""
     if "{" not in operation.path:
         return [operation.path]
     names = operation.parents or operation.collections
@@ -76,7 +76,7 @@ def paths_of(operation: Operation, site: Site) -> list[str]:
 
 
 def queries_of(operation: Operation, site: Site) -> list[Pairs]:
-    """Return what must be said for an operation to answer with all that it has."""
+    """Return the queries with which an operation returns all its records."""
     if operation.path == SEARCH:
         kinds = ("folder", "whiteboard", "database", "embed")
         return [[("cql", f"type={kind}"), ("includeArchivedSpaces", "true")] for kind in kinds]

@@ -1,4 +1,4 @@
-"""Time that passes without being waited for."""
+"""A fake clock: waits take no real time."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Time that passes without being waited for, in each thread by itself.
+    """A fake clock, separate in each thread: waits take no real time.
 
     Attributes:
-        waited: Seconds by the address of the request that they were waited for, or by the list's reducer.
+        waited: Waited seconds, by the URL of the failed request or by the page size reducer.
     """
 
     def __init__(self) -> None:
@@ -34,37 +34,37 @@ class Clock:
         self._mine = threading.local()
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass before the request that has just failed is sent again."""
+        """Advance the clock before the request that has just failed is retried."""
         request = getattr(sys.exc_info()[1], "request", None)
         self.wait(request.url if request else None, seconds)
 
     def wait(self, reason: object, seconds: float) -> None:
-        """Let time pass, and count it for a reason."""
+        """Advance the clock, and add the seconds to those of the reason."""
         self.let_pass(seconds)
         self.waited[reason] += seconds
 
     def let_pass(self, seconds: float) -> None:
-        """Let time pass for the sake of others' requests."""
+        """Advance the clock without a reason: the wait is for the rate limit."""
         self._mine.slept = self.slept + seconds
 
     @property
     def slept(self) -> float:
-        """What has passed in this thread."""
+        """The seconds that have passed in this thread."""
         return float(getattr(self._mine, "slept", 0.0))
 
     def now(self) -> dt.datetime:
-        """Return the time of this thread."""
+        """Return the current time of this thread."""
         return dt.datetime.now().astimezone() + dt.timedelta(seconds=self.slept)
 
     def monotonic(self) -> float:
-        """Return it as a number."""
+        """Return the time of this thread as a number of seconds."""
         return time.monotonic() + self.slept
 
     def __enter__(self) -> Self:
-        """Take the place of the clock by which the CDK waits."""
+        """Replace the clock that the CDK uses for waits."""
         sleeping = SimpleNamespace(sleep=self.sleep)
         self._patches = ExitStack()
-        for module in (rate_limiting, backoff._sync):  # noqa: SLF001 - it has no other name
+        for module in (rate_limiting, backoff._sync):  # noqa: SLF001 - it has no public name
             self._patches.enter_context(patch.object(module, "time", sleeping))
         reducing = lambda reducer, seconds: self.wait(reducer, seconds)  # noqa: E731, PLW0108 - becomes a method
         self._patches.enter_context(patch.object(PageSizeReducer, "_sleep", reducing))
@@ -75,5 +75,5 @@ class Clock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give it back."""
+        """Restore the CDK's clock."""
         self._patches.close()

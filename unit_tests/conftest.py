@@ -1,4 +1,4 @@
-"""What all tests share: an embedded site, and settings that hold for every test."""
+"""What all tests share: an embedded site, and fixtures that apply to every test."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what `make faults` asks for."""
+    """Add the option of `make faults`."""
     parser.addoption("--all-faults", action="store_true", help="try every fault, and write docs/promises.md")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def parsed_once() -> Iterator[None]:
-    """Parse each YAML text once a process: otherwise that is most of the time of a small read."""
+    """Parse each YAML text once per process: parsing takes most of the time of a small read."""
     parse = safe_load_yaml
     copies = cache(lambda text: pickle.dumps(parse(text)))
 
@@ -41,7 +41,7 @@ def parsed_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let files arrive in a directory of the tests, also from the connector as a process."""
+    """Store files in a temporary directory, also if the connector runs as a process."""
     directory = str(tmp_path_factory.mktemp("files"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRBYTE_STAGING_DIRECTORY", directory)
@@ -51,10 +51,10 @@ def staging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def log() -> Iterator[io.StringIO]:
-    """Gather what the connector logs."""
+    """Collect what the connector logs."""
     written = io.StringIO()
     handlers = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
-    assert handlers, "the CDK has no handler on the root logger any more"
+    assert handlers, "the CDK no longer has a handler on the root logger"
     before = [handler.setStream(written) for handler in handlers]
     yield written
     for handler, stream in zip(handlers, before, strict=True):
@@ -63,6 +63,6 @@ def log() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """Serve the company, fresh for each test."""
+    """Serve the company, a new one for each test."""
     with Server(company()) as running:
         yield running

@@ -1,4 +1,4 @@
-"""A configuration for each way to sign in."""
+"""A configuration for each authentication method."""
 
 from __future__ import annotations
 

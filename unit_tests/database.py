@@ -1,4 +1,4 @@
-"""Records in a database of the demo's kind."""
+"""A DuckDB database with the tables that the demo loads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.recipes import create_views
 
 
 def database(directory: Path, records: Mapping[str, list[dict[str, Any]]]) -> Path:
-    """Load records, by stream, into the demo's kind of database."""
+    """Load records, by stream, into a database as the demo does."""
     file, lines = directory / "confluence.duckdb", directory / "lines.jsonl"
     with duckdb.connect(str(file)) as connection:
         for name, data in records.items():

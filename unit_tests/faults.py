@@ -1,4 +1,4 @@
-"""The faults that tests make the embedded site commit, and the families of streams in which they make them.
+"""The faults that tests inject into the embedded site, and the families of streams that they affect.
 
 A row of the table in docs/promises.md is a fault, a column is a family.
 """
@@ -26,11 +26,11 @@ LIST, OBJECT, ARRAY = "list", "object", "array"
 
 @dataclass(frozen=True)
 class Family:
-    """Streams that are read in the same way, and the one that stands for them.
+    """Streams that are read in the same way, and the stream that represents them.
 
     Attributes:
-        match: Finds the requests of this stream alone.
-        below: The field with the parent for whose records it asks; empty where it asks for all.
+        match: Matches the requests of this stream only.
+        below: The field with the id of the parent; empty if the stream has no parent.
     """
 
     stream: str
@@ -56,7 +56,7 @@ CHILDREN = [name for name, family in FAMILIES.items() if family.below]
 
 @dataclass
 class Scene:
-    """Where a fault is ordered."""
+    """Where a fault is injected."""
 
     server: Server
     other: Server
@@ -64,61 +64,61 @@ class Scene:
     family: Family
 
     def fail(self, **how: Any) -> Any:
-        """Make requests of the family fail; unless told otherwise once, and the second of them."""
+        """Make requests of the family fail: by default one request, the second."""
         return self.server.fail(self.family.match, **{"after": 0 if self.family.kind == ARRAY else 1, **how})
 
     def before(self, callback: Callable[[Request], object]) -> None:
-        """Call back before a request of the family is answered."""
+        """Call back before the site responds to a request of the family."""
         self.server.before(self.family.match, callback)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A row of the table.
+    """A fault: a row of the table.
 
     Attributes:
         ends: How a read must end: "reads on" with every record once, "fails", or "skips" a parent.
-        families: To which it can happen.
-        order: Makes it happen.
-        timed: Whether real time passes, so that timeouts must be short.
-        covered: Whether another row goes through the same lines, so that `make faults` alone runs this one.
+        families: The families that it can affect.
+        inject: The function that injects it.
+        timed: Whether real time passes: timeouts must be short.
+        covered: Whether another row tests the same code: only `make faults` runs this row.
     """
 
     name: str
     ends: str
-    order: Any
+    inject: Any
     families: list[str] = field(default_factory=lambda: list(FAMILIES))
     timed: bool = False
     covered: bool = False
 
 
-# ------------------------------------------------------------------ what can be ordered
+# ------------------------------------------------------------------ how to inject a fault
 
 
 def once(**how: Any) -> Any:
-    """Order a fault for one request."""
+    """Inject a fault into one request."""
     return lambda scene: scene.fail(times=1, **how)
 
 
 def always(**how: Any) -> Any:
-    """Order a fault for every request after the first."""
+    """Inject a fault into every request after the first."""
     return lambda scene: scene.fail(times=None, **how)
 
 
 def retry_date(scene: Scene) -> None:
-    """Say until when to wait as HTTP does."""
+    """Return 429 with the end of the wait as an HTTP date."""
     at = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=45)
     scene.fail(status=429, headers={"Retry-After": format_datetime(at, usegmt=True)})
 
 
 def reset_time(scene: Scene) -> None:
-    """Say until when to wait as Confluence does."""
+    """Return 429 with the end of the wait as Confluence writes it."""
     at = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=45)
     scene.fail(status=429, headers={"X-RateLimit-Reset": at.isoformat().replace("+00:00", "Z")})
 
 
 def busy_for_a_minute(scene: Scene) -> None:
-    """Answer 429 until somebody has waited for a minute."""
+    """Return 429 until the client has waited for a minute."""
     fault = scene.fail(status=429, headers={"Retry-After": "1"}, times=None)
 
     def look(request: Request) -> None:
@@ -129,41 +129,41 @@ def busy_for_a_minute(scene: Scene) -> None:
 
 
 def large_pages_time_out(scene: Scene) -> None:
-    """Make no page of 40 records or more in time."""
+    """Time out on every page of 40 records or more."""
     scene.server.fail(rf"(?=.*limit=([4-9]\d|\d{{3,}})){_regex(scene)}", status=504, times=None, after=1)
 
 
 def _regex(scene: Scene) -> str:
-    """Return what finds the family's requests in path and query."""
+    """Return a regular expression that matches the path and query of the family's requests."""
     return re.sub(r"\{[^}]*\}", "[^/?]+", scene.family.match) + (
         "" if "?" in scene.family.match else r"(\?|$)"
     )
 
 
 def half(body: bytes) -> bytes:
-    """Leave the second half away."""
+    """Drop the second half of the body."""
     return body[: len(body) // 2]
 
 
 def no_utf8(body: bytes) -> bytes:
-    """Put a byte into a text that is none of UTF-8."""
+    """Put a byte that is not valid UTF-8 into a text."""
     return body.replace(b'":"', b'":"\xff', 1)
 
 
 def packed_and_cut(body: bytes) -> bytes:
-    """Compress, and leave the second half away."""
+    """Compress the body, and drop the second half."""
     return half(gzip.compress(body))
 
 
 def to_another_host(scene: Scene) -> None:
-    """Redirect to a site that knows nobody."""
+    """Redirect to a site where the credential is not valid."""
     scene.fail(how="redirect", headers={"Location": f"{scene.other.url}{V2}/spaces"}, times=None)
 
 
 def links(prefix: str) -> Any:
-    """Have every link begin with another address."""
+    """Put this prefix in front of every next link."""
 
-    def order(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         start = prefix.format(other=scene.other.url.removeprefix("http://"))
 
         def lead_away(body: bytes) -> bytes:
@@ -174,11 +174,11 @@ def links(prefix: str) -> Any:
 
         scene.fail(body=lead_away, times=None, after=0)
 
-    return order
+    return inject
 
 
-def without_place(body: bytes) -> bytes:
-    """Link to a next page without saying where it begins."""
+def without_cursor(body: bytes) -> bytes:
+    """Link to a next page without a cursor."""
     page = json.loads(body)
     return json.dumps({**page, "_links": {"next": f"{V2}/anything?limit=250"}}).encode()
 
@@ -187,9 +187,9 @@ PLACES = ("cursor", "start")
 
 
 def circle(of: int) -> Any:
-    """Answer as if lists began anew after some pages."""
+    """Return the first page again after this many pages."""
 
-    def order(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         seen: dict[str, list[str]] = {}
 
         def back_to_the_first(request: Request) -> None:
@@ -205,11 +205,11 @@ def circle(of: int) -> Any:
 
         scene.before(back_to_the_first)
 
-    return order
+    return inject
 
 
 def empty_first(scene: Scene) -> None:
-    """Answer each list with an empty page, and give its own on the second request."""
+    """Start each list with an empty page; return the first page of records on the second request."""
 
     def empty(body: bytes) -> bytes:
         page = json.loads(body)
@@ -223,7 +223,7 @@ def empty_first(scene: Scene) -> None:
 
 
 def revoke(scene: Scene) -> None:
-    """Know the credential no more after the first request."""
+    """Revoke the credential after the first request."""
     counted: list[Request] = []
 
     def forget_credential(request: Request) -> None:
@@ -232,17 +232,17 @@ def revoke(scene: Scene) -> None:
             request.headers["authorization"] = "Basic bm9ib2R5OndpdGhvdXQ="
 
     scene.before(forget_credential)
-    scene.server.fail(r"/spaces\?limit=1$", times=None, status=404)  # which tells a dead credential
+    scene.server.fail(r"/spaces\?limit=1$", times=None, status=404)  # the response to a revoked credential
 
 
 def delete_parent(scene: Scene) -> None:
-    """Delete the second parent for which there is a request, before its response."""
-    asked: list[str] = []
+    """Delete the second parent that is requested, before the site responds."""
+    requested: list[str] = []
 
     def vanish(request: Request) -> None:
-        if request.path not in asked:
-            asked.append(request.path)
-            if asked.index(request.path) == 1:
+        if request.path not in requested:
+            requested.append(request.path)
+            if requested.index(request.path) == 1:
                 scene.server.fail(re.escape(request.path) + r"(\?|$)", times=None, status=404, body=GONE)
 
     scene.before(vanish)
@@ -312,7 +312,7 @@ FAULTS = [
     Fault("next: another host", "reads on", links("https://{other}"), LISTS),
     Fault("next: http:", "reads on", links("http://{other}"), LISTS, covered=True),
     Fault("next: //evil", "reads on", links("//{other}"), LISTS, covered=True),
-    Fault("next: without a cursor", "fails", always(body=without_place), LISTS),
+    Fault("next: without a cursor", "fails", always(body=without_cursor), LISTS),
     Fault("next: a cursor that is refused (400)", "fails", once(status=400), LISTS),
     Fault(
         "an empty page with a next-page link",

@@ -1,4 +1,4 @@
-"""Incremental reads of few streams, which start quickly."""
+"""Incremental reads of a few streams, which start quickly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @cache
 def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
-    """Return a manifest with the same streams, but few of them and with smaller groups of spaces."""
+    """Return a manifest with only some of the streams and with smaller groups of spaces."""
     whole = yaml.safe_load(source.MANIFEST.read_text(encoding="utf-8"))
     declared = [copy.deepcopy(STREAMS[name].declared) for name in ("space", *select)]
     _shrink(declared, group_size)
@@ -45,7 +45,7 @@ def _shrink(part: Any, group_size: int) -> None:
 
 @contextmanager
 def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
-    """Leave out what takes most of the time of a small read: parsing and validating the whole manifest."""
+    """Avoid most of the time of a small read: the parsing and validation of the whole manifest."""
     manifest = manifest_of(select, group_size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: copy.deepcopy(manifest))
@@ -55,6 +55,6 @@ def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
 
 
 def sync(server: Server, *select: str, state: Any = None, group_size: int = 2, **config: Any) -> Output:
-    """Read incrementally, where six spaces are three groups."""
+    """Read incrementally; six spaces make three groups."""
     with few_streams(*select, group_size=group_size):
         return connector("read", config_for(server, **config), select=select, state=state, incremental=True)

@@ -1,4 +1,4 @@
-"""Records that no document allows, as changes of the genuine response."""
+"""Invalid records, made by changing a genuine response."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ SLOT = "what stands here"
 
 
 def with_fields(**fields: Any) -> Callable[[bytes], bytes]:
-    """Make the fourth record of an answer one with other fields; SLOT is where raw JSON goes."""
+    """Change fields of the fourth record of a response; SLOT marks the place for raw JSON."""
 
     def change(body: bytes) -> bytes:
-        answer = json.loads(body)
-        answer["results"][3] |= fields
-        return json.dumps(answer).encode()
+        response = json.loads(body)
+        response["results"][3] |= fields
+        return json.dumps(response).encode()
 
     return change
 
 
 def with_raw(text: str) -> Callable[[bytes], bytes]:
-    """Put JSON as it is written here into the title of the fourth record."""
+    """Put this JSON text, unchanged, into the title of the fourth record."""
     change = with_fields(title=SLOT)
     return lambda body: change(body).replace(json.dumps(SLOT).encode(), text.encode())
 
 
 def without(*names: str) -> Callable[[bytes], bytes]:
     def change(body: bytes) -> bytes:
-        answer = json.loads(body)
-        for name in names or list(set(answer["results"][3]) - {"id"}):
-            answer["results"][3].pop(name)
-        return json.dumps(answer).encode()
+        response = json.loads(body)
+        for name in names or list(set(response["results"][3]) - {"id"}):
+            response["results"][3].pop(name)
+        return json.dumps(response).encode()
 
     return change
 
 
 def instead(record: Any) -> Callable[[bytes], bytes]:
     def change(body: bytes) -> bytes:
-        answer = json.loads(body)
-        answer["results"][3] = record
-        return json.dumps(answer).encode()
+        response = json.loads(body)
+        response["results"][3] = record
+        return json.dumps(response).encode()
 
     return change
 
@@ -51,12 +51,12 @@ def with_links(links: Any) -> Callable[[bytes], bytes]:
     return lambda body: json.dumps({**json.loads(body), "_links": links}).encode()
 
 
-def dated(moment: Any) -> Callable[[bytes], bytes]:
-    return with_fields(version={"number": 1, "createdAt": moment}, createdAt=moment)
+def dated(timestamp: Any) -> Callable[[bytes], bytes]:
+    return with_fields(version={"number": 1, "createdAt": timestamp}, createdAt=timestamp)
 
 
 def each_in_a_record_of_its_own(changes: Iterable[Callable[[bytes], bytes]]) -> Callable[[bytes], bytes]:
-    """Make the first of these changes in the first record of an answer, and so on."""
+    """Apply the first change to the first record of a response, the second to the second, and so on."""
 
     def change(body: bytes) -> bytes:
         for number, one in enumerate(changes):
@@ -67,11 +67,11 @@ def each_in_a_record_of_its_own(changes: Iterable[Callable[[bytes], bytes]]) -> 
 
 
 def with_the_fourth(body: bytes, number: int) -> bytes:
-    """Let the fourth record and another one of an answer change places."""
-    answer = json.loads(body)
-    records = answer["results"]
+    """Swap the fourth record of a response with another one."""
+    response = json.loads(body)
+    records = response["results"]
     records[3], records[number] = records[number], records[3]
-    return json.dumps(answer).replace("Infinity", "1e999").encode()
+    return json.dumps(response).replace("Infinity", "1e999").encode()
 
 
 ODD = {
@@ -87,7 +87,7 @@ ODD = {
     "a version in words": with_fields(version="1"),
     "numbers that fit no integer": with_fields(position=2**70, title=1e300),
     "odd text": with_fields(title="nul \0, a template {{ config['api_token'] }} and a quote \"'"),
-    "a number beyond all": with_raw("1e999"),
+    "a number beyond the range of floats": with_raw("1e999"),
     "a lone surrogate": with_raw('"an escaped half \\ud800 of a pair"'),
     "nested six hundred deep": with_raw('{"a":' * 600 + "1" + "}" * 600),
     "before 1970": dated("1969-12-31T23:59:59.999Z"),

@@ -1,4 +1,4 @@
-"""Atlassian's OpenAPI documents, where they lie beside the repository."""
+"""Atlassian's OpenAPI documents, which are outside the repository."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCUMENTS = SHARED / "openapi"
 @lru_cache
 def document(api: str) -> dict[str, Any]:
     text = (DOCUMENTS / f"confluence-{api}.json").read_text(encoding="utf-8")
-    # A reference has no siblings in OpenAPI 3.0: what stands beside it says nothing.
+    # In OpenAPI 3.0, the keys beside a reference have no effect.
     alone: dict[str, Any] = json.loads(
         text,
         object_hook=lambda found: {"$ref": found["$ref"]} if isinstance(found.get("$ref"), str) else found,
@@ -26,7 +26,7 @@ def document(api: str) -> dict[str, Any]:
 
 
 def declared(operation: Operation) -> dict[str, Any]:
-    """Return what the official document says of an operation."""
+    """Return an operation as the official document declares it."""
     path = operation.path.removeprefix("/wiki/api/v2")
     found: dict[str, Any] = document(operation.api)["paths"][path]["get"]
     return found

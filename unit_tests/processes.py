@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from fake_confluence import Server
 
-LONG = 60  # seconds, in which a process that does not hang has ended
+LONG = 60  # seconds; a process that does not hang ends earlier
 
 
 def arguments(directory: Path, server: Server, *streams: str, **config: Any) -> list[str]:
-    """Write the files that a read needs, and return its command line."""
+    """Write the files of a read, and return its command line."""
     catalog = {"streams": [configured(name, incremental=True) for name in streams]}
     args = [str(CONNECTOR), "read"]
     for name, content in (("config", config_for(server, **config)), ("catalog", catalog)):
@@ -31,7 +31,7 @@ def arguments(directory: Path, server: Server, *streams: str, **config: Any) -> 
 
 @contextmanager
 def started(args: list[str], **how: Any) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """Start a process that does not outlive the test."""
+    """Start a process, and kill it at the end of the test."""
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as process:
         try:
             assert process.stdout

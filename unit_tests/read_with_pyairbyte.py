@@ -1,10 +1,10 @@
-"""Read into a database with PyAirbyte, in its own environment: the streams of each line on stdin, as JSON.
+"""Read into a database with PyAirbyte, in its own environment: each line of stdin is a JSON list of streams.
 
     python read_with_pyairbyte.py CONFIG CONNECTOR DATABASE [plainly]
 
-CONNECTOR is the executable or the manifest. DATABASE is a DuckDB file, or PORT:NAME of a PostgreSQL database
-on this machine, which is read into as docs/platform.md says unless it is done plainly. After each read the
-number of its records stands on stdout.
+CONNECTOR is the executable or the manifest. DATABASE is a DuckDB file, or PORT:NAME of a PostgreSQL database on
+this machine. PostgreSQL gets the settings of docs/platform.md, unless `plainly` is given. After each read, the
+script prints the number of its records on stdout.
 """
 
 from __future__ import annotations

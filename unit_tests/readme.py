@@ -1,4 +1,4 @@
-"""The commands of README.md, and a directory to run them in."""
+"""The commands of README.md, and a directory in which to run them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.+?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
-# What make does is tested by test_project and test_demo.
+# test_project and test_demo test the make targets.
 SHELL = [text for kind, text in BLOCKS if kind == "sh" and not text.startswith("make ")]
 
 
 def arrive(directory: Path, environment: Path, site: Server) -> None:
-    """Leave a directory as the README wants it before its commands."""
+    """Prepare a directory as the README assumes it before its commands."""
     (directory / ".venv").symlink_to(environment)
     (directory / "source_confluence").symlink_to(ROOT / "source_confluence")
     (directory / "secrets").mkdir()

@@ -21,12 +21,12 @@ from source_confluence.source import MANIFEST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# It shall neither look for connectors in Airbyte's registry nor report that it is used.
+# Do not look for connectors in Airbyte's registry, and do not send telemetry.
 ALONE = {**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
 
 
 def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) -> Output:
-    """Read with Airbyte's runner and nothing of this project but a copy of the manifest."""
+    """Read with Airbyte's declarative runner and a copy of the manifest, without this project's package."""
     runner = str(CONNECTOR.with_name("source-declarative-manifest"))
     for name, value in (("catalog", catalog), ("state", state or [])):
         (directory / f"{name}.json").write_text(json.dumps(value))
@@ -47,7 +47,7 @@ def pyairbyte(command: str) -> Path:
     return path
 
 
-# The Builder's own limits of a test read.
+# The Builder's limits of a test read.
 LIMITS = {"record_limit": 1000, "page_limit": 5, "slice_limit": 5}
 
 
@@ -55,29 +55,29 @@ Manifest = dict[str, Any]
 
 
 class Builder:
-    """The calls of the Builder's user interface."""
+    """The calls that the Builder's user interface makes."""
 
     def __init__(self, url: str, config: dict[str, Any]) -> None:
         self.url, self.config = f"{url}/v1", config
         self.given: Manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
-        # What an import sends; everything after it takes what comes back.
+        # An import sends these flags; all later calls use the resolved manifest.
         flags = {"__should_migrate": True, "__should_normalize": True}
         self.manifest: Manifest = self.call("resolve", manifest={**self.given, **flags})["manifest"]
         self.streams = {stream["name"]: stream for stream in self.manifest["streams"]}
 
     def call(self, command: str, **body: Any) -> dict[str, Any]:
-        answer = requests.post(f"{self.url}/manifest/{command}", json=body, timeout=120)
-        assert answer.status_code == 200, answer.text[:2000]
-        return dict(answer.json())
+        response = requests.post(f"{self.url}/manifest/{command}", json=body, timeout=120)
+        assert response.status_code == 200, response.text[:2000]
+        return dict(response.json())
 
     def test_read(self, name: str, manifest: Manifest, state: Any = ()) -> dict[str, Any]:
         wanted = {"manifest": manifest, "config": self.config, "stream_name": name, "state": list(state)}
         return self.call("test_read", **wanted, **LIMITS)
 
     def cut_down_to(self, name: str) -> Manifest:
-        """Return the manifest with one stream and those that it refers to.
+        """Return the manifest with one stream and the streams that it refers to.
 
-        The Builder sends all of it, of which the server makes two seconds of work for each read.
+        The Builder sends the whole manifest, which costs the server two seconds for each read.
         """
         kept: list[int] = []
         line = [list(self.streams).index(name)]
@@ -91,8 +91,8 @@ class Builder:
         return {**self.manifest, "streams": json.loads(moved)}
 
 
-def records_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    return [record for part in answer["slices"] for page in part["pages"] for record in page["records"]]
+def records_of(response: dict[str, Any]) -> list[dict[str, Any]]:
+    return [record for part in response["slices"] for page in part["pages"] for record in page["records"]]
 
 
 @contextmanager
@@ -104,13 +104,13 @@ def manifest_server(python: Path) -> Iterator[str]:
         [command, "start", "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr
-        said = []
+        printed = []
         for line in process.stderr:
-            said.append(line)
+            printed.append(line)
             if address := re.search(r"running on (http://\S+)", line):
                 break
-        assert address, "".join(said)
-        rest = Thread(target=deque, args=(process.stderr, 0))  # else its log fills the pipe
+        assert address, "".join(printed)
+        rest = Thread(target=deque, args=(process.stderr, 0))  # otherwise its log fills the pipe
         rest.start()
         try:
             yield address[1]

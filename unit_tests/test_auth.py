@@ -1,4 +1,4 @@
-"""Every way to sign in reads everything, says in a sentence why it does not, and shows no secret."""
+"""Each authentication method reads everything, explains a failure in one sentence, and shows no secret."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FAMILIES = (
     "classification_levels",
 )
 SITE_WAYS = ("flat", "api_token")
-pytestmark = pytest.mark.usefixtures("log")  # which is part of stdout
+pytestmark = pytest.mark.usefixtures("log")  # shown secrets are also looked for in the log
 
 
 @pytest.fixture(scope="module")
@@ -72,27 +72,27 @@ def specification() -> ConnectorSpecification:
 
 
 def secrets_of(server: Server, config: Config) -> list[str]:
-    """Return what must never be seen: what was configured, made up from it or given out."""
+    """Return what must not be shown: configured secrets, their encoded forms, and all issued tokens."""
     given = {**config, **(config.get("credentials") or {})}
     found = [given[name] for name in ("api_token", "client_secret", "refresh_token") if name in given]
     pairs = [f"{given['email']}:{given['api_token']}"] if "api_token" in given else []
     packed = [base64.b64encode(pair.encode()).decode() for pair in pairs]
-    return [*found, *packed, *server.access.given_out]
+    return [*found, *packed, *server.access.issued]
 
 
-def hold_secrets(server: Server, config: Config, told: str) -> None:
-    shown = [secret for secret in secrets_of(server, config) if secret in told]
-    assert shown == [], told[max(0, told.find(shown[0]) - 300) : told.find(shown[0]) + 100]
+def assert_no_secret(server: Server, config: Config, text: str) -> None:
+    shown = [secret for secret in secrets_of(server, config) if secret in text]
+    assert shown == [], text[max(0, text.find(shown[0]) - 300) : text.find(shown[0]) + 100]
 
 
 def run(command: str, server: Server, config: Config, *names: str, **more: Any) -> Output:
-    """Run the connector, and hold what is true of every run: no secret is seen but in the CONTROL message."""
+    """Run the connector; check that a secret is shown only in the CONTROL message."""
     log = next(h.stream for h in logging.getLogger().handlers if type(h) is logging.StreamHandler)
     log.seek(0)
     log.truncate()
     output = connector(command, config, select=names, **more)
     seen = [message for message in output.messages if message["type"] != "CONTROL"]
-    hold_secrets(server, config, json.dumps(seen) + output.stderr + log.getvalue())
+    assert_no_secret(server, config, json.dumps(seen) + output.stderr + log.getvalue())
     assert '"LOG"' in log.getvalue()
     assert "Traceback" not in output.stderr
     assert output.other == []
@@ -100,7 +100,7 @@ def run(command: str, server: Server, config: Config, *names: str, **more: Any) 
 
 
 def failure(server: Server, config: Config) -> str:
-    """Return the sentence of a check that fails."""
+    """Return the message of a check that fails."""
     connection = run("check", server, config).connection
     assert connection["status"] == "FAILED"
     sentence: str = connection["message"]
@@ -109,8 +109,8 @@ def failure(server: Server, config: Config) -> str:
     return sentence
 
 
-def said_of(output: Output, stream: str) -> str:
-    """Return what the error trace of a stream says."""
+def error_of(output: Output, stream: str) -> str:
+    """Return the message of a stream's error trace."""
     traces = [m["trace"]["error"] for m in output.messages if m.get("trace", {}).get("type") == "ERROR"]
     named = [e["message"] for e in traces if (e.get("stream_descriptor") or {}).get("name") == stream]
     assert named, f"{stream} did not fail"
@@ -118,7 +118,7 @@ def said_of(output: Output, stream: str) -> str:
 
 
 def controls(output: Output) -> list[Config]:
-    """Return the configurations that the platform is told to keep."""
+    """Return the configurations that CONTROL messages ask the platform to save."""
     return [m["control"]["connectorConfig"]["config"] for m in output.messages if m["type"] == "CONTROL"]
 
 
@@ -126,16 +126,16 @@ def records_of(output: Output) -> dict[str, dict[Any, Any]]:
     return {name: {key_of(name, r): r for r in output.records[name]} for name in output.records}
 
 
-# Every way reads everything
+# Every method reads everything
 
 
 @dataclass
 class Read:
-    """What one read of all families gave, and what it asked for."""
+    """The output and the requests of one read of all families."""
 
     config: Config
     output: Output
-    asked: list[Request]
+    requested: list[Request]
     tokens: list[TokenRequest]
 
 
@@ -151,7 +151,7 @@ def reads(site: Server) -> dict[str, Read]:
 
 
 @pytest.mark.parametrize("way", ["flat", *WAYS])
-def test_every_way_reads_every_record_of_every_family(
+def test_each_authentication_method_reads_every_record(
     server: Server, reads: dict[str, Read], way: str
 ) -> None:
     read = reads[way]
@@ -160,11 +160,11 @@ def test_every_way_reads_every_record_of_every_family(
     assert records_of(read.output) == records_of(reads["flat"].output)
     for name in FAMILIES:
         assert len(read.output.records[name]) == len(records_of(read.output)[name]), name
-    asked = [request for request in read.asked if request.path.startswith("/wiki")]
-    assert {request.cloud_id for request in asked} == {"" if way in SITE_WAYS else server.cloud_id}
-    # A page holds seven records: the place in the list was asked for at the same address.
+    requested = [request for request in read.requested if request.path.startswith("/wiki")]
+    assert {request.cloud_id for request in requested} == {"" if way in SITE_WAYS else server.cloud_id}
+    # A page holds seven records: the next pages were requested at the same address.
     for path, place in ((PAGES, "cursor"), (GROUP, "start"), (SPACES, "cursor")):
-        assert [request for request in asked if request.operation == path and request.values(place)], path
+        assert [request for request in requested if request.operation == path and request.values(place)], path
 
 
 def test_flat_and_nested_configurations_discover_the_same(server: Server) -> None:
@@ -177,33 +177,33 @@ def test_flat_and_nested_configurations_discover_the_same(server: Server) -> Non
     assert server.log == []
 
 
-# OAuth: tokens that expire and rotate
+# OAuth: tokens expire and rotate
 
 
 @pytest.mark.parametrize(
     ("way", "grant"), [("oauth2.0", "refresh_token"), ("service_account", "client_credentials")]
 )
-def test_streams_that_start_together_ask_for_one_token(reads: dict[str, Read], way: str, grant: str) -> None:
+def test_streams_that_start_together_request_one_token(reads: dict[str, Read], way: str, grant: str) -> None:
     read = reads[way]
     sent = read.config["credentials"].get("refresh_token", "")
     client = read.config["credentials"]["client_id"]
     assert read.tokens == [TokenRequest(grant, client, sent, 200)]
-    (request,) = [request for request in read.asked if request.path == "/oauth/token"]
+    (request,) = [request for request in read.requested if request.path == "/oauth/token"]
     assert (request.method, request.query) == ("POST", [])
     assert "authorization" not in request.headers
 
 
-def test_the_platform_keeps_the_refresh_token_that_works(server: Server, reads: dict[str, Read]) -> None:
+def test_the_saved_refresh_token_works(server: Server, reads: dict[str, Read]) -> None:
     old = reads["oauth2.0"].config
     (kept,) = controls(reads["oauth2.0"].output)
     assert kept["credentials"].keys() >= old["credentials"].keys()
     assert kept["credentials"]["refresh_token"] != old["credentials"]["refresh_token"]
 
-    # The access token that was kept is good for an hour.
+    # The saved access token is valid for an hour.
     output = run("read", server, kept, "labels")
     assert (output.exit_code, controls(output), server.access.requests) == (0, [], [])
 
-    # Then the refresh token that was kept works, and the one before it is dead.
+    # Then the saved refresh token works, and the previous one is no longer valid.
     kept["credentials"]["token_expiry_date"] = "2020-01-01T00:00:00Z"
     output = run("read", server, kept, "labels")
     assert output.exit_code == 0
@@ -211,11 +211,11 @@ def test_the_platform_keeps_the_refresh_token_that_works(server: Server, reads: 
     assert len(controls(output)) == 1
     output = run("read", server, old, "labels")
     assert output.exit_code == 1
-    assert "refresh token" in said_of(output, "labels")
+    assert "refresh token" in error_of(output, "labels")
 
 
 @pytest.mark.parametrize("way", ["oauth2.0", "service_account"])
-def test_a_token_that_expires_amid_a_read_is_renewed(
+def test_a_token_that_expires_during_a_read_is_renewed(
     server: Server, reads: dict[str, Read], way: str
 ) -> None:
     def expire_at_the_third(_request: Request) -> None:
@@ -232,14 +232,14 @@ def test_a_token_that_expires_amid_a_read_is_renewed(
     assert len(controls(output)) == (2 if way == "oauth2.0" else 0)
 
 
-def test_an_access_token_that_died_early_does_not_fail_the_check(server: Server) -> None:
+def test_an_expired_access_token_does_not_fail_the_check(server: Server) -> None:
     kept = oauth(server, access_token="gone", token_expiry_date="2999-01-01T00:00:00Z")
     output = run("check", server, kept)
     assert output.connection == {"status": "SUCCEEDED"}
     assert len(controls(output)) == len(server.access.requests) == 1
 
 
-def test_what_the_check_changes_for_itself_is_never_kept(server: Server) -> None:
+def test_a_check_does_not_save_its_own_changes(server: Server) -> None:
     def expire_once(_request: Request) -> None:
         if len(server.requests_to(GROUP)) == 1:
             server.expire_tokens()
@@ -257,7 +257,7 @@ def test_what_the_check_changes_for_itself_is_never_kept(server: Server) -> None
     assert len(renewed) == len(controls(output)) > 0
 
 
-# What is wrong, in a sentence
+# Errors
 
 
 @pytest.mark.parametrize("way", ["api_token", "scoped_api_token"])
@@ -267,21 +267,21 @@ def test_a_wrong_token_fails_the_check(server: Server, way: str) -> None:
     assert ("cloud_id" if way == "scoped_api_token" else "domain_name") in sentence
 
 
-def test_a_token_with_scopes_at_the_site_is_told_the_way(server: Server) -> None:
+def test_the_error_for_a_scoped_token_at_the_site_names_the_right_method(server: Server) -> None:
     sentence = failure(server, {**config_for(server), "api_token": server.scoped_token(EVERY_SCOPE)})
     assert "401" in sentence
     assert "scoped_api_token" in sentence
     assert "cloud_id" in sentence
 
 
-def test_a_wrong_cloud_id_is_named(server: Server) -> None:
+def test_an_error_names_the_wrong_cloud_id(server: Server) -> None:
     sentence = failure(server, scoped(server, cloud_id="3f6f2c1e-0000-0000-0000-000000000000"))
     assert "404" in sentence
     assert "cloud_id" in sentence
     assert "/_edge/tenant_info" in sentence
 
 
-def test_a_site_that_was_not_granted_is_told_so(server: Server) -> None:
+def test_an_error_says_that_a_site_was_not_granted(server: Server) -> None:
     app = server.oauth_app(EVERY_SCOPE, client_id="another-app", sites=["another-site"])
     sentence = failure(server, oauth(server, app))
     assert "cloud_id" in sentence
@@ -289,7 +289,7 @@ def test_a_site_that_was_not_granted_is_told_so(server: Server) -> None:
     assert "The app is not installed on this instance" in sentence
 
 
-def test_a_dead_refresh_token_fails_the_check(server: Server) -> None:
+def test_an_invalid_refresh_token_fails_the_check(server: Server) -> None:
     output = run("check", server, oauth(server, refresh_token="used-before"))
     assert output.connection["status"] == "FAILED"
     assert "refresh token" in output.connection["message"]
@@ -298,14 +298,16 @@ def test_a_dead_refresh_token_fails_the_check(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("way", "field"), [("oauth2.0", "client_secret"), ("service_account", "client_id")])
-def test_a_wrong_client_is_told_from_a_dead_refresh_token(server: Server, way: str, field: str) -> None:
+def test_a_wrong_client_and_an_invalid_refresh_token_have_different_errors(
+    server: Server, way: str, field: str
+) -> None:
     sentence = failure(server, WAYS[way](server, **{field: "a-wrong-one"}))
     assert "client_id" in sentence
     assert "client_secret" in sentence
     assert "refresh token" not in sentence.lower()
 
 
-def test_a_missing_scope_fails_its_streams_alone_and_is_named(server: Server) -> None:
+def test_a_missing_scope_is_named_and_fails_only_its_streams(server: Server) -> None:
     names = ("space", "pages", "page_labels", "group", "tree_items")
     given = scoped(server, ["read:space:confluence", "search:confluence"])
     output = run("read", server, given, *names)
@@ -314,36 +316,36 @@ def test_a_missing_scope_fails_its_streams_alone_and_is_named(server: Server) ->
     assert list(output.records) == ["space"]
     needed = {
         "pages": ["read:page:confluence"],
-        "page_labels": ["read:page:confluence", "read:label:confluence"],  # the parent's too
+        "page_labels": ["read:page:confluence", "read:label:confluence"],  # also the parent's scope
         "group": ["read:confluence-groups", "read:group:confluence"],
         "tree_items": [f"read:{kind}:confluence" for kind in ("folder", "whiteboard", "database", "embed")],
     }
     for name, scopes in needed.items():
-        sentence = said_of(output, name)
+        sentence = error_of(output, name)
         assert name in sentence
         assert all(scope in sentence for scope in scopes), sentence
         assert "scope does not match" in sentence
         assert f"{name}: " in output.stderr
 
 
-def test_the_check_names_what_cannot_be_read_once_and_succeeds(server: Server) -> None:
+def test_a_check_succeeds_and_names_each_unreadable_stream_once(server: Server) -> None:
     lacking = {"read:comment:confluence", "read:audit-log:confluence", "read:task:confluence"}
     output = run("check", server, scoped(server, [scope for scope in EVERY_SCOPE if scope not in lacking]))
     assert output.connection["status"] == "SUCCEEDED"
     message = output.connection["message"]
-    prose = re.sub(r"\w+(:[\w.-]+)+", "", message)  # without scopes, which hold names of streams
+    prose = re.sub(r"\w+(:[\w.-]+)+", "", message)  # without scopes, which contain names of streams
     refused = {name for name in STREAMS if re.search(rf"\b{name}\b", prose)}
     assert refused == {"audit", "tasks", "named_users", *(name for name in STREAMS if "_comment" in name)}
     assert all(scope in message for scope in lacking)
     assert message.count("lacks a scope") == 1
 
 
-def test_the_check_fails_where_not_even_spaces_can_be_read(server: Server) -> None:
+def test_a_check_fails_if_spaces_cannot_be_read(server: Server) -> None:
     assert "read:space:confluence" in failure(server, scoped(server, ["read:page:confluence"]))
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "named"),
     [
         ({"domain_name": "acme"}, ["credentials", "email", "api_token"]),
         ({"domain_name": "acme", "email": "a@b.c"}, ["credentials", "api_token"]),
@@ -385,13 +387,13 @@ def test_the_check_fails_where_not_even_spaces_can_be_read(server: Server) -> No
         ),
     ],
 )
-def test_an_incomplete_configuration_is_told_what_it_lacks(
-    specification: ConnectorSpecification, given: Config, told: list[str]
+def test_an_error_names_what_a_configuration_lacks(
+    specification: ConnectorSpecification, given: Config, named: list[str]
 ) -> None:
     with pytest.raises(AirbyteTracedException) as raised:
         validate(specification.connectionSpecification, given)
     sentence = raised.value.message or ""
-    assert all(word in sentence for word in told), sentence
+    assert all(word in sentence for word in named), sentence
     assert "hidden" not in sentence
 
 
@@ -399,7 +401,7 @@ def test_an_incomplete_configuration_is_told_what_it_lacks(
 
 
 def normalised(source: SourceConfluence, given: Config) -> Config:
-    """Return what the requests are made from."""
+    """Return the configuration from which requests are made."""
     assert source._spec_component  # noqa: SLF001 - where the CDK keeps the manifest's rules
     source._spec_component.transform_config(given)  # noqa: SLF001
     return given
@@ -413,8 +415,10 @@ def normalised(source: SourceConfluence, given: Config) -> Config:
     ],
 )
 @pytest.mark.parametrize("way", ["scoped_api_token", "oauth2.0", "service_account"])
-def test_gateway_and_token_hosts_are_atlassians(bare: SourceConfluence, domain_name: str, way: str) -> None:
-    # What a configuration may not decide.
+def test_the_gateway_and_the_token_endpoint_have_fixed_hosts(
+    bare: SourceConfluence, domain_name: str, way: str
+) -> None:
+    # A configuration must not change these hosts.
     forged = dict.fromkeys(("_atlassian", "_token_url", "_wiki", "_v1", "_v2"), "https://evil.example")
     given = {"domain_name": domain_name, "credentials": {"auth_type": way, "cloud_id": "11-22"}}
     made = normalised(bare, {**given, **forged, "_scheme": "http", "_auth_type": "api_token"})
@@ -426,7 +430,7 @@ def test_gateway_and_token_hosts_are_atlassians(bare: SourceConfluence, domain_n
 @pytest.mark.parametrize(
     "domain_name", ["http://127.0.0.1:1", "http://localhost:1/wiki", "http://[::1]:1", "HTTP://LOCALHOST:1"]
 )
-def test_a_loopback_address_plays_all_hosts(bare: SourceConfluence, domain_name: str) -> None:
+def test_a_loopback_address_replaces_all_hosts(bare: SourceConfluence, domain_name: str) -> None:
     given = {"domain_name": domain_name, "credentials": {"auth_type": "service_account", "cloud_id": "11-22"}}
     made = normalised(bare, given)
     host = domain_name.lower().removesuffix("/wiki")
@@ -434,12 +438,12 @@ def test_a_loopback_address_plays_all_hosts(bare: SourceConfluence, domain_name:
     assert made["_wiki"] == f"{host}/ex/confluence/11-22/wiki"
 
 
-def test_allowed_hosts_are_those_that_are_called() -> None:
+def test_allowed_hosts_are_the_called_hosts() -> None:
     metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
     assert set(metadata["data"]["allowedHosts"]["hosts"]) == {
         *("${domain_name}", "*.atlassian.net", "api.atlassian.com", "auth.atlassian.com"),
         *("*.atlassian-us-gov-mod.net", "api.atlassian-us-gov-mod.com", "auth.atlassian-us-gov-mod.com"),
-        "api.media.atlassian.com",  # which serves files
+        "api.media.atlassian.com",  # the host of files
     }
 
 
@@ -452,7 +456,7 @@ def spec() -> Config:
     return dict(found)
 
 
-def test_the_form_offers_the_four_ways_and_hides_secrets(spec: Config) -> None:
+def test_the_form_offers_four_methods_and_hides_secrets(spec: Config) -> None:
     properties = spec["connectionSpecification"]["properties"]
     ways = properties["credentials"]["oneOf"]
     fields = {way["properties"]["auth_type"]["const"]: list(way["properties"])[1:] for way in ways}
@@ -470,14 +474,14 @@ def test_the_form_offers_the_four_ways_and_hides_secrets(spec: Config) -> None:
             assert bool(field.get("airbyte_secret")) == (name in secret), name
 
 
-def test_the_oauth_button_asks_for_what_the_streams_need_and_no_more(spec: Config) -> None:
+def test_the_oauth_button_requests_exactly_the_needed_scopes(spec: Config) -> None:
     advanced = spec["advanced_auth"]
     assert (advanced["predicate_key"], advanced["predicate_value"]) == (
         ["credentials", "auth_type"],
         "oauth2.0",
     )
-    asked = advanced["oauth_config_specification"]["oauth_connector_input_specification"]
-    scopes = asked["scope"].split()
+    requested = advanced["oauth_config_specification"]["oauth_connector_input_specification"]
+    scopes = requested["scope"].split()
     assert len(scopes) == len(set(scopes))
     assert "offline_access" in scopes
     assert all(scope == "offline_access" or scope.startswith(("read:", "search:")) for scope in scopes)
@@ -488,19 +492,21 @@ def test_the_oauth_button_asks_for_what_the_streams_need_and_no_more(spec: Confi
 
     granted = set(scopes) - {"offline_access"}
     levels = {f"/wiki/api/v2/{kind}/{{id}}/classification-level" for kind in ("pages", "blogposts")}
-    assert unreadable(granted) == levels  # these need a scope to write, which nobody should grant unasked
+    assert unreadable(granted) == levels  # these need a scope to write, which nobody should have to grant
     assert [scope for scope in granted if unreadable(granted - {scope}) == levels] == []
-    assert asked["consent_url"].startswith("https://auth.atlassian.com/authorize?audience=api.atlassian.com&")
-    assert "prompt=consent" in asked["consent_url"]
-    assert asked["access_token_url"] == "https://auth.atlassian.com/oauth/token"
-    assert set(asked["extract_output"]) == {"access_token", "refresh_token"}
+    assert requested["consent_url"].startswith(
+        "https://auth.atlassian.com/authorize?audience=api.atlassian.com&"
+    )
+    assert "prompt=consent" in requested["consent_url"]
+    assert requested["access_token_url"] == "https://auth.atlassian.com/oauth/token"
+    assert set(requested["extract_output"]) == {"access_token", "refresh_token"}
 
 
 # The documentation
 
 
 def readable(granted: set[str]) -> set[str]:
-    """Return the streams that these scopes let be read, with the parents that they ask for first."""
+    """Return the streams that can be read with these scopes, including the scopes of their parents."""
 
     def may(name: str) -> bool:
         operations, parents = STREAMS[name].operations, STREAMS[name].parents
@@ -510,7 +516,7 @@ def readable(granted: set[str]) -> set[str]:
     return {name for name in STREAMS if may(name)}
 
 
-def test_the_documented_scopes_are_enough_and_none_is_too_many(spec: Config) -> None:
+def test_the_documented_scopes_are_exactly_the_needed_scopes(spec: Config) -> None:
     text = (ROOT / "docs" / "authentication.md").read_text(encoding="utf-8")
     _, pages, everything = re.split(r"^### (?:Only pages and posts|Everything)$", text, flags=re.MULTILINE)
     pages_scopes, all_scopes = (
@@ -525,8 +531,8 @@ def test_the_documented_scopes_are_enough_and_none_is_too_many(spec: Config) -> 
     assert readable(all_scopes) == wanted
     assert [scope for scope in all_scopes if readable(all_scopes - {scope}) == wanted] == []
     assert readable({*all_scopes, "write:page:confluence"}) == set(STREAMS)
-    asked = spec["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
-    assert all_scopes | {"offline_access"} == set(asked["scope"].split())
+    requested = spec["advanced_auth"]["oauth_config_specification"]["oauth_connector_input_specification"]
+    assert all_scopes | {"offline_access"} == set(requested["scope"].split())
 
 
 # Secrets
@@ -536,7 +542,7 @@ def test_the_documented_scopes_are_enough_and_none_is_too_many(spec: Config) -> 
     ("way", "status"),
     [("api_token", 400), ("scoped_api_token", 401), ("oauth2.0", 403), ("service_account", 500)],
 )
-def test_an_authorization_that_confluence_repeats_is_not_shown(server: Server, way: str, status: int) -> None:
+def test_an_authorization_header_in_a_response_is_not_shown(server: Server, way: str, status: int) -> None:
     def repeat(_body: bytes) -> bytes:
         sent = server.log[-1].headers["authorization"]
         return json.dumps({"code": status, "message": f"Who is {sent}?", "title": sent}).encode()
@@ -547,7 +553,7 @@ def test_an_authorization_that_confluence_repeats_is_not_shown(server: Server, w
 
 
 @pytest.mark.parametrize(("way", "status"), [("oauth2.0", 200), ("oauth2.0", 403), ("service_account", 400)])
-def test_what_the_token_endpoint_repeats_is_not_shown(server: Server, way: str, status: int) -> None:
+def test_a_secret_in_a_token_response_is_not_shown(server: Server, way: str, status: int) -> None:
     def repeat(_body: bytes) -> bytes:
         sent = server.log[-1].body.decode()
         return json.dumps({"error": f"no: {sent}", "error_description": sent, "sent": sent}).encode()
@@ -557,13 +563,13 @@ def test_what_the_token_endpoint_repeats_is_not_shown(server: Server, way: str, 
     assert server.requests_to("/oauth/token")
 
 
-def test_a_token_in_the_address_is_not_shown(server: Server) -> None:
+def test_a_token_in_the_domain_name_is_not_shown(server: Server) -> None:
     given = {"domain_name": "pasted-token.invalid", "email": "a@b.c", "api_token": "pasted-token"}
     assert "domain_name" in failure(server, given)
 
 
 @pytest.mark.parametrize("way", ["scoped_api_token", "oauth2.0"])
-def test_debugging_shows_no_secret(server: Server, tmp_path: Path, way: str) -> None:
+def test_debug_logs_show_no_secret(server: Server, tmp_path: Path, way: str) -> None:
     given = WAYS[way](server)
     catalog = {"streams": [configured("labels")]}
     for name, content in (("config", given), ("catalog", catalog)):
@@ -578,6 +584,6 @@ def test_debugging_shows_no_secret(server: Server, tmp_path: Path, way: str) -> 
     )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if '"type":"CONTROL"' not in line]
-    assert [line for line in lines if "Making outbound API request" in line], "nothing was debugged"
+    assert [line for line in lines if "Making outbound API request" in line], "the log has no debug lines"
     assert [line for line in lines if '"type":"RECORD"' in line]
-    hold_secrets(server, given, "\n".join([*lines, done.stderr]))
+    assert_no_secret(server, given, "\n".join([*lines, done.stderr]))

@@ -1,4 +1,4 @@
-"""The benchmarks count what happened, and say so where a goal is missed."""
+"""The benchmarks count what a read does, and report a goal that is missed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_run_counts_records_requests_time_and_memory(results: dict[str, dict[s
         assert 20 < run["memory"] < 1_000
 
 
-def test_the_page_tells_what_was_run_and_what_came_of_it(results: dict[str, dict[str, Any]]) -> None:
+def test_the_page_shows_workloads_and_results(results: dict[str, dict[str, Any]]) -> None:
     text = document(results)
     assert "600 pages in 30 spaces, bodies of 4 KB, 0 ms a response" in text
     assert "`python -m benchmarks --only latency-0`" in text
@@ -53,7 +53,7 @@ def test_a_run_that_lost_records_does_not_count() -> None:
     assert "failed: 590 records instead of 600" in document(results)
 
 
-def test_a_reader_that_fails_is_not_taken_for_a_fast_one() -> None:
+def test_a_failed_run_does_not_count() -> None:
     def command(job: Job) -> list[str]:
         return READERS["bare"].command(job._replace(token="wrong"))
 

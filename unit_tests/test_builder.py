@@ -1,4 +1,4 @@
-"""The one file works in the Connector Builder: behind the server that it asks, on its CDK and on ours."""
+"""The manifest works in the Connector Builder: with the Builder's server, on its CDK and on ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from unit_tests.runners import Builder, manifest_server, records_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What paging expressions may name on CDK 7.23.8, which Airbyte's platform runs. More is an error there.
+# The names that pagination expressions may use on CDK 7.23.8, which Airbyte's platform runs; others are errors.
 IN_SCOPE_OF_PAGING: dict[str, Any] = {"response": {}, "headers": {}, "last_record": None, "last_page_size": 0}
 
 
@@ -34,14 +34,14 @@ def site() -> Iterator[Server]:
 @pytest.fixture(scope="module", params=["builder", "ours"])
 def builder(request: pytest.FixtureRequest, site: Server) -> Iterator[Builder]:
     environments = {"builder": ROOT / ".venv-builder" / "bin" / "python", "ours": Path(sys.executable)}
-    # The Builder reads five partitions in a test, and those of the audit log are years.
+    # A test read of the Builder reads five partitions; the partitions of the audit log are years.
     types = sorted({record["type"] for record in site.site.records("custom_content")})
     config = config_for(site, start_date="2023-01-01T00:00:00Z", custom_content_types=types)
     with manifest_server(environments[request.param]) as url:
         yield Builder(url, config)
 
 
-# ------------------------------------------------------------------ what an import makes of the file
+# ------------------------------------------------------------------ the manifest after an import
 
 
 def test_the_builders_environment_has_the_cdk_that_the_manifest_names() -> None:
@@ -54,13 +54,15 @@ def test_an_import_resolves_every_stream(builder: Builder) -> None:
     assert list(builder.streams) == list(STREAMS)
 
 
-def test_an_import_resolves_every_stream_with_a_configuration(builder: Builder) -> None:
-    answer = builder.call("full_resolve", manifest=builder.manifest, config=builder.config, stream_limit=100)
-    assert [stream["name"] for stream in answer["manifest"]["streams"]] == list(STREAMS)
+def test_an_import_with_a_configuration_resolves_every_stream(builder: Builder) -> None:
+    response = builder.call(
+        "full_resolve", manifest=builder.manifest, config=builder.config, stream_limit=100
+    )
+    assert [stream["name"] for stream in response["manifest"]["streams"]] == list(STREAMS)
 
 
 def blocks_with(node: Any, key: str) -> Iterator[dict[str, Any]]:
-    """Yield the mappings that have a key, however deep."""
+    """Yield the mappings that have a key, at any depth."""
     if isinstance(node, dict):
         if key in node:
             yield node
@@ -71,7 +73,7 @@ def blocks_with(node: Any, key: str) -> Iterator[dict[str, Any]]:
 
 
 def has_a_parent_of_its_own(stream: Stream) -> bool:
-    """Tell whether a parent is in a group of spaces, or differs from the stream that it is made from."""
+    """Return whether a parent is below a group of spaces, or differs from the stream that it copies."""
     routers = stream.declared["retriever"].get("partition_router", [])
     routers = routers if isinstance(routers, list) else [routers]
     return any(
@@ -84,8 +86,8 @@ def has_a_parent_of_its_own(stream: Stream) -> bool:
     )
 
 
-# The Builder shows copies of these parents: its server links none below a GroupingPartitionRouter, and none that
-# differs from its stream. These streams are for the YAML view; docs/index.md says so.
+# The Builder shows copies of these parents: its server links no parent below a GroupingPartitionRouter, and none
+# that differs from its stream. Edit these streams in the YAML view; docs/index.md says so.
 COPIED = {name for name, stream in STREAMS.items() if has_a_parent_of_its_own(stream)}
 
 
@@ -98,7 +100,7 @@ COPIED = {name for name, stream in STREAMS.items() if has_a_parent_of_its_own(st
     ],
 )
 def test_a_parent_is_linked_to_its_stream(builder: Builder, name: str) -> None:
-    # The Builder's form clears a parent that is not a reference to one of the streams.
+    # The Builder's form clears a parent that is not a reference to a stream.
     configs = builder.streams[name]["retriever"]["partition_router"]["parent_stream_configs"]
     indexes = [int(config["stream"]["$ref"].removeprefix("#/streams/")) for config in configs]
     assert [list(STREAMS)[index] for index in indexes] == STREAMS[name].parents
@@ -114,8 +116,8 @@ def test_only_the_named_parents_are_copies(builder: Builder) -> None:
     assert copied == COPIED
 
 
-def test_what_all_streams_share_is_linked(builder: Builder) -> None:
-    # Linked once means: one place in the form to change it.
+def test_parts_that_all_streams_share_are_linked(builder: Builder) -> None:
+    # A linked part has one place in the form where it can be changed.
     requesters = list(blocks_with(builder.manifest["streams"], "http_method"))
     links = {requester["authenticator"].get("$ref") for requester in requesters}
     assert links == {"#/definitions/linked/HttpRequester/authenticator"}
@@ -125,7 +127,7 @@ def test_what_all_streams_share_is_linked(builder: Builder) -> None:
 @pytest.mark.parametrize(
     ("kind", "part"), [("HttpRequester", "error_handler"), ("SimpleRetriever", "paginator")]
 )
-def test_what_most_streams_share_is_linked(builder: Builder, kind: str, part: str) -> None:
+def test_parts_that_most_streams_share_are_linked(builder: Builder, kind: str, part: str) -> None:
     definition = builder.manifest["definitions"]["linked"][kind][part]
     links = [block for block in blocks_with(builder.manifest["streams"], part) if "$ref" in block[part]]
     assert {block[part]["$ref"] for block in links} == {f"#/definitions/linked/{kind}/{part}"}
@@ -133,53 +135,53 @@ def test_what_most_streams_share_is_linked(builder: Builder, kind: str, part: st
     assert (len(links) > 10, copies) == (True, [])
 
 
-# ------------------------------------------------------------------ what its buttons do
+# ------------------------------------------------------------------ the Builder's buttons
 
 
 def test_the_builder_checks_the_connection(builder: Builder) -> None:
-    answer = builder.call("check", manifest=builder.manifest, config=builder.config)
-    assert answer["success"] is True
+    response = builder.call("check", manifest=builder.manifest, config=builder.config)
+    assert response["success"] is True
 
 
 def test_the_builder_shows_why_a_check_fails(builder: Builder) -> None:
     wrong = {**builder.config, "api_token": "wrong"}
-    answer = builder.call("check", manifest=builder.manifest, config=wrong)
-    assert answer["success"] is False
-    assert "Check email and api_token" in answer["message"]
+    response = builder.call("check", manifest=builder.manifest, config=wrong)
+    assert response["success"] is False
+    assert "Check email and api_token" in response["message"]
 
 
 def test_the_builder_discovers_every_stream(builder: Builder) -> None:
-    answer = builder.call("discover", manifest=builder.manifest, config=builder.config)
-    schemas = {stream["name"]: stream["json_schema"] for stream in answer["catalog"]["streams"]}
+    response = builder.call("discover", manifest=builder.manifest, config=builder.config)
+    schemas = {stream["name"]: stream["json_schema"] for stream in response["catalog"]["streams"]}
     assert schemas == {name: stream.schema for name, stream in STREAMS.items()}
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
 def test_the_builder_reads_a_stream(builder: Builder, name: str) -> None:
-    answer = builder.test_read(name, builder.cut_down_to(name))
-    assert [log["message"] for log in answer["logs"] if log["level"] in ("WARN", "ERROR", "FATAL")] == []
-    pages = [page for part in answer["slices"] for page in part["pages"]]
+    response = builder.test_read(name, builder.cut_down_to(name))
+    assert [log["message"] for log in response["logs"] if log["level"] in ("WARN", "ERROR", "FATAL")] == []
+    pages = [page for part in response["slices"] for page in part["pages"]]
     assert pages
     statuses = {200, 404} if any(operation.optional for operation in STREAMS[name].operations) else {200}
     assert all(page["request"]["url"] and page["response"]["status"] in statuses for page in pages)
     bodies = [json.loads(page["response"]["body"]) for page in pages if page["response"]["status"] == 200]
-    # A test reads five partitions: the first five posts, for example, may have no properties.
-    assert bool(records_of(answer)) == any(
+    # A test read takes five partitions: the first five posts, for example, may have no properties.
+    assert bool(records_of(response)) == any(
         body.get("results", [body]) if isinstance(body, dict) else body for body in bodies
     )
-    assert records_of(answer) or STREAMS[name].parents
+    assert records_of(response) or STREAMS[name].parents
     valid = Draft7Validator(STREAMS[name].schema)
-    assert [error.message for record in records_of(answer) for error in valid.iter_errors(record)] == []
+    assert [error.message for record in records_of(response) for error in valid.iter_errors(record)] == []
 
 
-def test_the_whole_manifest_reads_the_same(builder: Builder) -> None:
+def test_the_whole_manifest_reads_the_same_records(builder: Builder) -> None:
     expected = records_of(builder.test_read("page_labels", builder.cut_down_to("page_labels")))
     assert expected
     assert records_of(builder.test_read("page_labels", builder.manifest)) == expected
     assert records_of(builder.test_read("page_labels", builder.given)) == expected
 
 
-def test_a_test_state_is_taken(builder: Builder) -> None:
+def test_a_test_state_is_used(builder: Builder) -> None:
     manifest = builder.cut_down_to("attachments")
     first = builder.test_read("attachments", manifest)
     second = builder.test_read("attachments", manifest, first["slices"][-1]["state"])
@@ -187,8 +189,8 @@ def test_a_test_state_is_taken(builder: Builder) -> None:
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
-def test_pagination_names_only_what_the_platforms_cdk_knows(name: str) -> None:
+def test_pagination_uses_only_names_of_the_platforms_cdk(name: str) -> None:
     strategy = STREAMS[name].declared["retriever"]["paginator"].get("pagination_strategy", {})
     for expression in filter(None, [strategy.get("cursor_value"), strategy.get("stop_condition")]):
-        # Names that are not in scope raise.
+        # Names that are not in scope raise an error.
         JinjaInterpolation().eval(expression, {}, **IN_SCOPE_OF_PAGING)

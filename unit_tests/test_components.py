@@ -1,4 +1,4 @@
-"""Our components do what the CDK's do, and leave the CDK's alone."""
+"""Our components return what the CDK's components return, and do not change the CDK."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from common.connector import ROOT
 from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
 from source_confluence.components.interpolation import RecordInterpolation
 
-ANSWERS = {
+RESPONSES = {
     "a list of results": b'{"results": [{"id": "1"}, {"id": "2"}], "_links": {"next": "/x"}}',
     "an object for results": b'{"results": {"id": "1"}}',
     "no results": b'{"other": [{"id": "1"}]}',
@@ -30,7 +30,7 @@ ANSWERS = {
     "a number": b'{"results": 7}',
     "a text": b'{"results": "text"}',
     "zero": b'{"results": 0}',
-    "records that are none": b'{"results": [1, null, "x", [2], {}]}',
+    "records that are not objects": b'{"results": [1, null, "x", [2], {}]}',
     "the same key further down": b'{"results": [{"results": [{"id": "1"}]}]}',
     "a list at the top": b'[{"results": [{"id": "1"}]}, {"results": [{"id": "2"}]}]',
     "lists at the top": b'[[{"id": "1"}], 3]',
@@ -38,11 +38,11 @@ ANSWERS = {
     "null": b"null",
     "a bare text": b'"results"',
     "no bytes": b"",
-    "an answer cut short": b'{"results": [{"id": "1"}',
+    "a response cut short": b'{"results": [{"id": "1"}',
     "a web page": b"<html></html>",
-    "a number that JSON has not": b'{"results": [{"id": NaN}]}',
+    "a number that JSON does not allow": b'{"results": [{"id": NaN}]}',
     "half a character": b'{"results": [{"id": "\\ud800"}]}',
-    "bytes that are no UTF-8": b'{"results": [{"id": "\xff"}]}',
+    "invalid UTF-8": b'{"results": [{"id": "\xff"}]}',
     "a byte order mark": b'\xef\xbb\xbf{"results": [{"id": "1"}]}',
     "a key twice": b'{"results": [{"id": "1", "id": "2"}], "results": [{"id": "3"}]}',
     "a large number": b'{"results": [{"id": 123456789012345678901234567890}]}',
@@ -60,7 +60,7 @@ PATHS = [
 ]
 
 
-# Prints the names of other packages that importing our package, and a read, replace.
+# Prints the names in other packages that are replaced when our package is imported or reads.
 REPLACED = """
 import sys
 import airbyte_cdk.entrypoint, attributes_doc, requests, requests_cache, urllib3
@@ -97,8 +97,8 @@ def test_no_name_of_another_package_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=str)
-@pytest.mark.parametrize("body", [b for what, b in ANSWERS.items() if what != "a byte order mark"])
-def test_of_any_answer_the_same_records_are_taken_as_the_cdk_takes(path: list[str], body: bytes) -> None:
+@pytest.mark.parametrize("body", [b for what, b in RESPONSES.items() if what != "a byte order mark"])
+def test_the_extractor_returns_the_same_records_as_the_cdk(path: list[str], body: bytes) -> None:
     theirs = DpathExtractor(field_path=[*path], config={"field": "results"}, parameters={})
     ours = KeyExtractor(
         field_path=[*path], config={"field": "results"}, parameters={}, decoder=OnceDecoder(parameters={})
@@ -110,22 +110,22 @@ def test_of_any_answer_the_same_records_are_taken_as_the_cdk_takes(path: list[st
     "body",
     [
         b
-        for what, b in ANSWERS.items()
-        if what not in ("a large number", "bytes that are no UTF-8", "a byte order mark")
+        for what, b in RESPONSES.items()
+        if what not in ("a large number", "invalid UTF-8", "a byte order mark")
     ],
 )
-def test_predicates_see_the_answer_that_the_cdk_shows_them(body: bytes) -> None:
-    assert repr(OnceResponseFilter._safe_response_json(answer(body))) == repr(  # noqa: SLF001 - what predicates are given
-        HttpResponseFilter._safe_response_json(answer(body))  # noqa: SLF001 - as above
+def test_predicates_get_the_same_response_as_in_the_cdk(body: bytes) -> None:
+    assert repr(OnceResponseFilter._safe_response_json(response_of(body))) == repr(  # noqa: SLF001 - the value that predicates get
+        HttpResponseFilter._safe_response_json(response_of(body))  # noqa: SLF001 - as above
     )
 
 
-def test_what_changes_a_record_does_not_change_what_the_paginator_sees() -> None:
-    response, decoder = answer(ANSWERS["a list of results"]), OnceDecoder(parameters={})
+def test_transformations_do_not_change_the_paginators_response() -> None:
+    response, decoder = response_of(RESPONSES["a list of results"]), OnceDecoder(parameters={})
     extractor = KeyExtractor(field_path=["results"], config={}, parameters={}, decoder=decoder)
     for record in extractor.extract_records(response):
         record.clear()
-    assert list(decoder.decode(response)) == [json.loads(ANSWERS["a list of results"])]
+    assert list(decoder.decode(response)) == [json.loads(RESPONSES["a list of results"])]
 
 
 LITERALS = st.one_of(
@@ -140,9 +140,9 @@ LITERALS = st.one_of(
 
 @settings(max_examples=2_000, deadline=None)
 @given(LITERALS, st.sampled_from([None, (str,), (int,), (bool,), (float,)]))
-def test_text_becomes_the_value_that_the_cdk_makes_of_it(text: str, types: Any) -> None:
+def test_a_literal_evaluates_as_in_the_cdk(text: str, types: Any) -> None:
     ours, theirs = (
-        interpolation._literal_eval(text, types)  # noqa: SLF001 - what is compared
+        interpolation._literal_eval(text, types)  # noqa: SLF001 - the function under test
         for interpolation in (RecordInterpolation(), JinjaInterpolation())
     )
     assert (type(ours), repr(ours)) == (type(theirs), repr(theirs))
@@ -164,7 +164,7 @@ def test_text_becomes_the_value_that_the_cdk_makes_of_it(text: str, types: Any) 
         "",
     ],
 )
-def test_a_template_gives_what_the_cdk_makes_of_it(template: str) -> None:
+def test_a_template_renders_as_in_the_cdk(template: str) -> None:
     def rendered(interpolation: JinjaInterpolation) -> Any:
         string = InterpolatedString(string=template, parameters={})
         string._interpolation = interpolation  # noqa: SLF001 - as our factory does
@@ -176,16 +176,16 @@ def test_a_template_gives_what_the_cdk_makes_of_it(template: str) -> None:
     assert rendered(RecordInterpolation()) == rendered(JinjaInterpolation())
 
 
-def answer(body: bytes) -> requests.Response:
-    """Return an answer as requests gives it."""
+def response_of(body: bytes) -> requests.Response:
+    """Return a response with this body."""
     response = requests.Response()
-    response.status_code, response._content = 200, body  # noqa: SLF001 - there is no other way to make one
+    response.status_code, response._content = 200, body  # noqa: SLF001 - requests has no public way to make one
     return response
 
 
 def taken(extractor: DpathExtractor, body: bytes) -> Any:
-    """Return the records that an extractor takes, or the name of what it raises."""
+    """Return the records that an extractor returns, or the name of the exception that it raises."""
     try:
-        return list(extractor.extract_records(answer(body)))
-    except Exception as error:  # noqa: BLE001 - whatever it is must be the same
+        return list(extractor.extract_records(response_of(body)))
+    except Exception as error:  # noqa: BLE001 - any exception must be the same
         return type(error).__name__

@@ -1,4 +1,4 @@
-"""What may be configured, what people paste, and the four commands of the console script."""
+"""The configuration, the addresses that people paste, and the four commands of the console script."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def properties(spec: ConnectorSpecification) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def normal() -> Spec:
-    """Return the part of the manifest that makes addresses out of what was pasted."""
+    """Return the part of the manifest that normalizes a configuration."""
     declared = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))["spec"]
     declared = ManifestComponentTransformer().propagate_types_and_parameters("", declared, {})
     made: Spec = ModelToComponentFactory().create_component(SpecModel, declared, {})
@@ -77,7 +77,7 @@ def normal() -> Spec:
         ("http://[::1]:8090/wiki", "http://[::1]:8090"),
     ],
 )
-def test_an_address_is_taken_as_people_paste_it(
+def test_a_pasted_address_is_accepted(
     spec: ConnectorSpecification, normal: Spec, pasted: str, site: str
 ) -> None:
     config: dict[str, Any] = {**OLD, "domain_name": pasted}
@@ -110,14 +110,12 @@ def test_an_address_is_taken_as_people_paste_it(
         "{{ config['api_token'] }}.example.com",
     ],
 )
-def test_what_is_no_address_or_would_show_the_token_is_refused(
-    spec: ConnectorSpecification, pasted: str
-) -> None:
+def test_an_invalid_or_unsafe_address_is_refused(spec: ConnectorSpecification, pasted: str) -> None:
     with pytest.raises(AirbyteTracedException, match="http:// only for localhost"):
         validate(spec.connectionSpecification, {**OLD, "domain_name": pasted})
 
 
-def test_a_pasted_address_is_asked_at_its_host(server: Server) -> None:
+def test_requests_go_to_the_host_of_a_pasted_address(server: Server) -> None:
     config = config_for(server, domain_name=f" {server.url}/wiki/spaces/ENG/overview?mode=global#top ")
     assert connector("check", config).connection == {"status": "SUCCEEDED"}
     assert server.log
@@ -127,7 +125,7 @@ def test_a_pasted_address_is_asked_at_its_host(server: Server) -> None:
 # The specification
 
 
-def test_the_three_flat_fields_stay_beside_the_credentials(
+def test_the_three_flat_fields_remain_beside_the_credentials(
     spec: ConnectorSpecification, properties: dict[str, Any]
 ) -> None:
     assert spec.connectionSpecification["required"] == ["domain_name"]
@@ -157,14 +155,14 @@ def test_an_option_has_its_bounds_and_default(
     assert expected.items() <= properties[name].items()
 
 
-def test_every_field_of_the_form_is_titled_described_and_placed(
+def test_every_field_has_a_title_a_description_and_an_order(
     properties: dict[str, dict[str, Any]],
 ) -> None:
     assert all(declared["title"] and declared["description"] for declared in properties.values())
     assert sorted(declared["order"] for declared in properties.values()) == list(range(len(properties)))
 
 
-def test_the_configuration_of_existing_users_reads_with_the_defaults(server: Server) -> None:
+def test_an_existing_configuration_reads_with_the_defaults(server: Server) -> None:
     config = {**OLD, "email": server.email, "api_token": server.token, "domain_name": server.url}
     output = connector("read", {**config, "left_by_a_form_of_old": 1}, select=["blog_posts"])
     assert (output.exit_code, output.errors) == (0, [])
@@ -181,15 +179,15 @@ def test_the_configuration_of_existing_users_reads_with_the_defaults(server: Ser
     [([], 0), (["--help"], 0), (["read"], 2), (["check"], 2), (["write"], 2), (["spec", "--loudly"], 2)],
     ids=["nothing", "help", "read without files", "check without files", "unknown command", "unknown option"],
 )
-def test_a_command_line_is_understood_or_explained(args: list[str], code: int) -> None:
+def test_help_and_errors_of_the_command_line_show_the_usage(args: list[str], code: int) -> None:
     output = run_args(args)
     assert output.exit_code == code
-    told = output.stderr if code else "\n".join(output.other)
-    assert "usage: " in told
+    printed = output.stderr if code else "\n".join(output.other)
+    assert "usage: " in printed
     assert "Traceback" not in output.stderr
 
 
-def test_the_files_that_the_help_shows_can_be_read(server: Server) -> None:
+def test_the_example_files_of_the_help_work(server: Server) -> None:
     for args in ([], ["-h"], ["--help"]):
         shown = "\n".join(run_args(args).other)
         files = re.findall(r":\n(  \{.+?\})(?=\n\S|\Z)", shown, re.DOTALL)
@@ -213,13 +211,13 @@ def catalog() -> dict[str, dict[str, Any]]:
     return {stream["name"]: stream for stream in message["catalog"]["streams"]}
 
 
-def test_discover_lists_every_stream_without_asking_the_site(catalog: dict[str, dict[str, Any]]) -> None:
+def test_discover_lists_every_stream_without_a_request(catalog: dict[str, dict[str, Any]]) -> None:
     assert len(catalog) == len(STREAMS)
     assert list(catalog) == list(STREAMS)
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_discover_tells_key_cursor_and_schema(catalog: dict[str, dict[str, Any]], name: str) -> None:
+def test_discover_returns_key_cursor_and_schema(catalog: dict[str, dict[str, Any]], name: str) -> None:
     found, stream = catalog[name], STREAMS[name]
     assert found["source_defined_primary_key"] == [[field] for field in stream.key]
     incremental = ["incremental"] if stream.cursor else []
@@ -228,7 +226,7 @@ def test_discover_tells_key_cursor_and_schema(catalog: dict[str, dict[str, Any]]
     assert found["json_schema"]["properties"] == stream.schema["properties"]
 
 
-def test_the_module_runs_from_anywhere_and_prints_messages_alone(tmp_path: Path) -> None:
+def test_the_module_runs_from_any_directory_and_prints_only_messages(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "source_confluence", "spec"]
     ran = subprocess.run(
         command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False

@@ -1,7 +1,7 @@
-"""What is read arrives in databases as it is: in DuckDB by tools/load.py, in PostgreSQL by PyAirbyte.
+"""Records arrive unchanged in databases: in DuckDB by tools/load.py, in PostgreSQL by PyAirbyte.
 
-Both read the embedded site, the site changes, and both read it again. The PostgreSQL server is a real one,
-with a folder of its own.
+Both read the embedded site; the site changes; both read it again. The PostgreSQL server is a real one, with a
+folder of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DAY = 86400.0
 RECIPES = {recipe.name: recipe for recipe in recipes()}
-# PyAirbyte (0.71.3) gives a field of several types a column of text, and then has no text for it.
+# PyAirbyte (0.71.3) makes a text column for a field of several types, but does not convert its values to text.
 OF_SEVERAL_TYPES = [
     name
     for name, stream in STREAMS.items()
@@ -44,10 +44,10 @@ OF_SEVERAL_TYPES = [
     )
 ]
 IN_POSTGRES = [name for name in STREAMS if name not in OF_SEVERAL_TYPES]
-# Where PyAirbyte ends the read with an error, and what its JSON parser takes for no record at all.
+# Records on which PyAirbyte ends the read with an error, and records that it drops.
 REFUSED = [
-    "unknown fields",  # one has no name
-    "odd text",  # with a NUL, which PostgreSQL cannot hold
+    "unknown fields",  # one field has an empty name
+    "odd text",  # with a NUL, which PostgreSQL cannot store
     "numbers that fit no integer",
     *("a day that does not exist", "an empty date", "a number for a date", "a list for a date"),
 ]
@@ -62,8 +62,8 @@ class Postgres:
     port: int
     name: str = "postgres"
 
-    def ask(self, query: str) -> list[Any]:
-        """Return what a query answers: objects if it selects rows as JSON, text otherwise."""
+    def execute(self, query: str) -> list[Any]:
+        """Return the result of a query: objects if it selects rows as JSON, text otherwise."""
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "confluence", self.name]
         command = [str(self.programs / "psql"), *address, "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", query]
         ran = subprocess.run(command, capture_output=True, check=False, text=True)
@@ -71,12 +71,12 @@ class Postgres:
         return [json.loads(line) if line[0] in "{[" else line for line in ran.stdout.splitlines()]
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        return [plain(row) for row in self.ask(f"SELECT row_to_json(t) FROM ({query}) t")]
+        return [plain(row) for row in self.execute(f"SELECT row_to_json(t) FROM ({query}) t")]
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    """Run a server with a folder of its own, as an ordinary user: it refuses to run as root."""
+    """Run a server with a folder of its own, as an ordinary user: PostgreSQL refuses to run as root."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
     programs = found[-1].resolve().parent
     if not (programs / "initdb").exists():
@@ -128,7 +128,7 @@ def read_into_postgres(
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with names in small letters and moments as numbers, in which both databases agree."""
+    """Return a row with lower-case names and timestamps as numbers: both databases then agree."""
     return {name.lower(): at_utc(value) for name, value in row.items() if not name.startswith("_airbyte")}
 
 
@@ -143,7 +143,7 @@ def sorted_rows(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows)
 
 
-# ------------------------------------------------------------------ both, full and then what changed
+# ------------------------------------------------------------------ both: a full sync, then the changes
 
 
 @dataclass
@@ -153,7 +153,7 @@ class Synced:
     Attributes:
         duck: The DuckDB file.
         postgres: The server.
-        counts: How many records each sync took in PostgreSQL.
+        counts: The number of records of each sync into PostgreSQL.
     """
 
     duck: Path
@@ -187,12 +187,12 @@ def synced(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             create_views(connection)
         for recipe in RECIPES.values():
             if recipe.asks:
-                postgres.ask(f"CREATE VIEW {recipe.name} AS {recipe.query}")
+                postgres.execute(f"CREATE VIEW {recipe.name} AS {recipe.query}")
         yield found
 
 
 def change(server: Server) -> None:
-    """Let a day pass on the site: pages are edited, archived, trashed, purged, added and labelled."""
+    """Simulate a day on the site: pages are edited, archived, trashed, purged, added and labelled."""
     site = server.site
     site.tick(DAY)
     edited, archived, trashed, purged, *_ = [
@@ -206,7 +206,7 @@ def change(server: Server) -> None:
     site.edit_blog_post(site.records("blog_posts")[0]["id"], title="Edited since")
 
 
-def test_only_fields_for_values_of_any_type_have_no_column_in_postgres() -> None:
+def test_only_fields_of_any_type_have_no_column_in_postgres() -> None:
     assert {*OF_SEVERAL_TYPES} <= {"page_properties", "blog_post_properties", "space_properties"}
 
 
@@ -225,7 +225,7 @@ def test_a_table_has_each_record_once_after_two_syncs(synced: Synced, name: str)
         assert sorted_rows(synced.postgres.rows(f'SELECT * FROM "{name}"')) == sorted_rows(rows)
 
 
-def test_what_changed_is_in_both_databases(synced: Synced) -> None:
+def test_both_databases_have_the_changes(synced: Synced) -> None:
     query = "SELECT id, title FROM pages WHERE title IN ('Edited since', 'New since') ORDER BY title"
     rows = synced.from_duckdb(query)
     assert [row["title"] for row in rows] == ["Edited since", "New since"]
@@ -238,7 +238,7 @@ def test_each_column_in_postgres_has_the_type_of_its_field(synced: Synced, name:
     query = (
         f"SELECT column_name || '=' || data_type FROM information_schema.columns WHERE table_name = '{name}'"
     )
-    found = dict(line.split("=") for line in synced.postgres.ask(query))
+    found = dict(line.split("=") for line in synced.postgres.execute(query))
     for field, schema in STREAMS[name].schema["properties"].items():
         (kind,) = {*([schema["type"]] if isinstance(schema["type"], str) else schema["type"])} - {"null"}
         expected = (
@@ -248,14 +248,14 @@ def test_each_column_in_postgres_has_the_type_of_its_field(synced: Synced, name:
 
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES.values() if recipe.asks])
-def test_a_recipe_answers_the_same_in_both_databases(synced: Synced, name: str) -> None:
+def test_a_recipe_returns_the_same_rows_in_both_databases(synced: Synced, name: str) -> None:
     for query in (f"SELECT * FROM {name}", RECIPES[name].show):
         rows = synced.from_duckdb(query)
         assert rows
         assert sorted_rows(synced.postgres.rows(query)) == sorted_rows(rows)
 
 
-def test_deletions_are_applied_alike_in_both_databases(synced: Synced) -> None:
+def test_both_databases_apply_the_same_deletions(synced: Synced) -> None:
     statements = RECIPES["apply_deletions"].query
     left = {
         "pages": "SELECT id, status, spaceId FROM pages",
@@ -272,27 +272,27 @@ def test_deletions_are_applied_alike_in_both_databases(synced: Synced) -> None:
                 for (row,) in connection.execute(f"SELECT to_json(t) FROM ({query}) t").fetchall()
             ]
             script = f"BEGIN; {statements} SELECT row_to_json(t) FROM ({query}) t; ROLLBACK"
-            assert sorted_rows([plain(row) for row in synced.postgres.ask(script)]) == sorted_rows(rows), (
-                table
-            )
+            assert sorted_rows([plain(row) for row in synced.postgres.execute(script)]) == sorted_rows(
+                rows
+            ), table
             assert gone["id"] not in {value for row in rows for value in row.values()}
         connection.rollback()
 
 
-# ------------------------------------------------------------------ records that no document allows
+# ------------------------------------------------------------------ invalid records
 
 
 @pytest.fixture
 def empty(postgres: Postgres) -> Postgres:
-    """Return a database with nothing in it."""
-    postgres.ask("DROP DATABASE IF EXISTS odd")
-    postgres.ask("CREATE DATABASE odd")
+    """Return an empty database."""
+    postgres.execute("DROP DATABASE IF EXISTS odd")
+    postgres.execute("CREATE DATABASE odd")
     return replace(postgres, name="odd")
 
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Return what serves odd records and returns the configuration to read them."""
+    """Return a function that serves invalid records and returns the configuration to read them."""
     with Server(generate(pages=30, spaces=2, labels=5, body_bytes=50)) as site:
 
         def serve(*names: str) -> Path:
@@ -307,7 +307,7 @@ def hostile(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         yield serve
 
 
-def test_no_odd_record_costs_another_in_duckdb(
+def test_an_invalid_record_loses_no_other_record_in_duckdb(
     hostile: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = hostile(*ODD)
@@ -324,13 +324,13 @@ def test_no_odd_record_costs_another_in_duckdb(
             assert connection.execute(lost).fetchall() == [(6,)]
             halved = "SELECT count(*) FROM pages WHERE title = 'an escaped half \ufffd of a pair'"
             assert connection.execute(halved).fetchall() == [(1,)]
-    told = capsys.readouterr().out
-    assert "pages.updatedAt: values that are not TIMESTAMPTZ become null, such as " in told
-    assert f"pages.position: values that are not BIGINT become null, such as '{2**70}'" in told
-    assert "pages: 1 half surrogate pairs become U+FFFD" in told
+    printed = capsys.readouterr().out
+    assert "pages.updatedAt: values that are not TIMESTAMPTZ become null, such as " in printed
+    assert f"pages.position: values that are not BIGINT become null, such as '{2**70}'" in printed
+    assert "pages: 1 half surrogate pairs become U+FFFD" in printed
 
 
-def test_the_last_of_the_records_with_one_key_stays_in_duckdb(tmp_path: Path) -> None:
+def test_duckdb_keeps_the_last_record_of_each_key(tmp_path: Path) -> None:
     pages = [{"id": str(n % 3), "title": str(n), "updatedAt": "2026-01-01T00:00:00Z"} for n in range(9)]
     stream = discovered("pages")
     lines = tmp_path / "lines.jsonl"
@@ -359,7 +359,7 @@ def test_a_stream_that_failed_loses_no_row_in_duckdb(tmp_path: Path) -> None:
         assert kept == [("labels", "INCOMPLETE"), ("space", "COMPLETE")]
 
 
-def test_a_field_that_is_new_becomes_a_column_in_duckdb(tmp_path: Path) -> None:
+def test_a_new_field_becomes_a_column_in_duckdb(tmp_path: Path) -> None:
     stream, lines = discovered("labels"), tmp_path / "lines.jsonl"
     newer = {
         **stream,
@@ -376,38 +376,42 @@ def test_a_field_that_is_new_becomes_a_column_in_duckdb(tmp_path: Path) -> None:
     assert rows == [("1", "a", None), ("2", "b", "now")]
 
 
-def test_odd_records_that_postgres_can_hold_are_there_once_after_two_syncs(
+def test_postgres_has_each_invalid_record_once_after_two_syncs(
     empty: Postgres, hostile: Callable[..., Path]
 ) -> None:
     config = hostile(*(name for name in ODD if name not in REFUSED and name not in DROPPED))
     ran = read_into_postgres(empty, config, ["pages"], times=2)
     assert ran.returncode == 0, ran.stderr[-4000:]
     assert ran.stdout.count("records: ") == 2
-    assert empty.ask("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages") == ["30 30"]
+    assert empty.execute("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages") == ["30 30"]
 
 
-def test_why_pyairbyte_is_told_how_to_read_into_postgres(empty: Postgres, tmp_path: Path) -> None:
-    """It guesses types from values, and keeps rows of streams that are read whole."""
+def test_without_our_settings_pyairbyte_writes_wrong_rows_to_postgres(
+    empty: Postgres, tmp_path: Path
+) -> None:
+    """By default, PyAirbyte guesses types from values, and keeps old rows of full-refresh streams."""
     with Server(company()) as site:
         (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
         for page in [page["id"] for page in site.site.records("pages")][-2:]:
             ran = read_into_postgres(empty, tmp_path / "config.json", ["page_index"], "plainly")
             assert ran.returncode == 0, ran.stderr[-4000:]
             site.site.purge_page(page)
-    assert empty.ask("SELECT count(*) FROM page_index WHERE parentid LIKE '%.0'") != ["0"]
-    ((rows,), left) = empty.ask("SELECT count(*) FROM page_index"), len(site.site.records("pages"))
+    assert empty.execute("SELECT count(*) FROM page_index WHERE parentid LIKE '%.0'") != ["0"]
+    ((rows,), left) = empty.execute("SELECT count(*) FROM page_index"), len(site.site.records("pages"))
     assert int(rows) == left + 2
 
 
-def test_what_pyairbyte_refuses_fails_the_read_loudly(empty: Postgres, hostile: Callable[..., Path]) -> None:
+def test_a_record_that_pyairbyte_refuses_fails_the_read(
+    empty: Postgres, hostile: Callable[..., Path]
+) -> None:
     ran = read_into_postgres(empty, hostile("odd text"), ["pages"])
     assert ran.returncode != 0
     assert "cannot contain NUL" in ran.stderr
 
 
-def test_pyairbyte_takes_what_its_json_parser_refuses_for_no_record(
+def test_pyairbyte_drops_records_that_its_json_parser_refuses(
     empty: Postgres, hostile: Callable[..., Path]
 ) -> None:
     ran = read_into_postgres(empty, hostile(*DROPPED), ["pages"])
     assert ran.returncode == 0
-    assert empty.ask("SELECT count(*) FROM pages") == [str(30 - len(DROPPED))]
+    assert empty.execute("SELECT count(*) FROM pages") == [str(30 - len(DROPPED))]

@@ -1,4 +1,4 @@
-"""What `make demo` leaves behind: a database, recipes that answer, and a report to look at."""
+"""What `make demo` produces: a database, recipes that return rows, and a report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
 
 
 class Page(HTMLParser):
-    """The elements of an HTML page, and what it says."""
+    """The elements and the text of an HTML page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def drawn(directory: Path, printed: str) -> Page:
     return Page((directory / "report.html").read_text(encoding="utf-8"))
 
 
-def ask(file: Path, query: str) -> list[tuple[Any, ...]]:
+def execute(file: Path, query: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(file), read_only=True) as connection:
         return connection.execute(query).fetchall()
 
@@ -69,10 +69,10 @@ def ask(file: Path, query: str) -> list[tuple[Any, ...]]:
 # ------------------------------------------------------------------ the demo
 
 
-def test_the_demo_ends_with_every_table_an_answer_and_where_to_look(directory: Path, printed: str) -> None:
-    told = dict(re.findall(r"^  (\w+) +(\d+)$", printed, re.MULTILINE))
-    assert list(told) == sorted(STREAMS)
-    assert all(int(number) for number in told.values())
+def test_the_demo_ends_with_its_tables_a_query_result_and_the_report(directory: Path, printed: str) -> None:
+    counts = dict(re.findall(r"^  (\w+) +(\d+)$", printed, re.MULTILINE))
+    assert list(counts) == sorted(STREAMS)
+    assert all(int(number) for number in counts.values())
     assert RECIPES["spaces_alive"].query in printed
     assert "│ ENG     │ Engineering" in printed
     (address,) = re.findall(r"file://(\S+)", printed.splitlines()[-1])
@@ -80,21 +80,21 @@ def test_the_demo_ends_with_every_table_an_answer_and_where_to_look(directory: P
 
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES.values() if recipe.asks])
-def test_a_recipe_is_a_view_that_answers(directory: Path, printed: str, name: str) -> None:
+def test_a_recipe_is_a_view_with_rows(directory: Path, printed: str, name: str) -> None:
     assert printed
-    assert ask(directory / "confluence.duckdb", f"FROM {name} LIMIT 1")
+    assert execute(directory / "confluence.duckdb", f"FROM {name} LIMIT 1")
 
 
 def test_every_recipe_is_on_the_page() -> None:
     assert sorted(RECIPES) == sorted(path.stem for path in (ROOT / "recipes").iterdir())
 
 
-def test_the_demo_leaves_every_current_page_as_a_document(directory: Path, printed: str) -> None:
+def test_the_demo_writes_every_current_page_as_a_document(directory: Path, printed: str) -> None:
     assert printed
     lines = (directory / "documents.jsonl").read_text(encoding="utf-8").splitlines()
     documents = {document["document_key"]: document for document in map(json.loads, lines)}
     current = "SELECT p.id FROM pages p JOIN page_index i ON i.id = p.id WHERE i.status = 'current'"
-    assert documents.keys() == {found for (found,) in ask(directory / "confluence.duckdb", current)}
+    assert documents.keys() == {found for (found,) in execute(directory / "confluence.duckdb", current)}
     assert all(document["content"] and document["may_see"] for document in documents.values())
     (shown,) = (d for d in documents.values() if d["title"] == "Contract terms")
     assert shown["path"].startswith("Sales / Sales Home / ")
@@ -102,10 +102,10 @@ def test_the_demo_leaves_every_current_page_as_a_document(directory: Path, print
     assert len(shown["may_see"]) == 8
 
 
-def test_the_demo_shows_files_that_arrived(directory: Path, printed: str) -> None:
+def test_the_demo_shows_downloaded_files(directory: Path, printed: str) -> None:
     shown = re.findall(r"^  (\S+)  ([\d,]+) bytes$", printed, re.MULTILINE)
     assert len(shown) == 3
-    sizes = dict(ask(directory / "confluence.duckdb", "SELECT id, fileSize FROM attachment_files"))
+    sizes = dict(execute(directory / "confluence.duckdb", "SELECT id, fileSize FROM attachment_files"))
     for name, size in shown:
         path = Path(name)
         assert path.is_relative_to(directory / "files" / "attachment_files")
@@ -113,7 +113,7 @@ def test_the_demo_shows_files_that_arrived(directory: Path, printed: str) -> Non
     assert f"{len(sizes)} files were downloaded" in printed
 
 
-def test_the_second_sync_of_a_site_of_ones_own_reads_what_changed(tmp_path: Path) -> None:
+def test_the_second_sync_of_your_own_site_reads_what_changed(tmp_path: Path) -> None:
     with Server(company()) as site:
         config = tmp_path / "config.json"
         config.write_text(json.dumps({**config_for(site), "domain_name": f"{site.url}/wiki"}))
@@ -127,28 +127,28 @@ def test_the_second_sync_of_a_site_of_ones_own_reads_what_changed(tmp_path: Path
             "space",
             "page_index",
         ]
-        told = []
+        outputs = []
         for _ in range(2):
             ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
             assert ran.returncode == 0, ran.stderr
-            told.append(ran.stdout)
+            outputs.append(ran.stdout)
             page = site.site.records("pages")[0]
             site.site.tick(86_400.0)
             site.site.edit_page(page["id"], title="Edited since")
-    first, second = (int(re.findall(r"^(\d+) records in", said, re.MULTILINE)[0]) for said in told)
-    assert first > second > len(site.site.records("pages"))  # of the index
+    first, second = (int(re.findall(r"^(\d+) records in", output, re.MULTILINE)[0]) for output in outputs)
+    assert first > second > len(site.site.records("pages"))  # the second sync reads the whole index again
     (directory,) = (tmp_path / "demo").iterdir()
     assert directory.name == site.url.removeprefix("http://").replace(":", "_")
     file = directory / "confluence.duckdb"
-    ((rows, ids),) = ask(file, "SELECT count(*), count(DISTINCT id) FROM pages")
+    ((rows, ids),) = execute(file, "SELECT count(*), count(DISTINCT id) FROM pages")
     assert rows == ids
-    assert ask(file, "SELECT title FROM pages WHERE title = 'Edited since'")
-    ((read,),) = ask(file, "SELECT records FROM _syncs WHERE stream = 'pages'")
+    assert execute(file, "SELECT title FROM pages WHERE title = 'Edited since'")
+    ((read,),) = execute(file, "SELECT records FROM _syncs WHERE stream = 'pages'")
     assert 0 < read < 10
     assert (directory / "report.html").exists()
 
 
-def test_a_stream_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_an_error_names_an_unknown_stream(tmp_path: Path) -> None:
     with Server(company()) as site:
         config = tmp_path / "config.json"
         config.write_text(json.dumps(config_for(site)))
@@ -158,7 +158,7 @@ def test_a_stream_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert ran.stderr.startswith("There is no stream page. The streams are ")
 
 
-def test_a_configuration_that_does_not_work_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_an_error_explains_an_invalid_configuration(tmp_path: Path) -> None:
     with Server(company()) as site:
         (tmp_path / "config.json").write_text(json.dumps({**config_for(site), "api_token": "wrong"}))
         for config, words in (
@@ -173,7 +173,7 @@ def test_a_configuration_that_does_not_work_is_told_in_a_sentence(tmp_path: Path
     assert not (tmp_path / "demo").exists()
 
 
-def test_a_sync_that_is_interrupted_keeps_what_it_read(tmp_path: Path) -> None:
+def test_an_interrupted_sync_keeps_the_records_that_it_read(tmp_path: Path) -> None:
     with Server(company()) as site:
         config, file = tmp_path / "config.json", tmp_path / "confluence.duckdb"
         config.write_text(json.dumps(config_for(site)))
@@ -185,14 +185,14 @@ def test_a_sync_that_is_interrupted_keeps_what_it_read(tmp_path: Path) -> None:
         )
 
         def interrupt() -> None:
-            if next(calls) == 1:  # the check has asked once
+            if next(calls) == 1:  # the check has sent one request
                 os.killpg(process.pid, signal.SIGINT)
 
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == 1, said
-    assert "The sync was interrupted. The next one continues from there." in said
-    assert "Traceback" not in said
-    assert dict(ask(file, "SELECT stream, status FROM _syncs"))["tasks"] == "INCOMPLETE"
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1, stderr
+    assert "The sync was interrupted. The next one continues from there." in stderr
+    assert "Traceback" not in stderr
+    assert dict(execute(file, "SELECT stream, status FROM _syncs"))["tasks"] == "INCOMPLETE"
 
 
 @pytest.mark.parametrize(
@@ -205,12 +205,12 @@ def test_a_sync_that_is_interrupted_keeps_what_it_read(tmp_path: Path) -> None:
         ("..", "_"),
     ],
 )
-def test_each_site_has_a_directory_of_its_own(tmp_path: Path, address: str, name: str) -> None:
+def test_each_site_has_its_own_directory(tmp_path: Path, address: str, name: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"domain_name": address}))
     assert demo.name_of_site(tmp_path / "config.json") == name
 
 
-def test_the_recipes_and_the_readme_say_what_the_demo_answers(directory: Path, printed: str) -> None:
+def test_the_recipes_and_the_readme_show_the_results_of_the_demo(directory: Path, printed: str) -> None:
     assert printed
     with duckdb.connect(str(directory / "confluence.duckdb"), read_only=True) as connection:
         assert recipes.PAGE.read_text(encoding="utf-8") == recipes.page(connection), "run `make recipes`"
@@ -233,18 +233,18 @@ def test_the_report_needs_no_network_and_runs_no_script(drawn: Page) -> None:
     assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
 
 
-def test_the_report_is_light(directory: Path, drawn: Page) -> None:
+def test_the_report_is_small(directory: Path, drawn: Page) -> None:
     assert drawn.elements
     assert (directory / "report.html").stat().st_size < 1_000_000
 
 
-def test_the_report_draws_every_part(drawn: Page) -> None:
+def test_the_report_shows_every_part(drawn: Page) -> None:
     tags = [tag for tag, _ in drawn.elements]
     assert tags.count("svg") == len(report.CHARTS)
     assert tags.count("table") == 4
     assert "Not available" not in drawn.text
     assert "undefined" not in drawn.text
-    assert "OPS, 2026-06: 3" in drawn.text  # what the pointer shows
+    assert "OPS, 2026-06: 3" in drawn.text  # the tooltip
     assert "has no data" not in drawn.text
     for shown in (
         "Norrvik Instruments",
@@ -256,21 +256,19 @@ def test_the_report_draws_every_part(drawn: Page) -> None:
         assert shown in drawn.text
 
 
-def test_the_report_begins_with_what_a_newcomer_asks(drawn: Page) -> None:
-    said = " ".join(drawn.text.split())
+def test_the_report_begins_with_complete_current_and_restricted_pages(drawn: Page) -> None:
+    text = " ".join(drawn.text.split())
     assert (
-        f"Is it complete? All {len(STREAMS)} streams are complete. Missing: 0 of 135 current pages." in said
+        f"Is it complete? All {len(STREAMS)} streams are complete. Missing: 0 of 135 current pages." in text
     )
     assert re.search(
         r"Is it up to date\? The last sync ended on 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Outdated pages: 0\.",
-        said,
+        text,
     )
-    assert re.search(r"Who can see what\? Restricted: [1-9]\d* of 135 current pages\.", said)
+    assert re.search(r"Who can see what\? Restricted: [1-9]\d* of 135 current pages\.", text)
 
 
-def test_the_report_says_what_is_not_complete_and_not_up_to_date(
-    directory: Path, printed: str, tmp_path: Path
-) -> None:
+def test_the_report_names_incomplete_and_outdated_data(directory: Path, printed: str, tmp_path: Path) -> None:
     assert printed
     file = tmp_path / "late.duckdb"
     shutil.copy(directory / "confluence.duckdb", file)
@@ -279,12 +277,12 @@ def test_the_report_says_what_is_not_complete_and_not_up_to_date(
         connection.execute("DELETE FROM pages WHERE title = 'Contract terms'")
         connection.execute("""UPDATE pages SET version = '{"number": 0}' WHERE title LIKE 'Runbook%'""")
     report.write(file, tmp_path / "report.html")
-    said = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
-    assert "No: these streams are incomplete: audit, pages. Missing: 1 of 135 current pages." in said
-    assert "Outdated pages: 2." in said
+    text = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text.split())
+    assert "No: these streams are incomplete: audit, pages. Missing: 1 of 135 current pages." in text
+    assert "Outdated pages: 2." in text
 
 
-def test_a_database_that_this_duckdb_cannot_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_an_error_explains_an_unreadable_database(tmp_path: Path) -> None:
     (tmp_path / "newer.duckdb").write_bytes(b"\0" * 8 + b"DUCK" + (99).to_bytes(8, "little") + b"\0" * 12_288)
     with pytest.raises(SystemExit) as refused:
         report.write(tmp_path / "newer.duckdb", tmp_path / "report.html")
@@ -292,12 +290,12 @@ def test_a_database_that_this_duckdb_cannot_read_is_refused_with_what_to_do(tmp_
     assert f"DuckDB {duckdb.__version__} is installed here. If a newer one wrote" in str(refused.value)
 
 
-def test_no_two_elements_of_the_report_share_an_id(drawn: Page) -> None:
+def test_the_ids_in_the_report_are_unique(drawn: Page) -> None:
     ids = [found["id"] for _, found in drawn.elements if "id" in found]
     assert len(ids) == len(set(ids))
 
 
-def test_what_people_typed_is_text_in_the_report(directory: Path, printed: str, tmp_path: Path) -> None:
+def test_the_report_escapes_text_from_the_site(directory: Path, printed: str, tmp_path: Path) -> None:
     assert printed
     file = tmp_path / "hostile.duckdb"
     shutil.copy(directory / "confluence.duckdb", file)
@@ -320,7 +318,7 @@ def test_what_people_typed_is_text_in_the_report(directory: Path, printed: str, 
     assert page.text.count(hostile) > 20
 
 
-def test_the_report_bears_a_site_without_content(tmp_path: Path) -> None:
+def test_the_report_of_an_empty_site_says_that_it_has_no_data(tmp_path: Path) -> None:
     file = database(tmp_path, {name: [] for name in STREAMS})
     report.write(file, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
@@ -328,7 +326,7 @@ def test_the_report_bears_a_site_without_content(tmp_path: Path) -> None:
     assert "svg" not in {tag for tag, _ in page.elements}
 
 
-def test_the_report_names_the_streams_that_were_not_synced(tmp_path: Path) -> None:
+def test_the_report_names_streams_that_were_not_synced(tmp_path: Path) -> None:
     file = database(tmp_path, {"space": [], "pages": []})
     report.write(file, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
@@ -338,7 +336,7 @@ def test_the_report_names_the_streams_that_were_not_synced(tmp_path: Path) -> No
     assert page.text.count("The site has no data for this part.") == 1
 
 
-def test_the_report_bears_a_database_without_tables(tmp_path: Path) -> None:
+def test_the_report_of_an_empty_database_names_the_missing_streams(tmp_path: Path) -> None:
     duckdb.connect(str(tmp_path / "empty.duckdb")).close()
     report.write(tmp_path / "empty.duckdb", tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
@@ -376,7 +374,7 @@ def readers(page: int, users: str = "", groups: str = "", start: int = 0) -> dic
 
 
 def seen(tmp_path: Path, **streams: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the people who see each page, by its id."""
+    """Return the people who can see each page, by the id of the page."""
     records = {
         "space": [{"id": "1", "key": "ENG"}],
         "tree_items": [],
@@ -389,15 +387,15 @@ def seen(tmp_path: Path, **streams: list[dict[str, Any]]) -> dict[str, str]:
         "pages": [page_of(1), page_of(2, 1), page_of(3, 2)],
     }
     query = "SELECT id, string_agg(accountId, ' ' ORDER BY accountId) FROM who_can_see GROUP BY id"
-    return dict(ask(database(tmp_path, {**records, **streams}), query))
+    return dict(execute(database(tmp_path, {**records, **streams}), query))
 
 
-def test_without_lists_everybody_who_reads_the_space_sees_a_page(tmp_path: Path) -> None:
+def test_an_unrestricted_page_is_visible_to_all_readers_of_the_space(tmp_path: Path) -> None:
     lists = [readers(1), readers(2), readers(3)]
     assert seen(tmp_path, page_restrictions=lists) == dict.fromkeys("123", "ann bob cid")
 
 
-def test_a_page_is_seen_by_those_in_its_list_and_in_those_above(tmp_path: Path) -> None:
+def test_a_page_inherits_the_restrictions_of_its_ancestors(tmp_path: Path) -> None:
     lists = [
         readers(1, users="ann bob"),
         readers(3, groups="g"),
@@ -406,12 +404,12 @@ def test_a_page_is_seen_by_those_in_its_list_and_in_those_above(tmp_path: Path) 
     assert seen(tmp_path, page_restrictions=lists) == {"1": "ann bob", "2": "ann bob", "3": "bob"}
 
 
-def test_a_list_in_several_records_is_one_list(tmp_path: Path) -> None:
+def test_a_restriction_in_several_records_is_one_restriction(tmp_path: Path) -> None:
     lists = [readers(2, users="ann"), readers(2, users="ann bob", groups="g", start=200)]
     assert seen(tmp_path, page_restrictions=lists) == dict.fromkeys("123", "ann bob cid")
 
 
-def test_a_list_holds_below_a_folder_and_an_archived_page(tmp_path: Path) -> None:
+def test_a_restriction_applies_below_folders_and_archived_pages(tmp_path: Path) -> None:
     pages = [page_of(1, status="archived"), page_of(3, 2)]
     folder = {**page_of(2, 1), "type": "folder"}
     lists = [readers(1, users="ann")]
@@ -419,7 +417,7 @@ def test_a_list_holds_below_a_folder_and_an_archived_page(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["folder", "whiteboard", "database", "embed"])
-def test_a_page_has_the_lists_of_the_tree_items_above_it(tmp_path: Path, kind: str) -> None:
+def test_a_page_inherits_the_restrictions_of_tree_items(tmp_path: Path, kind: str) -> None:
     item = {**page_of(2, 1), "type": kind}
     lists = [{**readers(2, users="bob cid"), "treeItemId": "2"}]
     update = [{**readers(2, users="ann"), "treeItemId": "2", "operation": "update"}]
@@ -430,7 +428,7 @@ def test_a_page_has_the_lists_of_the_tree_items_above_it(tmp_path: Path, kind: s
 
 
 @pytest.mark.usefixtures("printed")
-def test_people_has_every_author_and_who_left_once(directory: Path) -> None:
+def test_people_has_each_author_once_with_those_who_left(directory: Path) -> None:
     file = directory / "confluence.duckdb"
     authors = """
       SELECT authorId AS id FROM page_index UNION SELECT version ->> 'authorId' FROM page_index
@@ -439,40 +437,40 @@ def test_people_has_every_author_and_who_left_once(directory: Path) -> None:
       UNION SELECT version ->> 'authorId' FROM inline_comments UNION SELECT assignedTo FROM tasks
     """
     nobody = f"SELECT id FROM ({authors}) LEFT JOIN people ON accountId = id WHERE accountId IS NULL AND id IS NOT NULL"
-    assert ask(file, nobody) == []
-    assert ask(file, "SELECT accountId FROM people GROUP BY 1 HAVING count(*) > 1") == []
+    assert execute(file, nobody) == []
+    assert execute(file, "SELECT accountId FROM people GROUP BY 1 HAVING count(*) > 1") == []
     left = """
       SELECT person, (SELECT count(*) FROM pages WHERE authorId = accountId),
              (SELECT count(*) FROM footer_comments WHERE version ->> 'authorId' = accountId)
       FROM people WHERE status = 'unlisted'
     """
-    assert ask(file, left) == [("Torbjörn Ek (Deactivated)", 1, 1)]
+    assert execute(file, left) == [("Torbjörn Ek (Deactivated)", 1, 1)]
 
 
 @pytest.mark.usefixtures("printed")
-def test_a_folder_keeps_a_page_from_one_who_reads_the_rest_of_the_space(directory: Path) -> None:
+def test_a_restricted_folder_hides_its_pages_from_a_reader_of_the_space(directory: Path) -> None:
     folder = "SELECT id FROM tree_items WHERE title = 'Incidents'"
     inside = f"p.parentId = ({folder})"
     query = f"""
       SELECT person, count(*) FILTER (WHERE {inside}), count(*) FILTER (WHERE NOT {inside}) > 0
       FROM who_can_see w JOIN pages p USING (id) WHERE w.space = 'ENG' GROUP BY 1
     """
-    pages = {person: (below, rest) for person, below, rest in ask(directory / "confluence.duckdb", query)}
+    pages = {person: (below, rest) for person, below, rest in execute(directory / "confluence.duckdb", query)}
     assert pages["Nadia Haddad"] == (2, True)
     assert pages["Freya Nilsen"] == (0, True)
 
 
-def test_nobody_sees_a_page_whose_lists_have_nobody_in_common(tmp_path: Path) -> None:
+def test_nobody_sees_a_page_whose_restrictions_share_no_reader(tmp_path: Path) -> None:
     lists = [readers(1, users="ann"), readers(2, users="bob")]
     assert seen(tmp_path, page_restrictions=lists) == {"1": "ann"}
 
 
-def test_a_list_lets_nobody_in_who_may_not_read_the_space(tmp_path: Path) -> None:
+def test_a_restriction_gives_no_access_to_the_space(tmp_path: Path) -> None:
     allowed, lists = [may_read("1", "user", "ann")], [readers(1, users="ann bob")]
     assert seen(tmp_path, space_permissions=allowed, page_restrictions=lists) == dict.fromkeys("123", "ann")
 
 
-def test_roles_and_access_classes_let_people_into_a_space(tmp_path: Path) -> None:
+def test_roles_and_access_classes_give_access_to_a_space(tmp_path: Path) -> None:
     role = {"spaceId": "1", "roleId": "r", "principalType": "USER", "principalId": "bob"}
     elsewhere = {**role, "spaceId": "2", "principalId": "cid"}
     through_role = [may_read("1", "role", "r")]
@@ -484,25 +482,27 @@ def test_roles_and_access_classes_let_people_into_a_space(tmp_path: Path) -> Non
     assert seen(tmp_path, space_permissions=everybody, users=people) == dict.fromkeys("123", "ann")
 
 
-def test_a_path_begins_where_the_account_cannot_see_further(tmp_path: Path) -> None:
+def test_a_path_begins_at_the_highest_visible_ancestor(tmp_path: Path) -> None:
     folder = {**page_of(2, 1), "type": "folder"}
     pages = [page_of(3, 2), page_of(4, 3), page_of(5, 99)]
     file = database(
         tmp_path, {"space": [{"id": "1", "key": "ENG"}], "page_index": pages, "tree_items": [folder]}
     )
-    found = dict(ask(file, "SELECT path, depth FROM page_tree"))
+    found = dict(execute(file, "SELECT path, depth FROM page_tree"))
     assert found == {"Page 2": 0, "Page 2 / Page 3": 1, "Page 2 / Page 3 / Page 4": 2, "Page 5": 0}
 
 
-def test_a_subtree_ends_where_it_began_even_while_pages_are_moved(tmp_path: Path) -> None:
+def test_a_subtree_with_a_loop_ends(tmp_path: Path) -> None:
     folder = {**page_of(2, 1), "type": "folder"}
     pages = [page_of(1), page_of(3, 2), page_of(4, 3, status="archived"), page_of(5, 6), page_of(6, 5)]
     file = database(tmp_path, {"page_index": pages, "tree_items": [folder]})
-    found = ask(file, "SELECT topId, string_agg(id, ' ' ORDER BY id) FROM subtrees GROUP BY topId ORDER BY 1")
+    found = execute(
+        file, "SELECT topId, string_agg(id, ' ' ORDER BY id) FROM subtrees GROUP BY topId ORDER BY 1"
+    )
     assert found == [("1", "1 2 3"), ("2", "2 3"), ("3", "3"), ("5", "5 6"), ("6", "5 6")]
 
 
-def test_what_is_gone_is_forgotten_and_deleted_and_what_moved_is_updated(tmp_path: Path) -> None:
+def test_deleted_pages_are_removed_and_moved_pages_updated(tmp_path: Path) -> None:
     pages = [page_of(n, updatedAt="2026-01-01T00:00:00Z", version={"number": 1}) for n in range(1, 8)]
     index = [
         *(page_of(1), page_of(2, status="archived"), page_of(3, status="trashed"), page_of(4, spaceId="2")),
@@ -516,15 +516,15 @@ def test_what_is_gone_is_forgotten_and_deleted_and_what_moved_is_updated(tmp_pat
         "page_versions": [{"pageId": str(n), "number": 1} for n in range(1, 8)],
     }
     file = database(tmp_path, records)
-    assert ask(file, "SELECT id FROM forget ORDER BY id") == [("2",), ("3",), ("5",), ("6",)]
+    assert execute(file, "SELECT id FROM forget ORDER BY id") == [("2",), ("3",), ("5",), ("6",)]
     with duckdb.connect(str(file)) as connection:
         connection.execute(RECIPES["apply_deletions"].query)
-    left = ask(file, "SELECT id, status, spaceId FROM pages ORDER BY id")
+    left = execute(file, "SELECT id, status, spaceId FROM pages ORDER BY id")
     assert left == [
         *(("1", "current", "1"), ("2", "archived", "1"), ("3", "trashed", "1"), ("4", "current", "2"))
     ]
-    assert ask(file, "SELECT id FROM rendered_pages ORDER BY id") == [(n,) for n in "12347"]
-    assert ask(file, "SELECT pageId FROM page_versions ORDER BY pageId") == [(n,) for n in "12347"]
+    assert execute(file, "SELECT id FROM rendered_pages ORDER BY id") == [(n,) for n in "12347"]
+    assert execute(file, "SELECT pageId FROM page_versions ORDER BY pageId") == [(n,) for n in "12347"]
 
 
 def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
@@ -537,14 +537,14 @@ def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
         "space": [{"id": "1", "key": "ENG"}],
         "pages": [page_of(1)],
         **{name: [] for name in ("users", "group", "group_members", "named_users")},
-        # A reply comes in the list of all comments too, without its place there.
+        # The list of all comments contains a reply too, but without its parent.
         "footer_comments": [comment(1, page="1"), comment(3), comment(5, page="1")],
         "footer_comment_replies": [comment(2, 1), comment(3, 2), comment(4, 1)],
         "inline_comments": [],
         "inline_comment_replies": [],
     }
     file = database(tmp_path, records)
-    rows = ask(file, "SELECT text, depth FROM comment_threads ORDER BY thread, place")
+    rows = execute(file, "SELECT text, depth FROM comment_threads ORDER BY thread, place")
     assert rows == [("1", 0), ("2", 1), ("3", 2), ("4", 1), ("5", 0)]
 
 
@@ -559,5 +559,5 @@ def test_the_latest_body_is_that_of_the_last_sync(tmp_path: Path) -> None:
     )
     with duckdb.connect(str(file)) as connection:
         connection.execute(f"INSERT INTO pages {appended}")
-    assert ask(file, "SELECT count(*) FROM pages") == [(2,)]
-    assert ask(file, "SELECT version, body FROM latest_pages") == [(3, "text 3")]
+    assert execute(file, "SELECT count(*) FROM pages") == [(2,)]
+    assert execute(file, "SELECT version, body FROM latest_pages") == [(3, "text 3")]

@@ -1,4 +1,4 @@
-"""What the documentation tells people to do works as it stands there."""
+"""The instructions of the documentation work as written."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def printed(newcomer: Path) -> list[dict[str, Any]]:
-    """Run the commands of the README in their order, and return what they print."""
+    """Run the commands of the README in their order, and return the messages that they print."""
     ran = run(["bash", "-euc", "\n".join(SHELL)], newcomer)
     return [json.loads(line) for line in ran.splitlines()]
 
 
-def test_the_commands_of_the_readme_read_what_they_say(newcomer: Path, printed: list[dict[str, Any]]) -> None:
+def test_the_commands_of_the_readme_read_the_named_streams(
+    newcomer: Path, printed: list[dict[str, Any]]
+) -> None:
     assert [m["connectionStatus"]["status"] for m in printed if "connectionStatus" in m] == ["SUCCEEDED"] * 2
     (catalog,) = messages(newcomer / "discovered.json")["CATALOG"]
     assert {stream["name"] for stream in catalog["catalog"]["streams"]} == {*STREAMS}
@@ -59,19 +61,19 @@ def test_the_plain_python_of_the_readme_prints_records(newcomer: Path, printed: 
 
 
 def test_the_notebook_of_the_readme_shows_pages(newcomer: Path) -> None:
-    said = run([str(pyairbyte("python")), "-c", NOTEBOOK], newcomer)
-    assert re.search(r"title +updatedat\n0 +\S+", said)
+    output = run([str(pyairbyte("python")), "-c", NOTEBOOK], newcomer)
+    assert re.search(r"title +updatedat\n0 +\S+", output)
 
 
-def test_what_the_documentation_tells_pyairbyte_is_what_the_tests_tell_it() -> None:
+def test_the_tests_use_the_documented_settings_of_pyairbyte() -> None:
     page, script = ((ROOT / name).read_text(encoding="utf-8") for name in ("docs/platform.md", SCRIPT))
-    for told in (
+    for line in (
         "pd.read_json = functools.partial(pd.read_json, dtype=False, convert_dates=False)",
         "WHERE _airbyte_extracted_at < '{began}'",
         "datetime.now(timezone.utc).replace(tzinfo=None)",
     ):
-        assert told in page
-        assert told in script
+        assert line in page
+        assert line in script
 
 
 def test_git_ignores_a_configuration_with_a_token() -> None:
@@ -82,15 +84,17 @@ def test_git_ignores_a_configuration_with_a_token() -> None:
 # ------------------------------------------------------------------ back from the Connector Builder
 
 
-def told(exported: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> list[str]:
+def report(
+    exported: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> list[str]:
     file = tmp_path / "exported.yaml"
-    file.write_text(json.dumps(exported), encoding="utf-8")  # which is YAML too
+    file.write_text(json.dumps(exported), encoding="utf-8")  # JSON is YAML
     monkeypatch.setattr(sys, "argv", ["builder", str(file)])
     builder.main()
     return list(capsys.readouterr().out.splitlines())
 
 
-def test_the_server_of_the_builder_makes_the_export_as_documented(
+def test_the_builders_server_makes_the_documented_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = (ROOT / "docs" / "builder.md").read_text(encoding="utf-8")
@@ -101,23 +105,23 @@ def test_the_server_of_the_builder_makes_the_export_as_documented(
     with manifest_server(Path(sys.executable)) as url:
         run([sys.executable, "-c", command.replace("http://127.0.0.1:8811", url)], tmp_path)
     exported = yaml.safe_load((tmp_path / "exported.yaml").read_text(encoding="utf-8"))
-    assert told(exported, tmp_path, monkeypatch, capsys) == ["Nothing differs."]
+    assert report(exported, tmp_path, monkeypatch, capsys) == ["Nothing differs."]
 
 
-def test_a_change_in_an_export_without_references_is_told_of_its_stream_alone(
+def test_a_change_in_a_resolved_export_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exported = copy.deepcopy(builder.resolved(MANIFEST))
     for stream in exported["streams"]:
-        if stream["name"] in ("space", "page_index"):  # the parents of nearly all others
+        if stream["name"] in ("space", "page_index"):  # the parents of most other streams
             stream["retriever"]["requester"]["http_method"] = "POST"
-    assert told(exported, tmp_path, monkeypatch, capsys) == [
+    assert report(exported, tmp_path, monkeypatch, capsys) == [
         "retriever.requester.http_method was 'GET' and is now 'POST':",
         "    space, page_index",
     ]
 
 
-def test_what_was_changed_in_the_builder_is_told_with_its_streams(
+def test_changes_in_the_builder_are_reported_with_their_streams(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exported = copy.deepcopy(builder.imported(MANIFEST))
@@ -125,10 +129,10 @@ def test_what_was_changed_in_the_builder_is_told_with_its_streams(
     del streams["tasks"]["retriever"]["requester"]["request_parameters"]["body-format"]
     for name in ("labels", "group"):
         streams[name]["retriever"]["requester"]["http_method"] = "POST"
-    exported["streams"].remove(streams["audit"])  # the last, so that no reference to a stream shifts
+    exported["streams"].remove(streams["audit"])  # the last stream, so that no reference by index changes
     exported["streams"].append({**streams["labels"], "name": "label_list"})
     exported["metadata"] = {"testedStreams": {}}
-    lines = told(exported, tmp_path, monkeypatch, capsys)
+    lines = report(exported, tmp_path, monkeypatch, capsys)
     changes = dict(zip(lines[::2], (line.strip() for line in lines[1::2]), strict=True))
     (removed,) = (change for change in changes if "body-format" in change)
     assert re.fullmatch(r"retriever\S+\.body-format was .+ and is now not set:", removed)

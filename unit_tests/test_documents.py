@@ -1,4 +1,4 @@
-"""A page's text for an AI: Markdown from every form in which Confluence delivers a body."""
+"""The conversion of pages to Markdown, from each body format of Confluence."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def from_adf(*nodes: dict[str, Any]) -> str:
     return to_markdown({"atlas_doc_format": {"value": json.dumps(document)}}, SITE)
 
 
-def text(said: str, *marks: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "text", "text": said, "marks": list(marks)}
+def text(words: str, *marks: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "text", "text": words, "marks": list(marks)}
 
 
 def paragraph(*nodes: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def test_a_page_is_the_same_markdown_from_every_form(form: str) -> None:
             for name in ("excerpt", "details", "section", "column", "toc-zone", "an-app-of-theirs")
         ),
         (macro("info", rich(macro("code", plain("x"), language="sh"))), "> **Info**\n>\n> ```sh\n> x\n> ```"),
-        # macros without one
+        # macros without a body
         (macro("status", title="DONE", colour="Green"), "DONE"),
         (macro("jira", key="OPS-1", server="System JIRA", serverId="0a"), "OPS-1"),
         (macro("widget", url='<ri:url ri:value="https://example.com/v" />'), "<https://example.com/v>"),
@@ -232,7 +232,7 @@ def test_a_page_is_the_same_markdown_from_every_form(form: str) -> None:
             )
         ),
         ('<ac:macro ac:name="anchor"><ac:default-parameter>here</ac:default-parameter></ac:macro>', ""),
-        # what the new editor alone knows comes in two forms, of which one is kept
+        # elements of the new editor have two forms, one of which is kept
         (
             (
                 '<ac:adf-extension><ac:adf-node type="panel"><ac:adf-attribute key="panel-type">'
@@ -279,11 +279,11 @@ def test_a_page_is_the_same_markdown_from_every_form(form: str) -> None:
             ),
             "| A | B |\n| --- | --- |\n| 1 | 2 |\n| 1 | 3 |\n| 1 | 4 |\n| 5 | 6 |",
         ),
-        # what is for writers
+        # elements that only the writer sees
         ("<p>a<ac:placeholder>Write here</ac:placeholder></p>", "a"),
         ('<at:declarations><at:string at:name="x" /></at:declarations><p>b</p>', "b"),
         ('<p>c <ac:inline-comment-marker ac:ref="1">marked</ac:inline-comment-marker> d</p>', "c marked d"),
-        # nothing
+        # empty bodies
         ("", ""),
         ("<p />", ""),
     ],
@@ -475,5 +475,5 @@ def test_a_page_without_a_body_has_no_text(body: dict[str, Any]) -> None:
     assert to_markdown(body, SITE) == ""
 
 
-def test_a_body_that_is_nested_too_deep_is_text_all_the_same() -> None:
+def test_a_body_that_is_nested_too_deeply_becomes_plain_text() -> None:
     assert from_storage("<div>" * 3_000 + "deep" + "</div>" * 3_000) == "deep"

@@ -1,4 +1,4 @@
-"""What a person is told when something is wrong, and that the rest is read all the same."""
+"""Error messages for a person; one stream's error does not stop the other streams."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airbyte_cdk.models import ConnectorSpecification
 
-TOKEN = "token-that-nobody-may-see"
+TOKEN = "token-that-is-secret"
 SPACES, GROUP, AUDIT = "/wiki/api/v2/spaces", "/wiki/rest/api/group", "/wiki/rest/api/audit"
 EVERYTHING = "."
 
@@ -43,7 +43,7 @@ def server(site: Server) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Take no pause that Confluence asks for, but write it down."""
+    """Record the waits between retries instead of sleeping."""
     taken: list[float] = []
     monkeypatch.setattr(rate_limiting, "time", SimpleNamespace(sleep=taken.append))
     return taken
@@ -57,16 +57,16 @@ def _no_secret_in_the_log(log: io.StringIO) -> Iterator[None]:
 
 
 def clean(output: Output) -> Output:
-    """Hold what is true of every run, whatever went wrong."""
-    told = "\n".join([json.dumps(output.messages), output.stderr])
-    assert TOKEN not in told
+    """Check what is true of every run: no secret, no traceback, only Airbyte messages on stdout."""
+    shown = "\n".join([json.dumps(output.messages), output.stderr])
+    assert TOKEN not in shown
     assert "Traceback" not in output.stderr
     assert output.other == []
     return output
 
 
 def check(config: dict[str, Any]) -> str:
-    """Return the sentence of a check that fails, as the person reads it."""
+    """Return the message of a check that fails, as a person reads it."""
     connection = clean(connector("check", config)).connection
     assert connection["status"] == "FAILED"
     sentence: str = connection["message"]
@@ -80,45 +80,45 @@ def read(config: dict[str, Any], *names: str, **more: Any) -> Output:
 
 
 def by_stream(output: Output) -> dict[str, list[str]]:
-    """Return the sentences of the error traces that name a stream."""
-    said: dict[str, list[str]] = {}
+    """Return the messages of the error traces that name a stream."""
+    errors: dict[str, list[str]] = {}
     for message in output.messages:
         if message["type"] == "TRACE" and message["trace"]["type"] == "ERROR":
             error = message["trace"]["error"]
             name = (error.get("stream_descriptor") or {}).get("name")
             if name:
-                said.setdefault(name, []).append(error["message"])
-    return said
+                errors.setdefault(name, []).append(error["message"])
+    return errors
 
 
 # Credentials
 
 
-def test_a_wrong_token_fails_the_check_with_a_sentence(server: Server) -> None:
+def test_a_wrong_token_fails_the_check(server: Server) -> None:
     sentence = check({**config_for(server), "api_token": f"not-{TOKEN}"})
     assert "also does so for a wrong, expired or revoked credential" in sentence
     assert "Check email and api_token" in sentence
     assert "It came after" not in sentence
 
 
-def test_a_wrong_token_fails_every_stream_with_a_sentence(server: Server) -> None:
+def test_a_wrong_token_fails_every_stream(server: Server) -> None:
     names = ("space", "group", "audit", "site_info", "space_labels", "page_views", "classification_levels")
     output = read({**config_for(server), "api_token": f"not-{TOKEN}"}, *names)
     assert output.exit_code == 1
     assert output.statuses == dict.fromkeys(names, "INCOMPLETE")
     assert not output.records
-    said = by_stream(output)
+    errors = by_stream(output)
     for name in names:
-        assert all("api_token" in sentence for sentence in said[name]), name
-    assert "404" in said["space"][0]
-    assert "Current user not permitted to use Confluence" in said["group"][0]
-    assert "administrator" not in "".join(said["audit"])
+        assert all("api_token" in sentence for sentence in errors[name]), name
+    assert "404" in errors["space"][0]
+    assert "Current user not permitted to use Confluence" in errors["group"][0]
+    assert "administrator" not in "".join(errors["audit"])
 
 
 LEVELS = ("page_classification_levels", "space_classification_levels", "tree_item_classification_levels")
 
 
-def test_a_token_that_is_revoked_during_a_sync_is_not_taken_for_a_missing_level(server: Server) -> None:
+def test_a_token_revoked_during_a_sync_is_not_a_missing_level(server: Server) -> None:
     nameless = b'{"errors":[{"status":404,"code":"NOT_FOUND","title":"Not Found","detail":null}]}'
     server.fail("/classification-level", times=None, status=404, body=nameless)
     output = read(config_for(server), *LEVELS)
@@ -126,25 +126,25 @@ def test_a_token_that_is_revoked_during_a_sync_is_not_taken_for_a_missing_level(
     assert all("api_token" in by_stream(output)[name][0] for name in LEVELS)
 
 
-def test_content_without_a_level_is_asked_once_and_is_no_missing_parent(server: Server) -> None:
+def test_content_without_a_level_is_requested_once_and_is_not_counted_as_deleted(server: Server) -> None:
     output = read(config_for(server), *LEVELS)
     assert (output.exit_code, output.errors) == (0, [])
-    asked = server.requests_to("/classification-level")
-    assert len(asked) == len({request.target for request in asked})
+    requested = server.requests_to("/classification-level")
+    assert len(requested) == len({request.target for request in requested})
     for name in LEVELS:
         assert {200, 404} == {r.status for r in server.requests_to(STREAMS[name].operations[0].path)}
         assert output.records[name]
     assert not re.search("parents were skipped", json.dumps(output.messages))
 
 
-def test_an_account_without_access_is_told_so(server: Server) -> None:
+def test_the_error_for_an_account_without_access_says_so(server: Server) -> None:
     body = json.dumps({"message": "Current user not permitted to use Confluence", "statusCode": 403})
     server.fail(EVERYTHING, times=None, status=403, body=body.encode())
     assert "its account has no access to Confluence" in check(config_for(server))
 
 
-def test_a_credential_that_dies_amid_the_children_fails_them(server: Server) -> None:
-    # The same status as that of a space that has gone, which is skipped.
+def test_a_credential_revoked_during_child_requests_fails_the_stream(server: Server) -> None:
+    # A deleted space, which is skipped, has the same status.
     error = {"status": 404, "code": "NOT_FOUND", "title": "Not Found", "detail": None}
     body = json.dumps({"errors": [error]})
     server.fail("/wiki/api/v2/spaces/{id}/labels", times=None, after=1, status=404, body=body.encode())
@@ -156,26 +156,26 @@ def test_a_credential_that_dies_amid_the_children_fails_them(server: Server) -> 
 
 
 @pytest.mark.parametrize("command", ["check", "read"])
-def test_a_secret_that_the_answer_repeats_is_not_shown(server: Server, command: str) -> None:
+def test_a_secret_in_a_response_is_not_shown(server: Server, command: str) -> None:
     body = json.dumps({"message": f"not permitted: {server.email}:{TOKEN}", "statusCode": 403})
     server.fail(EVERYTHING, times=None, status=403, body=body.encode())
     output = clean(connector(command, config_for(server), select=["space"]))
-    told = output.stderr if command == "read" else output.connection["message"]
-    assert "Confluence does not let this account read this stream (403)" in told
+    shown = output.stderr if command == "read" else output.connection["message"]
+    assert "Confluence does not let this account read this stream (403)" in shown
 
 
 # Addresses
 
 
 @pytest.mark.parametrize("address", ["nonexistent.invalid", "http://127.0.0.1:1"])
-def test_a_site_that_cannot_be_reached_is_named(server: Server, address: str) -> None:
+def test_the_error_for_an_unreachable_site_names_it(server: Server, address: str) -> None:
     sentence = check({**config_for(server), "domain_name": address})
     assert address.removeprefix("http://") in sentence
     assert "domain_name" in sentence
     assert "ConnectionPool" not in sentence
 
 
-def test_a_read_of_a_site_that_cannot_be_reached_fails_with_the_same_sentence(server: Server) -> None:
+def test_a_read_of_an_unreachable_site_fails_with_the_same_message(server: Server) -> None:
     config = {**config_for(server), "domain_name": "nonexistent.invalid", "max_retries": 0}
     output = read(config, "group")
     assert output.exit_code == 1
@@ -198,14 +198,14 @@ HTML = b"<!doctype html><title>Sign in</title><p>Welcome"
     ],
     ids=["a page", "a page that says not found", "another object", "a list", "nothing"],
 )
-def test_what_is_not_confluence_fails_the_check(
+def test_a_response_that_is_not_from_confluence_fails_the_check(
     server: Server, status: int, content_type: str, body: bytes
 ) -> None:
     server.fail(EVERYTHING, times=None, status=status, body=body, headers={"Content-Type": content_type})
     assert "domain_name" in check(config_for(server))
 
 
-def test_what_is_not_confluence_fails_every_kind_of_stream(server: Server) -> None:
+def test_a_response_that_is_not_from_confluence_fails_every_kind_of_stream(server: Server) -> None:
     server.fail(EVERYTHING, times=None, body=HTML, headers={"Content-Type": "text/html"})
     names = ("users", "site_info", "classification_levels", "labels", "tree_items")
     output = read(config_for(server), *names)
@@ -214,10 +214,10 @@ def test_what_is_not_confluence_fails_every_kind_of_stream(server: Server) -> No
     assert "not Confluence data" in by_stream(output)["site_info"][0]
 
 
-# Answers that are broken
+# Invalid responses
 
 
-# A list of a stream that others ask (the CDK caches those), one that none asks, an object and an array.
+# A list that other streams use as parent (the CDK caches it), one that none uses, an object and an array.
 SHAPES = {
     "group": GROUP,
     "users": "/wiki/rest/api/search/user",
@@ -230,7 +230,7 @@ def half(body: bytes) -> bytes:
     return body[: len(body) // 2]
 
 
-def test_an_answer_that_is_always_cut_short_fails(server: Server) -> None:
+def test_a_stream_fails_if_every_response_is_cut_short(server: Server) -> None:
     for operation in SHAPES.values():
         server.fail(operation, times=None, body=half)
     output = read(config_for(server, max_retries=1), *SHAPES)
@@ -240,7 +240,7 @@ def test_an_answer_that_is_always_cut_short_fails(server: Server) -> None:
     assert all("is incomplete" in by_stream(output)[name][0] for name in SHAPES)
 
 
-def test_429_waits_as_told_and_continues(server: Server, waits: list[float]) -> None:
+def test_429_waits_for_retry_after_and_continues(server: Server, waits: list[float]) -> None:
     server.fail(GROUP, times=1, status=429, headers={"Retry-After": "37"})
     output = read(config_for(server), "group")
     assert (output.exit_code, output.statuses) == (0, {"group": "COMPLETE"})
@@ -249,7 +249,7 @@ def test_429_waits_as_told_and_continues(server: Server, waits: list[float]) -> 
     assert 37 <= waits[0] <= 38
 
 
-def test_500_without_end_fails_after_the_retries(server: Server, waits: list[float]) -> None:
+def test_500_on_every_request_fails_after_the_retries(server: Server, waits: list[float]) -> None:
     server.fail(GROUP, times=None, status=500)
     output = read(config_for(server, max_retries=3), "group", "users")
     assert output.statuses == {"group": "INCOMPLETE", "users": "COMPLETE"}
@@ -288,28 +288,28 @@ def denied(site: Server) -> Output:
 
 
 @pytest.mark.parametrize("name", DENIED)
-def test_a_stream_that_is_not_allowed_says_what_it_needs(denied: Output, name: str) -> None:
-    said = by_stream(denied)[name]
+def test_a_forbidden_stream_says_what_it_needs(denied: Output, name: str) -> None:
+    errors = by_stream(denied)[name]
     for words in DENIED[name][1]:
-        assert words in said[0]
-    assert "The current user does not have the permission that this needs" in said[0]
+        assert words in errors[0]
+    assert "The current user does not have the permission that this needs" in errors[0]
     assert not denied.records[name]
     assert denied.statuses[name] == "INCOMPLETE"
 
 
-def test_a_stream_that_is_not_allowed_says_so_once(denied: Output) -> None:
-    assert {name: len(said) for name, said in by_stream(denied).items()} == dict.fromkeys(DENIED, 1)
+def test_a_forbidden_stream_has_one_error(denied: Output) -> None:
+    assert {name: len(errors) for name, errors in by_stream(denied).items()} == dict.fromkeys(DENIED, 1)
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_the_other_streams_are_read_all_the_same(denied: Output, name: str) -> None:
+def test_the_other_streams_are_read(denied: Output, name: str) -> None:
     assert denied.exit_code == 1
     assert denied.statuses[name] == "COMPLETE"
     assert denied.records[name]
 
 
 @pytest.mark.parametrize("name", DENIED)
-def test_stderr_names_each_stream_that_failed_in_sentences(denied: Output, name: str) -> None:
+def test_stderr_names_each_failed_stream_and_its_reason(denied: Output, name: str) -> None:
     assert re.search(rf"\b{name}: .*{re.escape(DENIED[name][1][0])}", denied.stderr)
     assert "AirbyteTracedException" not in denied.stderr
     assert "'GET' request" not in denied.stderr
@@ -348,7 +348,7 @@ COMPLETE = {"email": "a@example.com", "api_token": TOKEN, "domain_name": "exampl
         ({"domain_name": "http://example.atlassian.net"}, "http:// only for localhost"),
     ],
 )
-def test_a_malformed_configuration_is_refused_with_a_sentence(
+def test_an_invalid_configuration_is_refused_with_a_reason(
     spec: ConnectorSpecification, change: dict[str, Any], words: str
 ) -> None:
     config = {name: value for name, value in {**COMPLETE, **change}.items() if value is not None}
@@ -369,18 +369,18 @@ def test_a_malformed_configuration_is_refused_with_a_sentence(
 def test_a_refused_configuration_sends_nothing(
     monkeypatch: pytest.MonkeyPatch, command: str, change: dict[str, Any], words: str
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def resolve(host: str, *_: Any, **__: Any) -> None:
-        asked.append(host)
+        requested.append(host)
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     output = clean(connector(command, {**COMPLETE, **change}, select=["space"]))
-    told = [output.connection["message"]] if command == "check" else [*output.errors, output.stderr]
-    assert told
-    assert all(words in sentence for sentence in told)
-    assert not [host for host in asked if "example" in host]
+    shown = [output.connection["message"]] if command == "check" else [*output.errors, output.stderr]
+    assert shown
+    assert all(words in sentence for sentence in shown)
+    assert not [host for host in requested if "example" in host]
 
 
 # Files
@@ -397,17 +397,19 @@ def test_a_refused_configuration_sends_nothing(
     ],
     ids=["missing", "not JSON", "empty", "a list", "null"],
 )
-def test_a_configuration_file_that_is_none_is_named(tmp_path: Path, text: str | None, words: str) -> None:
+def test_the_error_for_an_invalid_configuration_file_names_it(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
     path = tmp_path / "config.json"
     if text is not None:
         path.write_text(text)
     output = clean(run_args(["check", "--config", str(path)]))
     assert output.exit_code == 1
     assert output.connection["status"] == "FAILED"
-    for told in (output.stderr, output.connection["message"], *output.errors):
-        assert words in told
-        assert str(path) in told
-        assert "--help" in told
+    for shown in (output.stderr, output.connection["message"], *output.errors):
+        assert words in shown
+        assert str(path) in shown
+        assert "--help" in shown
 
 
 GOOD_CATALOG = json.dumps({"streams": [configured("group")]})
@@ -432,7 +434,7 @@ NO_MODE = {"stream": {"name": "group", "json_schema": {}, "supported_sync_modes"
         (GOOD_CATALOG, '[{"type": "STREAM", "stream": {"stream_state": {}}}]', "state"),
     ],
 )
-def test_a_malformed_catalog_or_state_is_refused_with_a_sentence(
+def test_an_invalid_catalog_or_state_is_refused_with_a_reason(
     server: Server, tmp_path: Path, catalog: str | None, state: str | None, words: str
 ) -> None:
     args = ["read"]
@@ -452,7 +454,7 @@ def test_a_malformed_catalog_or_state_is_refused_with_a_sentence(
     assert server.log == []
 
 
-def test_a_cursor_that_is_no_moment_is_refused_with_a_sentence(server: Server) -> None:
+def test_an_invalid_cursor_value_is_refused_with_a_reason(server: Server) -> None:
     descriptor = {"name": "attachments"}
     state = [
         {"type": "STREAM", "stream": {"stream_descriptor": descriptor, "stream_state": {"updatedAt": "soon"}}}
@@ -463,7 +465,7 @@ def test_a_cursor_that_is_no_moment_is_refused_with_a_sentence(server: Server) -
     assert not [sentence for sentence in output.errors if "Something went wrong" in sentence]
 
 
-def test_a_catalog_that_names_an_unknown_stream_reads_the_others(server: Server) -> None:
+def test_a_catalog_with_an_unknown_stream_reads_the_others(server: Server) -> None:
     output = read(config_for(server), "pagse", "group")
     assert output.exit_code == 1
     assert output.statuses["group"] == "COMPLETE"
@@ -472,7 +474,7 @@ def test_a_catalog_that_names_an_unknown_stream_reads_the_others(server: Server)
     assert output.errors == [output.stderr.removeprefix("source-confluence: ").strip()]
 
 
-def test_a_check_costs_few_requests_and_names_every_stream_that_is_refused(server: Server) -> None:
+def test_a_check_sends_few_requests_and_names_every_refused_stream(server: Server) -> None:
     server.deny("/wiki/api/v2/footer-comments")
     status = connector("check", config_for(server)).connection
     assert len(server.log) < len(STREAMS) / 2

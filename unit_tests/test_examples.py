@@ -1,4 +1,4 @@
-"""Bodies captured from real sites come out of the connector as records that fit the schemas."""
+"""Response bodies captured from real sites become records that fit the schemas."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 
 EXAMPLES = SHARED / "examples"
 INDEXED = ("id", "status", "title", "spaceId", "parentId", "parentType", "createdAt", "version")
-pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the captured bodies lie beside the repository")
+pytestmark = pytest.mark.skipif(
+    not EXAMPLES.is_dir(), reason="the captured bodies are outside the repository"
+)
 
 
 @dataclass
 class Capture:
-    """A captured body, and where it is replayed.
+    """A captured body, and the request to which it is replayed.
 
     Attributes:
-        stream: Reads it.
-        match: The request that it answers.
-        body: The whole answer.
-        items: What of it are records.
+        stream: The stream that reads it.
+        match: Matches the request.
+        body: The whole response body.
+        items: The items that become records.
     """
 
     stream: str
@@ -48,7 +50,7 @@ def listed(*items: dict[str, Any]) -> dict[str, Any]:
 
 
 def captures() -> dict[str, Capture]:
-    """Return every captured body of an operation that some stream calls."""
+    """Return every captured body of an operation that a stream calls."""
     spaces, groups, audit = load("v2_spaces_list"), load("v1_cloud_group_list"), load("v1_cloud_audit_list")
     page, user, old = load("v2_pages_list_item"), load("v1_cloud_search_user"), load("v1_server_audit")
     edited, labelled = load("v2_page_single_real"), load("v2_page_single_labels")
@@ -78,8 +80,8 @@ CAPTURES = captures() if EXAMPLES.is_dir() else {}
 @pytest.fixture(scope="module")
 def replayed() -> Output:
     with Server(company()) as server:
-        # So often that a list is answered to those who ask it for children's sake too; and the audit
-        # log, which is asked year by year, from both of its captures.
+        # Often enough that other streams, which need a list for their parents, get it too; and that the audit
+        # log, which is requested year by year, gets both of its captures.
         for capture in CAPTURES.values():
             server.fail(capture.match, times=12, status=200, body=json.dumps(capture.body).encode())
         output = connector(
@@ -90,13 +92,13 @@ def replayed() -> Output:
 
 
 def found(replayed: Output, capture: Capture, item: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the records that carry all of a captured item; the CDK leaves out what is null."""
+    """Return the records that contain a whole captured item; the CDK drops null fields."""
     wanted = {name: value for name, value in item.items() if value is not None}
     return [record for record in replayed.records[capture.stream] if wanted.items() <= record.items()]
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_a_captured_item_comes_out_as_a_record_that_fits_the_schema(replayed: Output, name: str) -> None:
+def test_a_captured_item_becomes_a_record_that_fits_the_schema(replayed: Output, name: str) -> None:
     stream = STREAMS[CAPTURES[name].stream]
     assert CAPTURES[name].items
     for item in CAPTURES[name].items:
@@ -108,7 +110,7 @@ def test_a_captured_item_comes_out_as_a_record_that_fits_the_schema(replayed: Ou
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_every_captured_field_is_described(name: str) -> None:
+def test_every_captured_field_is_declared(name: str) -> None:
     described = STREAMS[CAPTURES[name].stream].schema["properties"].keys()
     assert CAPTURES[name].items
     assert not [field for item in CAPTURES[name].items for field in item.keys() - described]
@@ -118,7 +120,7 @@ def test_every_captured_field_is_described(name: str) -> None:
 
 
 def links() -> dict[str, tuple[str, str]]:
-    """Return the captured links: what they say, and the cursor in it."""
+    """Return the captured links: the text of each, and the cursor in it."""
     (path,) = EXAMPLES.glob("v2_link_header*.txt")
     text = path.read_text(encoding="utf-8")
     found = re.findall(r"(/\S*[?&]cursor=([^&\s>\"]+)[^\s>\"]*)", text)
@@ -144,7 +146,7 @@ def test_the_cursor_of_every_captured_link_is_followed() -> None:
 
 # Errors
 
-# What a captured error does to the stream that meets it: the words of its sentence.
+# Captured errors, each with its stream, its operation, and words of the resulting message.
 FATAL = {
     "v2_400_bad_cursor": ("labels", "/wiki/api/v2/labels", "Confluence refused a request"),
     "gateway_401_scope": ("users", "/wiki/rest/api/search/user", "scope does not match"),
@@ -174,15 +176,15 @@ def met() -> Iterator[Output]:
 
 
 @pytest.mark.parametrize("name", FATAL)
-def test_a_captured_error_fails_its_stream_with_a_sentence(met: Output, name: str) -> None:
+def test_a_captured_error_fails_its_stream_with_a_reason(met: Output, name: str) -> None:
     stream, _, words = FATAL[name]
     assert met.statuses[stream] == "INCOMPLETE"
     traces = [m["trace"]["error"] for m in met.messages if m["type"] == "TRACE" and "error" in m["trace"]]
-    said = [e["message"] for e in traces if (e.get("stream_descriptor") or {}).get("name") == stream]
-    assert words in said[0]
+    sentences = [e["message"] for e in traces if (e.get("stream_descriptor") or {}).get("name") == stream]
+    assert words in sentences[0]
 
 
 @pytest.mark.parametrize("stream", SKIPPING)
-def test_a_captured_answer_for_what_has_gone_skips_that_alone(met: Output, stream: str) -> None:
+def test_a_captured_404_of_a_deleted_parent_skips_only_that_parent(met: Output, stream: str) -> None:
     assert met.statuses[stream] == "COMPLETE"
     assert met.records[stream]

@@ -1,4 +1,4 @@
-"""The embedded site behaves as Confluence does; test_openapi.py holds it to the official documents."""
+"""The embedded site behaves as Confluence does; test_openapi.py compares it with the official documents."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_small_pages_give_the_same_records(path: str, site: Site) -> None:
 
 
 def principals(results: list[dict[str, Any]]) -> Any:
-    """Return who is in the restrictions, whatever pages they came on."""
+    """Return the users and groups of all restrictions, from any number of pages."""
     found: dict[str, list[str]] = {"read": [], "update": []}
     for result in results:
         parts = result["restrictions"]
@@ -77,7 +77,7 @@ def principals(results: list[dict[str, Any]]) -> Any:
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
-def test_undeclared_parameter_is_refused_by_name(path: str, site: Site) -> None:
+def test_an_undeclared_parameter_is_refused_by_name(path: str, site: Site) -> None:
     with Server(site) as running:
         reply = Client(running).get(paths_of(OPERATIONS[path], site)[0], [("wrong", "1")])
     assert reply.status == 400
@@ -86,7 +86,7 @@ def test_undeclared_parameter_is_refused_by_name(path: str, site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
-def test_wrong_token_is_404_on_v2_and_403_on_v1(path: str, site: Site) -> None:
+def test_a_wrong_token_gets_404_on_v2_and_403_on_v1(path: str, site: Site) -> None:
     with Server(site) as running:
         reply = Client(running, token="old").get(paths_of(OPERATIONS[path], site)[0])
     if OPERATIONS[path].api == "v2":
@@ -98,7 +98,7 @@ def test_wrong_token_is_404_on_v2_and_403_on_v1(path: str, site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in OPERATIONS if "{" in path])
-def test_missing_object_is_named(path: str, site: Site) -> None:
+def test_a_404_names_the_missing_object(path: str, site: Site) -> None:
     before, _, after = path.partition("{")
     with Server(site) as running:
         reply = Client(running).get(before + "999999999999" + after.partition("}")[2])
@@ -108,7 +108,7 @@ def test_missing_object_is_named(path: str, site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.limit_max])
-def test_limit_above_the_greatest_is_refused_or_capped(path: str, site: Site) -> None:
+def test_a_limit_above_the_maximum_is_refused_or_capped(path: str, site: Site) -> None:
     operation = OPERATIONS[path]
     query = [*queries_of(operation, site)[0], ("limit", str(operation.limit_max + 1))]
     with Server(site) as running:
@@ -119,7 +119,7 @@ def test_limit_above_the_greatest_is_refused_or_capped(path: str, site: Site) ->
 # v2 lists
 
 
-def test_v2_next_link_is_as_on_the_wire(client: Client, server: Server) -> None:
+def test_v2_next_link_has_the_form_of_real_sites(client: Client, server: Server) -> None:
     query = [("limit", "25"), ("sort", "-modified-date"), ("body-format", "storage")]
     ids = ",".join(space["id"] for space in server.site.records("spaces"))
     reply = client.get(PAGES, [*query, ("space-id", ids)])
@@ -132,7 +132,7 @@ def test_v2_next_link_is_as_on_the_wire(client: Client, server: Server) -> None:
     assert reply.headers["link"] == f'<{link}>; rel="next", <{base}>; rel="base"'
     cursor = json.loads(base64.b64decode(link.partition("cursor=")[2].partition("&")[0]))
     assert list(cursor) == ["id", "contentOrder", "contentOrderValue"]
-    assert "=&" in link, "its padding is not escaped"
+    assert "=&" in link, "the padding of the cursor must not be escaped"
 
 
 def test_v2_last_page_has_no_next(client: Client) -> None:
@@ -155,7 +155,7 @@ def test_v2_cursor_of_another_order_is_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("given", ["space-id={},{}", "space-id={}&space-id={}"])
-def test_v2_comma_separated_lists_are_taken_both_ways(client: Client, server: Server, given: str) -> None:
+def test_v2_comma_separated_lists_can_be_repeated_too(client: Client, server: Server, given: str) -> None:
     ids = [space["id"] for space in server.site.records("spaces")[:2]]
     _, body, _ = client.raw(f"{PAGES}?limit=250&{given.format(*ids)}")
     assert {page["spaceId"] for page in json.loads(body)["results"]} == set(ids)
@@ -168,13 +168,13 @@ def test_v2_other_arrays_are_repeated(client: Client) -> None:
     assert {page["status"] for page in pages} == {"current", "trashed"}
 
 
-def test_v2_pages_are_current_and_archived_unless_asked_otherwise(client: Client) -> None:
+def test_v2_pages_are_current_and_archived_by_default(client: Client) -> None:
     assert {page["status"] for page in client.read(PAGES)} == {"current", "archived"}
     assert {post["status"] for post in client.read("/wiki/api/v2/blogposts")} == {"current"}
     assert {space["status"] for space in client.read(SPACES)} == {"current"}
 
 
-def test_v2_space_filter_takes_at_most_100(client: Client, server: Server) -> None:
+def test_v2_space_filter_accepts_at_most_100_ids(client: Client, server: Server) -> None:
     space = server.site.records("spaces")[0]["id"]
     pages = client.read(PAGES, [("space-id", space), ("limit", "5")])
     assert pages
@@ -183,7 +183,7 @@ def test_v2_space_filter_takes_at_most_100(client: Client, server: Server) -> No
     assert client.get(PAGES, [("space-id", ids)]).status == 400
 
 
-def test_v2_orders_go_by_time_with_and_without_milliseconds(client: Client) -> None:
+def test_v2_sorts_timestamps_with_and_without_milliseconds(client: Client) -> None:
     pages = client.read(PAGES, [("sort", "created-date")])
     times = [page["createdAt"] for page in pages]
     assert {len(at) for at in times} == {20, 24}
@@ -193,7 +193,7 @@ def test_v2_orders_go_by_time_with_and_without_milliseconds(client: Client) -> N
     assert newest == sorted(newest, reverse=True)
 
 
-def test_v2_bodies_come_only_when_asked_for(client: Client) -> None:
+def test_v2_bodies_are_returned_only_on_request(client: Client) -> None:
     assert client.get(PAGES).body["results"][0]["body"] == {}
     for wanted in ("storage", "atlas_doc_format"):
         body = client.get(PAGES, [("body-format", wanted)]).body["results"][0]["body"]
@@ -205,7 +205,7 @@ def test_v2_bodies_come_only_when_asked_for(client: Client) -> None:
     assert client.get(PAGES, [("body-format", "view")]).status == 400
 
 
-def test_v2_custom_content_has_a_raw_body_or_one_to_render(client: Client) -> None:
+def test_v2_custom_content_has_a_raw_or_a_storage_body(client: Client) -> None:
     formats = ("raw", "storage", "atlas_doc_format")
     expected = {"survey:answer": ("storage", "atlas_doc_format"), "risks:risk": ("raw",)}
     for kind, given in expected.items():
@@ -217,7 +217,7 @@ def test_v2_custom_content_has_a_raw_body_or_one_to_render(client: Client) -> No
 
 
 @pytest.mark.parametrize("kind", ["labels", "content/labels"])
-def test_v2_labels_of_a_space_are_personal_or_of_a_team(client: Client, server: Server, kind: str) -> None:
+def test_v2_labels_of_a_space_have_the_prefix_my_or_team(client: Client, server: Server, kind: str) -> None:
     labels = [
         r for space in server.site.records("spaces") for r in client.read(f"{SPACES}/{space['id']}/{kind}")
     ]
@@ -226,7 +226,7 @@ def test_v2_labels_of_a_space_are_personal_or_of_a_team(client: Client, server: 
     assert labels
 
 
-def test_v2_space_hides_icon_and_description_unless_asked(client: Client) -> None:
+def test_v2_spaces_have_icon_and_description_only_on_request(client: Client) -> None:
     plain = client.get(SPACES).body["results"][1]
     assert (plain["icon"], plain["description"]) == (None, None)
     full = client.get(SPACES, [("include-icon", "true"), ("description-format", "plain")])
@@ -234,7 +234,7 @@ def test_v2_space_hides_icon_and_description_unless_asked(client: Client) -> Non
     assert full.body["results"][1]["description"]["plain"]["value"]
 
 
-def test_v2_single_page_includes_what_flags_ask_for(client: Client, server: Server) -> None:
+def test_v2_flags_add_parts_to_a_single_page(client: Client, server: Server) -> None:
     page = next(page for page in server.site.records("pages") if page["_labels"])
     reply = client.get(f"{PAGES}/{page['id']}", [("include-labels", "true")])
     assert [label["id"] for label in reply.body["labels"]["results"]] == page["_labels"]
@@ -244,9 +244,11 @@ def test_v2_single_page_includes_what_flags_ask_for(client: Client, server: Serv
 def test_v2_task_dates_filter_inclusively(client: Client, server: Server) -> None:
     tasks = server.site.records("tasks")
     at = sorted(task["completedAt"] for task in tasks if task["completedAt"])[3]
-    moment = str(round(time.mktime(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone))
-    moment += at[20:23]
-    found = client.read("/wiki/api/v2/tasks", [("completed-at-from", moment), ("completed-at-to", moment)])
+    timestamp = str(round(time.mktime(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone))
+    timestamp += at[20:23]
+    found = client.read(
+        "/wiki/api/v2/tasks", [("completed-at-from", timestamp), ("completed-at-to", timestamp)]
+    )
     assert [task["completedAt"] for task in found] == [at]
 
 
@@ -267,12 +269,12 @@ def test_v1_audit_is_newest_first_between_inclusive_dates(client: Client) -> Non
     events = client.read(AUDIT)
     dates = [event["creationDate"] for event in events]
     assert dates == sorted(dates, reverse=True)
-    assert len(dates) > len(set(dates)), "some share a millisecond"
+    assert len(dates) > len(set(dates)), "some events must have the same millisecond"
     between = client.read(AUDIT, [("startDate", str(dates[50])), ("endDate", str(dates[10]))])
     assert between == [event for event in events if dates[50] <= event["creationDate"] <= dates[10]]
 
 
-def test_v1_search_goes_by_cursor_over_short_pages(client: Client) -> None:
+def test_v1_search_uses_a_cursor_and_has_short_pages(client: Client) -> None:
     query = [("cql", "type=folder"), ("limit", "3"), ("includeArchivedSpaces", "true")]
     sizes, place = [], ""
     while True:
@@ -285,7 +287,7 @@ def test_v1_search_goes_by_cursor_over_short_pages(client: Client) -> None:
         place = "&cursor=" + link.partition("cursor=")[2].partition("&")[0]
         assert "=" not in place.removeprefix("&cursor=")
     assert sum(sizes) == 7
-    assert min(sizes[:-1]) < 3, "a page before the last is short"
+    assert min(sizes[:-1]) < 3, "a page before the last must be short"
 
 
 def test_v1_search_may_end_with_an_empty_page(client: Client) -> None:
@@ -296,7 +298,7 @@ def test_v1_search_may_end_with_an_empty_page(client: Client) -> None:
     assert len(client.read(SEARCH, query)) == 2
 
 
-def test_v1_search_keeps_to_spaces_and_leaves_out_archived_ones(client: Client) -> None:
+def test_v1_search_filters_by_space_and_excludes_archived_spaces(client: Client) -> None:
     some = client.read(SEARCH, [("cql", 'type=folder and space in ("ENG", "HW")')])
     assert {result["resultGlobalContainer"]["displayUrl"] for result in some} == {"/spaces/ENG", "/spaces/HW"}
     current = client.read(SEARCH, [("cql", "type=folder")])
@@ -318,7 +320,7 @@ def test_v1_watches_of_a_page_and_of_its_space_are_two_lists(client: Client, ser
     assert {watch["spaceKey"] for watch in space} == {server.site.get("spaces", page["spaceId"])["key"]}
 
 
-def test_v1_search_for_users_leaves_guests_out_unless_asked(client: Client) -> None:
+def test_v1_search_for_users_excludes_guests_by_default(client: Client) -> None:
     def guests(*more: tuple[str, str]) -> set[bool]:
         found = client.read(f"{SEARCH}/user", [("cql", "type=user"), *more])
         return {result["user"]["isGuest"] for result in found}
@@ -344,7 +346,7 @@ def test_v1_users_are_looked_up_a_hundred_at_a_time() -> None:
         assert client.get("/wiki/rest/api/user/bulk").status == 400
 
 
-def test_v1_restrictions_page_through_their_principals(client: Client, server: Server) -> None:
+def test_v1_restrictions_paginate_their_users_and_groups(client: Client, server: Server) -> None:
     most = max(server.site.records("content_restrictions"), key=lambda r: len(r["_users"]))
     path = f"/wiki/rest/api/content/{most['_contentId']}/restriction"
     first = client.get(path, [("limit", "500")]).body
@@ -358,19 +360,19 @@ def test_v1_restrictions_page_through_their_principals(client: Client, server: S
 
 
 @pytest.mark.parametrize("path", ["content", "content/1", "space", "space/ENG"])
-def test_v1_content_and_space_are_gone(client: Client, path: str) -> None:
+def test_v1_content_and_space_return_410(client: Client, path: str) -> None:
     reply = client.get(f"/wiki/rest/api/{path}")
     assert (reply.status, reply.body["statusCode"]) == (410, 410)
     assert "GoneException" in reply.body["message"]
 
 
-def test_path_may_be_escaped(client: Client) -> None:
+def test_a_path_can_be_escaped(client: Client) -> None:
     plain = client.get("/wiki/rest/api/space/~ines/watch").body["results"]
     assert plain
     assert client.get("/wiki/rest/api/space/%7Eines/watch").body["results"] == plain
 
 
-def test_unknown_path_is_404(client: Client) -> None:
+def test_an_unknown_path_returns_404(client: Client) -> None:
     assert client.get("/wiki/api/v2/nothing").status == 404
     assert client.get("/elsewhere").status == 404
 
@@ -378,7 +380,7 @@ def test_unknown_path_is_404(client: Client) -> None:
 # Changes during a read
 
 
-def test_page_edited_during_paging_moves_to_the_front(client: Client, server: Server) -> None:
+def test_a_page_edited_during_pagination_moves_to_the_front(client: Client, server: Server) -> None:
     query = [("sort", "-modified-date"), ("limit", "50")]
     before = [page["id"] for page in client.read(PAGES, query)]
     edited = before[120]
@@ -398,7 +400,7 @@ def test_page_edited_during_paging_moves_to_the_front(client: Client, server: Se
     assert versions[0]["number"] == after[0]["version"]["number"]
 
 
-def test_site_takes_new_content_when_all_is_gone() -> None:
+def test_an_empty_site_accepts_new_content() -> None:
     made = generate(pages=1, spaces=1)
     made.purge_page("1000000")
     with Server(made) as running:
@@ -409,7 +411,7 @@ def test_site_takes_new_content_when_all_is_gone() -> None:
         assert [post["title"] for post in client.read("/wiki/api/v2/blogposts")] == ["First"]
 
 
-def test_site_changes_show_in_the_next_answer(client: Client, server: Server) -> None:
+def test_changes_are_in_the_next_response(client: Client, server: Server) -> None:
     site = server.site
     space = site.add_space("New", key="NEW")
     page = site.add_page("Fresh", space_id=space["id"])
@@ -434,26 +436,26 @@ def test_site_changes_show_in_the_next_answer(client: Client, server: Server) ->
 # Faults
 
 
-def test_failure_strikes_as_often_as_told_and_not_before(client: Client, server: Server) -> None:
+def test_a_fault_affects_the_given_number_of_requests(client: Client, server: Server) -> None:
     server.fail(PAGES, status=429, headers={"Retry-After": "3"}, body=b"slow", after=1, times=2)
     assert client.raw(SPACES)[0] == 200
-    answers = [client.raw(PAGES) for _ in range(4)]
-    assert [answer[0] for answer in answers] == [200, 429, 429, 200]
-    assert answers[1][1] == b"slow"
-    assert answers[1][2]["retry-after"] == "3"
+    responses = [client.raw(PAGES) for _ in range(4)]
+    assert [response[0] for response in responses] == [200, 429, 429, 200]
+    assert responses[1][1] == b"slow"
+    assert responses[1][2]["retry-after"] == "3"
     assert [request.status for request in server.requests_to(PAGES)] == [200, 429, 429, 200]
 
 
-def test_more_requests_than_a_second_may_hold_are_turned_away(client: Client, server: Server) -> None:
+def test_requests_above_the_rate_limit_get_429(client: Client, server: Server) -> None:
     server.rate = 2
-    answers = [client.raw(SPACES) for _ in range(4)]
-    assert [answer[0] for answer in answers] == [200, 200, 429, 429]
-    assert answers[3][2]["retry-after"] == "1"
-    server.rate = 3  # what was turned away does not count
+    responses = [client.raw(SPACES) for _ in range(4)]
+    assert [response[0] for response in responses] == [200, 200, 429, 429]
+    assert responses[3][2]["retry-after"] == "1"
+    server.rate = 3  # refused requests do not count
     assert [client.raw(SPACES)[0] for _ in range(2)] == [200, 429]
 
 
-def test_failure_matches_an_operation_or_an_expression(client: Client, server: Server) -> None:
+def test_a_fault_matches_an_operation_or_an_expression(client: Client, server: Server) -> None:
     page = server.site.records("pages")[0]["id"]
     server.fail(PAGES, status=503, times=None)
     assert client.raw(f"{PAGES}/{page}")[0] == 200
@@ -464,13 +466,13 @@ def test_failure_matches_an_operation_or_an_expression(client: Client, server: S
     assert client.raw(f"{PAGES}/{page}?version=1")[0] == 500
 
 
-def test_failure_can_change_the_genuine_body(client: Client, server: Server) -> None:
+def test_a_fault_can_change_the_body(client: Client, server: Server) -> None:
     server.fail(PAGES, body=lambda body: body.replace(b'"results"', b'"broken"'))
     assert "broken" in client.get(PAGES).body
     assert "results" in client.get(PAGES).body
 
 
-def test_redirect_is_sent(client: Client, server: Server) -> None:
+def test_a_fault_can_redirect(client: Client, server: Server) -> None:
     server.fail(PAGES, how="redirect", headers={"Location": "https://example.org/"})
     status, body, headers = client.raw(PAGES)
     assert (status, body, headers["location"]) == (302, b"", "https://example.org/")
@@ -484,14 +486,16 @@ def test_redirect_is_sent(client: Client, server: Server) -> None:
         ("cut", http.client.IncompleteRead),
     ],
 )
-def test_connection_is_broken(client: Client, server: Server, how: str, error: type[Exception]) -> None:
+def test_a_fault_can_break_the_connection(
+    client: Client, server: Server, how: str, error: type[Exception]
+) -> None:
     server.fail(PAGES, how=how)
     with pytest.raises(error):
         client.raw(PAGES)
     assert client.raw(PAGES)[0] == 200
 
 
-def test_silence_and_dripping(server: Server) -> None:
+def test_a_fault_can_hang_or_drip(server: Server) -> None:
     for how in ("hang", "drip"):
         server.fail(GROUP, how=how, seconds=0.005)
     client = Client(server)
@@ -505,12 +509,12 @@ def test_silence_and_dripping(server: Server) -> None:
     assert time.monotonic() - began > 0.005 * (len(body) - 1)
 
 
-def test_unknown_way_to_fail_is_refused(server: Server) -> None:
+def test_an_unknown_kind_of_fault_is_refused(server: Server) -> None:
     with pytest.raises(ValueError, match="must be one of"):
         server.fail(PAGES, how="sulk")
 
 
-def test_denied_operation_answers_otherwise_than_a_wrong_token(client: Client, server: Server) -> None:
+def test_a_denied_operation_returns_403(client: Client, server: Server) -> None:
     server.deny(AUDIT)
     reply = client.get(AUDIT)
     assert reply.status == 403
@@ -522,7 +526,7 @@ def test_denied_operation_answers_otherwise_than_a_wrong_token(client: Client, s
     assert client.get(AUDIT).status == 200
 
 
-# The gateway, and who may come in
+# The gateway and authentication
 
 
 def basic(email: str, token: str) -> str:
@@ -533,10 +537,10 @@ def call(server: Server, target: str, authorization: str = "", form: str = "", k
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     headers = {"Authorization": authorization, "Content-Type": kind}
     connection.request("POST" if form else "GET", target, form or None, headers)
-    answer = connection.getresponse()
-    body, found = answer.read(), {name.lower(): value for name, value in answer.getheaders()}
+    response = connection.getresponse()
+    body, found = response.read(), {name.lower(): value for name, value in response.getheaders()}
     connection.close()
-    return Reply(answer.status, json.loads(body) if "json" in found["content-type"] else body, found)
+    return Reply(response.status, json.loads(body) if "json" in found["content-type"] else body, found)
 
 
 def at_gateway(server: Server, path: str) -> str:
@@ -548,7 +552,7 @@ def tokens(server: Server, **form: str) -> Reply:
 
 
 @pytest.mark.parametrize("path", [f"{PAGES}?limit=2", f"{GROUP}?limit=2"])
-def test_gateway_gives_the_links_of_the_site(server: Server, client: Client, path: str) -> None:
+def test_the_gateway_returns_the_links_of_the_site(server: Server, client: Client, path: str) -> None:
     reply = call(server, at_gateway(server, path), basic(server.email, server.token))
     assert reply.body == client.get(path).body
     assert "/ex/confluence" not in reply.body["_links"]["next"]
@@ -557,7 +561,7 @@ def test_gateway_gives_the_links_of_the_site(server: Server, client: Client, pat
     assert (through.path, through.cloud_id) == (path.partition("?")[0], server.cloud_id)
 
 
-def test_token_with_scopes_opens_the_gateway_and_not_the_site(server: Server) -> None:
+def test_a_scoped_token_is_valid_only_at_the_gateway(server: Server) -> None:
     token = basic(server.email, server.scoped_token(["read:page:confluence"]))
     assert call(server, at_gateway(server, PAGES), token).status == 200
     refused = call(server, PAGES, token)
@@ -591,7 +595,7 @@ def test_scopes_are_checked_before_anything_else(
         assert reply.headers["x-failure-category"] == "FAILURE_CLIENT_SCOPE_CHECK"
 
 
-def test_access_tokens_expire_after_so_many_requests_and_on_demand(server: Server) -> None:
+def test_access_tokens_expire_after_some_requests_and_on_demand(server: Server) -> None:
     app = server.service_account(["read:page:confluence"])
     app.uses = 2
     ask = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.client_secret}
@@ -609,7 +613,7 @@ def test_access_tokens_expire_after_so_many_requests_and_on_demand(server: Serve
 
 
 @pytest.mark.parametrize("written", ["json", "form"])
-def test_refresh_token_works_once(server: Server, written: str) -> None:
+def test_a_refresh_token_works_once(server: Server, written: str) -> None:
     app = server.oauth_app(["read:page:confluence"])
     first = app.refresh_token
     form = {
@@ -640,7 +644,7 @@ def test_refresh_token_works_once(server: Server, written: str) -> None:
         ({"grant_type": "client_credentials"}, 403, "unauthorized_client"),
     ],
 )
-def test_token_endpoint_refuses_other_clients(
+def test_the_token_endpoint_refuses_other_clients(
     server: Server, wrong: dict[str, str], status: int, error: str
 ) -> None:
     app = server.oauth_app(["read:page:confluence"])
@@ -655,7 +659,7 @@ def test_token_endpoint_refuses_other_clients(
     assert tokens(server, **form).status == 200
 
 
-def test_gateway_knows_one_site_and_grants_are_for_theirs(server: Server) -> None:
+def test_the_gateway_serves_one_site_and_only_its_grants(server: Server) -> None:
     elsewhere = call(server, f"/ex/confluence/nowhere{PAGES}", basic(server.email, server.token))
     assert (elsewhere.status, elsewhere.body) == (404, {"code": 404, "message": "Not Found"})
     app = server.oauth_app(["read:page:confluence"], sites=["another"])
@@ -665,16 +669,16 @@ def test_gateway_knows_one_site_and_grants_are_for_theirs(server: Server) -> Non
     assert call(server, at_gateway(server, PAGES), "Bearer made-up").status == 401
 
 
-def test_anyone_is_told_the_cloud_id(server: Server) -> None:
+def test_the_cloud_id_needs_no_authentication(server: Server) -> None:
     assert call(server, "/_edge/tenant_info").body == {"cloudId": server.cloud_id}
-    (said,) = Client(server).read("/wiki/rest/api/settings/systemInfo")
-    assert said["cloudId"] == server.cloud_id
+    (info,) = Client(server).read("/wiki/rest/api/settings/systemInfo")
+    assert info["cloudId"] == server.cloud_id
 
 
 # The server
 
 
-def test_log_tells_what_was_asked(client: Client, server: Server) -> None:
+def test_the_log_contains_the_requests(client: Client, server: Server) -> None:
     client.raw(f"{PAGES}?status=current&status=archived&title=a%20b")
     (request,) = server.log
     assert (request.method, request.path, request.operation) == ("GET", PAGES, PAGES)
@@ -686,7 +690,7 @@ def test_log_tells_what_was_asked(client: Client, server: Server) -> None:
     assert server.requests_to(PAGES) == []
 
 
-def test_latency_delays_each_answer_and_not_the_others() -> None:
+def test_latency_delays_each_response_separately() -> None:
     with Server(generate(pages=1, spaces=1), latency=0.1) as running:
         clients = [Client(running) for _ in range(4)]
         began = time.monotonic()
@@ -697,18 +701,18 @@ def test_latency_delays_each_answer_and_not_the_others() -> None:
         assert 0.1 <= time.monotonic() - began < 0.3
 
 
-def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+def test_responses_to_pipelined_requests_are_in_order(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
         sock.sendall(
             f"GET {PAGES} HTTP/1.1\r\n\r\nGET {GROUP} HTTP/1.1\r\nConnection: close\r\n\r\n".encode()
         )
-        answered = b""
+        received = b""
         while part := sock.recv(65536):
-            answered += part
-    assert answered.index(b"HTTP/1.1 404") < answered.index(b"HTTP/1.1 403")
+            received += part
+    assert received.index(b"HTTP/1.1 404") < received.index(b"HTTP/1.1 403")
 
 
-def test_closed_server_refuses_connections() -> None:
+def test_a_closed_server_refuses_connections() -> None:
     running = Server(generate(pages=1, spaces=1)).start()
     client = Client(running)
     assert client.raw(PAGES)[0] == 200
@@ -717,7 +721,7 @@ def test_closed_server_refuses_connections() -> None:
         Client(running).raw(PAGES)
 
 
-def test_command_line_serves_a_generated_site() -> None:
+def test_the_command_line_serves_a_generated_site() -> None:
     command = [sys.executable, "-m", "fake_confluence", "--port", "0", "--pages", "12", "--spaces", "2"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -733,11 +737,11 @@ def test_command_line_serves_a_generated_site() -> None:
 # The data
 
 
-def test_company_is_always_the_same(site: Site) -> None:
+def test_the_company_is_always_the_same(site: Site) -> None:
     assert company().collections == site.collections
 
 
-def test_company_holds_together(site: Site) -> None:
+def test_the_company_is_consistent(site: Site) -> None:
     people = {user["accountId"] for user in site.records("users")}
     spaces = {space["id"] for space in site.records("spaces")}
     places = {r["id"] for name in ("pages", "tree_items") for r in site.records(name)}
@@ -750,14 +754,14 @@ def test_company_holds_together(site: Site) -> None:
         versions = site.find("page_versions", "_pageId", page["id"])
         assert [each["number"] for each in versions] == list(range(1, page["version"]["number"] + 1))
         assert versions[-1]["createdAt"] == page["version"]["createdAt"] <= site.now
-    # States, for example, have the same id in every space.
+    # Content states, for example, have the same ids in every space.
     unique = {o.collections[0] for s in STREAMS.values() if s.key == ["id"] for o in s.operations}
     for name in unique:
         ids = [record["id"] for record in site.records(name)]
         assert len(ids) == len(set(ids)), name
 
 
-def test_generated_site_has_the_size_that_was_asked_for() -> None:
+def test_a_generated_site_has_the_requested_size() -> None:
     made = generate(
         pages=1000, spaces=20, blog_posts=30, groups=5, users=7, audit_events=50,
         labels=4, comments=60, versions_per_page=3, body_bytes=4096, skew=0.4,
@@ -780,7 +784,7 @@ def test_generated_site_has_the_size_that_was_asked_for() -> None:
     assert pages[0]["_body"] is pages[-1]["_body"]
 
 
-def test_generated_site_is_quick() -> None:
+def test_a_site_is_generated_quickly() -> None:
     began = time.monotonic()
     generate(pages=50_000, spaces=500)
     assert time.monotonic() - began < 5

@@ -1,4 +1,4 @@
-"""A read under faults ends with every record once, or fails with a sentence and loses nothing.
+"""A read with faults returns every record once, or fails with a message and loses nothing.
 
 `make faults` tries all faults and writes the table in docs/promises.md.
 """
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PAGE = ROOT / "docs" / "promises.md"
-LONGEST_READ = 120.0  # real seconds, after which a read is taken for one without end
+LONGEST_READ = 120.0  # seconds of real time; a longer read is taken to be endless
 TASKS, GROUP = f"{V2}/tasks", "/wiki/rest/api/group"
 
 
@@ -51,7 +51,7 @@ def small_site() -> Site:
     for collection in ("page_properties", "tree_items"):
         for _ in range(5):
             site.add(collection, {**site.records(collection)[0], "id": site.new_id()})
-    for page in site.records("pages"):  # so that each is missed when it is deleted
+    for page in site.records("pages"):  # so that a deleted page has missing children
         site.add(
             "page_properties",
             {**site.records("page_properties")[0], "id": site.new_id(), "_pageId": page["id"]},
@@ -61,7 +61,7 @@ def small_site() -> Site:
 
 @contextmanager
 def short_timeouts() -> Iterator[None]:
-    """Wait for two seconds where the manifest and the package wait for minutes."""
+    """Shorten the timeouts of the manifest and the package from minutes to two seconds."""
     text = source.MANIFEST.read_text(encoding="utf-8")
     assert "read_timeout_in_seconds: 120" in text
     with TemporaryDirectory() as directory:
@@ -73,7 +73,7 @@ def short_timeouts() -> Iterator[None]:
 
 
 class Stage:
-    """Where the rows are run, one after the other."""
+    """The sites on which the faults run, one after the other."""
 
     def __init__(self) -> None:
         self.server = Server(small_site(), max_page=2)
@@ -82,9 +82,9 @@ class Stage:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        """Serve, and read once without a fault."""
+        """Start the sites, and read once without a fault."""
         for handler in logging.getLogger().handlers:
-            if type(handler) is logging.StreamHandler:  # the CDK's, on the stdout of when it was imported
+            if type(handler) is logging.StreamHandler:  # the CDK's, with the stdout of import time
                 self._open.callback(handler.setStream, handler.setStream(self.log) or handler.stream)
         self._open.enter_context(self.server)
         self._open.enter_context(self.other)
@@ -95,21 +95,21 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop serving."""
+        """Stop the sites."""
         self._open.close()
 
     def run(self, fault: Fault) -> tuple[dict[str, str], float]:
-        """Read under a fault, and once more without it where that failed.
+        """Read with a fault, and read the failed streams again without it.
 
         Returns:
-            How each family ended, and the longest that was waited for one request.
+            How each family ended, and the longest wait for one request.
 
         Raises:
-            AssertionError: It ended in none of the ways in which it may.
+            AssertionError: A stream ended in a way that is not allowed.
         """
         families = [FAMILIES[name] for name in fault.families]
         with Clock() as clock:
-            self.order(fault, families, clock)
+            self.inject(fault, families, clock)
             self.log.seek(0)
             self.log.truncate()
             with short_timeouts() if fault.timed else nullcontext():
@@ -123,13 +123,13 @@ class Stage:
         ends = {name: verdict(FAMILIES[name], self.whole, first, log, again) for name in fault.families}
         return ends, max(clock.waited.values(), default=0.0)
 
-    def order(self, fault: Fault, families: Iterable[Family], clock: Clock) -> None:
-        """Make a fault happen to families."""
+    def inject(self, fault: Fault, families: Iterable[Family], clock: Clock) -> None:
+        """Inject a fault into families."""
         for family in families:
-            fault.order(Scene(self.server, self.other, clock, family))
+            fault.inject(Scene(self.server, self.other, clock, family))
 
     def _read(self, streams: list[str], state: Any = None) -> Output:
-        """Read incrementally, and not for ever."""
+        """Read incrementally, with a time limit."""
         found: list[Output] = []
         read = partial(connector, "read", self.config, select=streams, state=state, incremental=True)
         thread = threading.Thread(target=lambda: found.append(read()), daemon=True)
@@ -143,37 +143,37 @@ class Stage:
 
 
 def verdict(family: Family, whole: Output, first: Output, log: str, again: Output) -> str:
-    """Say how a read ended: "reads on", "skips" or "fails".
+    """Return how a read ended: "reads on", "skips" or "fails".
 
     Args:
-        family: Of which of its streams.
+        family: The family whose stream is judged.
         whole: A read without faults.
-        first: The read under a fault.
-        log: What that one logged.
-        again: The read after it, of the streams that failed.
+        first: The read with the fault.
+        log: The log of that read.
+        again: The next read, of the streams that failed.
 
     Raises:
-        AssertionError: Something is missing, twice there or not said, or cannot be made good.
+        AssertionError: Records are missing without an error, come twice, or are still missing after the next read.
     """
     stream = family.stream
     wanted = {key_of(stream, record) for record in whole.records[stream]}
     got = Counter(key_of(stream, record) for record in first.records[stream])
     if first.statuses[stream] == "COMPLETE":
-        assert set(got.values()) <= {1}, f"{stream}: records came twice"
+        assert set(got.values()) <= {1}, f"{stream}: duplicate records"
         missing = [record for record in whole.records[stream] if key_of(stream, record) not in got]
         if missing:
-            told = family.below and "deleted during the sync" in log
-            assert told, f"{stream}: {len(missing)} records are missing, and it calls itself complete"
+            is_logged = family.below and "deleted during the sync" in log
+            assert is_logged, f"{stream}: {len(missing)} records are missing, but the status is COMPLETE"
             assert len({record[family.below] for record in missing}) == 1
         return "skips" if missing else "reads on"
     assert first.exit_code == 1, f"{stream}: failed with exit code {first.exit_code}"
-    said = [
+    errors = [
         m["trace"]["error"] for m in first.messages if m["type"] == "TRACE" and m["trace"]["type"] == "ERROR"
     ]
     sentences = [
-        error["message"] for error in said if (error.get("stream_descriptor") or {}).get("name") == stream
+        error["message"] for error in errors if (error.get("stream_descriptor") or {}).get("name") == stream
     ]
-    assert sentences, f"{stream}: failed without a word"
+    assert sentences, f"{stream}: failed without a message"
     for sentence in sentences:
         ours = sentence.partition("Confluence says:")[0]
         assert not re.search(r"Traceback|Exception|Error\(|object at 0x|<|HTTP Status Code", ours), sentence
@@ -213,18 +213,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def waited() -> dict[str, float]:
-    """Gather the longest wait for one request under each fault."""
+    """Collect the longest wait for one request with each fault."""
     return {}
 
 
-def test_a_read_ends_with_every_record_or_fails(stage: Stage, waited: dict[str, float], fault: Fault) -> None:
+def test_a_read_returns_every_record_or_fails(stage: Stage, waited: dict[str, float], fault: Fault) -> None:
     ends, seconds = stage.run(fault)
     assert ends == dict.fromkeys(fault.families, fault.ends)
     waited[fault.name] = seconds
 
 
-def test_the_page_shows_how_every_fault_ends(waited: dict[str, float]) -> None:
-    """Hold the table against the faults; after all of them have been tried, write it."""
+def test_the_documentation_shows_the_result_of_every_fault(waited: dict[str, float]) -> None:
+    """Compare the table with the faults; write it first if all of them ran."""
     if waited.keys() == {fault.name for fault in FAULTS}:
         head = f"| | {' | '.join(FAMILIES)} | waited |\n|:--|{':--|' * len(FAMILIES)}--:|\n"
         rows = [f"{table_row(fault)} {waited[fault.name]:.0f} s |\n" for fault in FAULTS]
@@ -235,23 +235,25 @@ def test_the_page_shows_how_every_fault_ends(waited: dict[str, float]) -> None:
 
 
 def table_row(fault: Fault) -> str:
-    """Return the row of a fault, without how long was waited."""
+    """Return the row of a fault, without its wait."""
     ends = dict.fromkeys(fault.families, fault.ends)
     return f"| {fault.name} | {' | '.join(ends.get(name, '-') for name in FAMILIES)} |"
 
 
-# ------------------------------------------------------------------ how long is waited
+# ------------------------------------------------------------------ waits
 
 
-@pytest.mark.parametrize("order", [retry_date, reset_time])
-def test_a_moment_is_waited_for(server: Server, clock: Clock, order: Callable[[Scene], None]) -> None:
-    order(Scene(server, server, clock, FAMILIES["v1"]))
+@pytest.mark.parametrize("inject", [retry_date, reset_time])
+def test_a_read_waits_until_a_given_time(
+    server: Server, clock: Clock, inject: Callable[[Scene], None]
+) -> None:
+    inject(Scene(server, server, clock, FAMILIES["v1"]))
     output = connector("read", config_for(server), select=["group"])
     assert output.exit_code == 0
     assert 20 < max(clock.waited.values()) <= 47
 
 
-def test_more_than_an_hour_is_not_waited_for(server: Server, clock: Clock) -> None:
+def test_a_wait_of_more_than_an_hour_fails(server: Server, clock: Clock) -> None:
     server.fail(GROUP, status=429, headers={"Retry-After": "3700"}, after=1)
     output = connector("read", config_for(server), select=["group"])
     assert output.exit_code == 1
@@ -259,14 +261,14 @@ def test_more_than_an_hour_is_not_waited_for(server: Server, clock: Clock) -> No
     assert not clock.waited
 
 
-def test_a_rate_limit_without_end_says_what_to_do(server: Server, clock: Clock) -> None:
+def test_the_error_for_an_endless_rate_limit_says_what_to_do(server: Server, clock: Clock) -> None:
     server.fail(GROUP, status=429, headers={"Retry-After": "1"}, times=None)
     output = connector("read", config_for(server), select=["group"])
     assert "Lower num_workers" in output.errors[0]
     assert 60 < max(clock.waited.values(), default=0) < 600
 
 
-def test_pages_get_smaller_until_confluence_can_make_them(server: Server, clock: Clock) -> None:
+def test_pages_get_smaller_until_confluence_can_return_them(server: Server, clock: Clock) -> None:
     server.fail(r"/tasks\?.*limit=(250|125|62)\b", status=504, times=None)
     output = connector("read", config_for(server), select=["tasks"])
     assert output.exit_code == 0
@@ -283,14 +285,14 @@ def test_a_check_does_not_wait_for_smaller_pages(server: Server, clock: Clock) -
     assert not clock.waited
 
 
-def test_a_site_that_is_down_is_not_asked_for_every_page(clock: Clock) -> None:
+def test_a_stream_gives_up_after_many_failed_parents(clock: Clock) -> None:
     with Server(generate(pages=300, spaces=2)) as server:
         server.fail("/properties", status=500, times=None)
         output = connector("read", config_for(server), select=["page_properties", "space"])
-        asked = len(server.requests_to("/properties"))
+        requested = len(server.requests_to("/properties"))
     assert output.statuses == {"page_properties": "INCOMPLETE", "space": "COMPLETE"}
     assert any("the rest of the stream was not read" in sentence for sentence in output.errors)
-    assert asked <= (requester.GIVE_UP_AFTER + 10) * 8
+    assert requested <= (requester.GIVE_UP_AFTER + 10) * 8
     assert max(clock.waited.values(), default=0) < 600
 
 
@@ -304,7 +306,7 @@ def test_one_page_that_always_fails_does_not_stop_the_others(clock: Clock) -> No
 
 
 @pytest.mark.parametrize("how", ["hang", "drip head"])
-def test_a_token_endpoint_that_does_not_answer_fails_the_check(
+def test_a_token_endpoint_that_does_not_respond_fails_the_check(
     server: Server, clock: Clock, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authenticator, "TOKEN_SECONDS", 0.5)
@@ -334,10 +336,10 @@ def test_a_site_that_refuses_connections_fails_every_family(clock: Clock) -> Non
     assert max(clock.waited.values(), default=0) < 600
 
 
-# ------------------------------------------------------------------ the manifest alone
+# ------------------------------------------------------------------ the manifest without the package
 
-# The faults that would be easiest to take for the end of a list. Bytes that are no UTF-8 are not noticed in
-# what has no pages: docs/promises.md says so.
+# The faults that are easiest to mistake for the end of a list. Invalid UTF-8 is not noticed in responses without
+# pages: docs/promises.md says so.
 ALONE = {
     "credential revoked during the read": FAMILIES,
     "half of every body, with its own length": FAMILIES,
@@ -347,11 +349,13 @@ ALONE = {
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_the_manifest_alone_fails_rather_than_lose(stage: Stage, tmp_path: Path, name: str) -> None:
+def test_the_manifest_without_the_package_fails_and_loses_nothing(
+    stage: Stage, tmp_path: Path, name: str
+) -> None:
     (fault,) = (fault for fault in FAULTS if fault.name == name)
     families = [FAMILIES[family] for family in ALONE[name]]
     with Clock() as clock:
-        stage.order(fault, families, clock)
+        stage.inject(fault, families, clock)
     output = alone(tmp_path, {**stage.config, "max_retries": 0}, [family.stream for family in families])
     stage.server.heal()
     stage.server.log.clear()
@@ -361,7 +365,7 @@ def test_the_manifest_alone_fails_rather_than_lose(stage: Stage, tmp_path: Path,
 
 
 def alone(directory: Path, config: dict[str, Any], streams: list[str]) -> Output:
-    """Read with Airbyte's declarative runner and nothing of this project but the manifest."""
+    """Read with Airbyte's declarative runner and the manifest, without this project's package."""
     shutil.copy(source.MANIFEST, directory / "manifest.yaml")
     (directory / "config.json").write_text(json.dumps(config))
     (directory / "catalog.json").write_text(json.dumps({"streams": [configured(name) for name in streams]}))

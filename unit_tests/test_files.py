@@ -1,4 +1,4 @@
-"""The files themselves: what arrives on disk, what is left out and why, and what it costs."""
+"""Downloaded files: what is stored, what is skipped and why, retries, and cost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from fake_confluence import Request
 
 DOWNLOAD = "/wiki/rest/api/content/{id}/child/attachment/{attachmentId}/download"
-SENT = "/binary"  # a request to the host of files
+SENT = "/binary"  # in the URL of a request to the file host
 NAME = "attachment_files"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let files arrive in a folder of the test."""
+    """Store files in a temporary folder."""
     monkeypatch.setattr("airbyte_cdk.sources.utils.files_directory.AIRBYTE_STAGING_DIRECTORY", str(tmp_path))
     return tmp_path
 
@@ -41,7 +41,7 @@ def server() -> Iterator[Server]:
 
 
 def keep(site: Site, count: int) -> list[dict[str, Any]]:
-    """Leave a site its newest attachments that are current."""
+    """Keep only the newest current attachments of a site, and return them."""
     newest = sorted(site.records("attachments"), key=lambda each: each["version"]["createdAt"], reverse=True)
     kept = [each for each in newest if each["status"] == "current"][:count]
     for each in list(site.records("attachments")):
@@ -55,7 +55,7 @@ def read(server: Server, state: Any = None, **config: Any) -> Output:
 
 
 def files(output: Output) -> dict[str, bytes | None]:
-    """Return what arrived, by the id of the attachment; None for a record without a file."""
+    """Return the stored files by the id of the attachment; None for a record without a file."""
     found: dict[str, bytes | None] = {}
     for message in output.messages:
         if message["type"] == "RECORD":
@@ -73,12 +73,10 @@ def on_disk(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-# ---------------------------------------------------------------- What arrives
+# ---------------------------------------------------------------- Stored files
 
 
-def test_files_arrive_whole_under_the_id_and_the_title(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_files_are_stored_under_the_id_and_the_title(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Server(company()) as server:
         output = read(server)
         held = [a for a in server.site.records("attachments") if a["status"] in ("current", "archived")]
@@ -148,14 +146,14 @@ def test_equal_titles_do_not_overwrite_one_another(folder: Path, server: Server)
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_whatever_a_file_contains_arrives_as_it_is(server: Server, content: bytes) -> None:
+def test_the_content_of_a_file_is_stored_unchanged(server: Server, content: bytes) -> None:
     (attachment, *_) = keep(server.site, 1)
     attachment["_file"] = content
     assert files(read(server)) == {attachment["id"]: content}
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_credential_stays_with_confluence(server: Server) -> None:
+def test_the_file_host_gets_no_credential(server: Server) -> None:
     read(server)
     assert len(server.media.log) == 3
     assert all("authorization" not in request.headers for request in server.media.log)
@@ -163,7 +161,7 @@ def test_the_credential_stays_with_confluence(server: Server) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_files_arrive_through_the_gateway(server: Server) -> None:
+def test_files_are_downloaded_through_the_gateway(server: Server) -> None:
     scopes = ["read:attachment:confluence", "readonly:content.attachment:confluence"]
     token = {"auth_type": "scoped_api_token", "email": server.email, "api_token": server.scoped_token(scopes)}
     config = {"domain_name": server.url, "credentials": {**token, "cloud_id": server.cloud_id}}
@@ -171,10 +169,10 @@ def test_files_arrive_through_the_gateway(server: Server) -> None:
     assert files(output) == {each["id"]: file_of(each) for each in server.site.records("attachments")}
 
 
-# ---------------------------------------------------------------- What is left out
+# ---------------------------------------------------------------- Skipped files
 
 
-def test_larger_files_are_logged_and_their_records_come(
+def test_a_file_above_the_limit_is_logged_and_its_record_is_read(
     folder: Path, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     large, small, _ = server.site.records("attachments")
@@ -182,8 +180,10 @@ def test_larger_files_are_logged_and_their_records_come(
     server.site.edit("attachments", small["id"], fileSize=1_000_000)
     output = read(server, max_file_mb=1)
     assert [name for name, content in files(output).items() if content is None] == [large["id"]]
-    (said,) = warnings(caplog)
-    assert said == f"No file for {large['id']} ({large['title']}): it has 1.0 MB, more than max_file_mb (1)."
+    (warning,) = warnings(caplog)
+    assert (
+        warning == f"No file for {large['id']} ({large['title']}): it has 1.0 MB, more than max_file_mb (1)."
+    )
     assert len(on_disk(folder)) == 2
 
 
@@ -201,7 +201,7 @@ def test_a_check_downloads_nothing(folder: Path, server: Server) -> None:
     assert (server.requests_to(DOWNLOAD), server.media.log, on_disk(folder)) == ([], [], set())
 
 
-def gone(server: Server, attachment: dict[str, Any]) -> str:
+def deleted(server: Server, attachment: dict[str, Any]) -> str:
     server.before(
         f"{attachment['id']}/download",
         lambda _: server.site.set_status("attachments", attachment["id"], "trashed"),
@@ -220,8 +220,8 @@ def lost(server: Server, attachment: dict[str, Any]) -> str:
     return "There is no such file"
 
 
-@pytest.mark.parametrize("happens", [gone, refused, lost])
-def test_a_file_that_is_gone_or_refused_costs_only_itself(
+@pytest.mark.parametrize("happens", [deleted, refused, lost])
+def test_a_missing_or_refused_file_skips_only_itself(
     folder: Path,
     server: Server,
     caplog: pytest.LogCaptureFixture,
@@ -232,14 +232,14 @@ def test_a_file_that_is_gone_or_refused_costs_only_itself(
     output = read(server)
     assert output.statuses == {NAME: "COMPLETE"}
     assert files(output) == {without["id"]: None} | {each["id"]: file_of(each) for each in others}
-    said = [line for line in warnings(caplog) if line.startswith("No file for")]
-    assert len(said) == 1
-    assert said[0].startswith(f"No file for {without['id']} ({without['title']}): ")
-    assert words in said[0]
+    messages = [line for line in warnings(caplog) if line.startswith("No file for")]
+    assert len(messages) == 1
+    assert messages[0].startswith(f"No file for {without['id']} ({without['title']}): ")
+    assert words in messages[0]
     assert len(on_disk(folder)) == 2
 
 
-# ---------------------------------------------------------------- What goes wrong on the way
+# ---------------------------------------------------------------- Failures and retries
 
 
 FAULTS: dict[str, Callable[[Server], object]] = {
@@ -255,7 +255,7 @@ FAULTS: dict[str, Callable[[Server], object]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_request_that_fails_is_repeated(
+def test_a_failed_request_is_retried(
     folder: Path, server: Server, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requester, "FILE_SECONDS", 0.5)
@@ -266,7 +266,7 @@ def test_a_request_that_fails_is_repeated(
     assert len(on_disk(folder)) == 3
 
 
-def test_the_page_shows_which_faults_files_survive() -> None:
+def test_the_documentation_lists_the_faults_of_downloads() -> None:
     page = (
         (ROOT / "docs" / "promises.md")
         .read_text(encoding="utf-8")
@@ -278,7 +278,7 @@ def test_the_page_shows_which_faults_files_survive() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_an_expired_address_is_replaced(server: Server) -> None:
+def test_an_expired_signed_url_is_replaced(server: Server) -> None:
     expired: list[Request] = []
 
     def expire(request: Request) -> None:
@@ -292,7 +292,7 @@ def test_an_expired_address_is_replaced(server: Server) -> None:
     assert [request.status for request in server.media.log] == [403, 200]
 
 
-def test_a_host_of_files_that_is_down_fails_the_stream_in_a_sentence(folder: Path, server: Server) -> None:
+def test_the_stream_fails_if_the_file_host_fails(folder: Path, server: Server) -> None:
     server.fail(SENT, status=500, times=None)
     output = read(server, max_retries=1)
     assert output.statuses == {NAME: "INCOMPLETE"}
@@ -300,7 +300,7 @@ def test_a_host_of_files_that_is_down_fails_the_stream_in_a_sentence(folder: Pat
     assert on_disk(folder) == set()
 
 
-def test_a_signed_address_stays_out_of_the_log(folder: Path, server: Server) -> None:
+def test_the_log_shows_no_signed_address(folder: Path, server: Server) -> None:
     server.media.url = "http://127.0.0.1:1"
     output = read(server, max_retries=1)
     assert output.statuses == {NAME: "INCOMPLETE"}
@@ -309,7 +309,7 @@ def test_a_signed_address_stays_out_of_the_log(folder: Path, server: Server) -> 
     assert on_disk(folder) == set()
 
 
-def test_a_disk_that_takes_no_files_fails_the_stream_in_a_sentence(
+def test_the_stream_fails_if_the_disk_is_not_writable(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -321,17 +321,17 @@ def test_a_disk_that_takes_no_files_fails_the_stream_in_a_sentence(
     assert output.errors[0].startswith("Files cannot be written")
 
 
-# ---------------------------------------------------------------- What it costs
+# ---------------------------------------------------------------- Cost
 
 
 @pytest.mark.usefixtures("folder")
-def test_only_what_changed_is_downloaded_again(server: Server) -> None:
+def test_only_changed_files_are_downloaded_again(server: Server) -> None:
     changed, _, newest = sorted(server.site.records("attachments"), key=lambda a: a["version"]["createdAt"])
     first = read(server)
     server.media.log.clear()
     server.site.edit("attachments", changed["id"], fileSize=77)
     second = read(server, state=first.state)
-    # The newest one is within the ten minutes that are read twice.
+    # The newest one is within the lookback window of ten minutes.
     assert files(second) == {each["id"]: file_of(each) for each in (changed, newest)}
     assert len(server.media.log) == 2
     server.media.log.clear()
@@ -340,7 +340,7 @@ def test_only_what_changed_is_downloaded_again(server: Server) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[60_000_000], [15_000_000] * 4], ids=["one large file", "four at once"])
-def test_memory_does_not_grow_with_the_size_of_files(sizes: list[int]) -> None:
+def test_memory_does_not_grow_with_the_file_size(sizes: list[int]) -> None:
     base, _ = measure([1000] * len(sizes))
     held, _ = measure(sizes)
     assert held - base < GOAL

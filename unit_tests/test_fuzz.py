@@ -1,4 +1,4 @@
-"""Configurations, catalogs and states that nobody would write: refused in a sentence, or borne."""
+"""Malformed configurations, catalogs and states: each is accepted or refused with a clear message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airbyte_cdk.models import ConnectorSpecification
 
-SECRET = "secret-that-nobody-may-see"
+SECRET = "the-secret"
 GROUP = {"spaceId": ["1000", "1001"], "parent_slice": {}}
 STATE = {
     "use_global_cursor": False,
@@ -70,14 +70,14 @@ JUNK = st.one_of(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the way to every part of a JSON value."""
+    """Return the path of every part of a JSON value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for key, part in inner for place in places(part, (*path, key)))]
 
 
 @st.composite
-def spoiled(draw: st.DrawFn, valid: Any, junk: st.SearchStrategy[Any] = JUNK) -> Any:
-    """Make one of a valid value by taking parts away, putting junk in their places, and adding some."""
+def malformed(draw: st.DrawFn, valid: Any, junk: st.SearchStrategy[Any] = JUNK) -> Any:
+    """Make a malformed value from a valid one: remove a part, replace it with junk, or add junk."""
     made = copy.deepcopy(valid)
     for _ in range(draw(st.integers(1, 2))):
         *way, last = draw(st.sampled_from(places(made)[1:] or [("",)]))
@@ -106,19 +106,19 @@ def server() -> Iterator[Server]:
 
 
 def ran(command: str, **files: Any) -> Output:
-    """Run a command with files of any content, and hold what is true of every run."""
+    """Run a command with files of any content, and check what is true of every run."""
     with TemporaryDirectory() as directory:
         args = [command]
         for name, content in files.items():
             args += [f"--{name}", f"{directory}/{name}.json"]
-            with open(args[-1], "wb") as file:  # noqa: PTH123 - a path of another kind says nothing more
+            with open(args[-1], "wb") as file:  # noqa: PTH123 - pathlib would add nothing here
                 file.write(content if isinstance(content, bytes) else json.dumps(content).encode())
         output = run_args(args)
     assert output.other == []
     assert SECRET not in "\n".join([json.dumps(output.messages), output.stderr])
     assert (output.exit_code != 0) == bool(output.errors)
-    for told in [*output.errors, output.stderr]:
-        assert not any(vague in told for vague in VAGUE), told
+    for text in [*output.errors, output.stderr]:
+        assert not any(vague in text for vague in VAGUE), text
     assert output.stderr.count("\n") == output.exit_code
     return output
 
@@ -129,38 +129,38 @@ def spec() -> ConnectorSpecification:
 
 
 @bounded(300)
-@given(config=spoiled(CONFIG, JUNK | st.just(SECRET)))
-def test_a_spoiled_configuration_is_taken_or_refused_in_a_sentence(
+@given(config=malformed(CONFIG, JUNK | st.just(SECRET)))
+def test_a_malformed_configuration_is_accepted_or_refused_with_a_reason(
     spec: ConnectorSpecification, config: Any
 ) -> None:
-    said = ""
+    message = ""
     try:
         validate(spec.connectionSpecification, config)
     except AirbyteTracedException as error:
-        said = str(error)
-    assert SECRET not in said
-    assert said == "" or said.endswith(".")
-    assert "\n" not in said
+        message = str(error)
+    assert SECRET not in message
+    assert message == "" or message.endswith(".")
+    assert "\n" not in message
 
 
 @bounded(12)
-@given(config=spoiled(CONFIG, JUNK | st.just(SECRET)))
-def test_a_spoiled_configuration_is_discovered_with_or_refused(config: Any) -> None:
+@given(config=malformed(CONFIG, JUNK | st.just(SECRET)))
+def test_discover_accepts_or_refuses_a_malformed_configuration(config: Any) -> None:
     with few_streams("pages"):
         ran("discover", config=config)
 
 
 @bounded(60)
-@given(state=spoiled(STATES))
-def test_a_spoiled_state_is_read_on_from_or_refused(server: Server, state: Any) -> None:
+@given(state=malformed(STATES))
+def test_a_read_accepts_or_refuses_a_malformed_state(server: Server, state: Any) -> None:
     with few_streams("pages"):
         output = ran("read", config=config_for(server), catalog=CATALOG, state=state)
     assert output.exit_code == 0 or "state" in output.stderr
 
 
 @bounded(40)
-@given(catalog=spoiled(CATALOG))
-def test_a_spoiled_catalog_is_read_or_refused(server: Server, catalog: Any) -> None:
+@given(catalog=malformed(CATALOG))
+def test_a_read_accepts_or_refuses_a_malformed_catalog(server: Server, catalog: Any) -> None:
     with few_streams("pages"):
         output = ran("read", config=config_for(server), catalog=catalog)
     if output.exit_code:
@@ -183,7 +183,7 @@ def test_a_spoiled_catalog_is_read_or_refused(server: Server, catalog: Any) -> N
         "9999-12-31T23:59:59.999Z",
     ],
 )
-def test_junk_at_any_place_of_a_state_is_told_with_the_stream_or_bearable(
+def test_an_error_about_a_malformed_state_names_the_stream(
     server: Server, part: tuple[Any, ...], junk: Any
 ) -> None:
     state: Any = copy.deepcopy(STATES)
@@ -216,12 +216,12 @@ def test_junk_at_any_place_of_a_state_is_told_with_the_stream_or_bearable(
     ids=["empty", "NUL", "not UTF-8", "BOM", "deep", "deeper", "a huge number", "NaN", "null"],
 )
 @pytest.mark.parametrize("name", ["config", "catalog", "state"])
-def test_a_file_that_is_no_such_thing_is_named(server: Server, name: str, content: bytes) -> None:
+def test_the_error_for_an_invalid_file_names_it(server: Server, name: str, content: bytes) -> None:
     files: dict[str, Any] = {"config": config_for(server), "catalog": CATALOG, "state": STATES}
     with few_streams("pages"):
         output = ran("read", **{**files, name: content})
     if (name, content) == ("state", b"null"):
-        assert output.exit_code == 0  # there is none
+        assert output.exit_code == 0  # null means that there is no state
         return
     assert output.exit_code == 1
     assert {"config": "configuration"}.get(name, name) in output.stderr

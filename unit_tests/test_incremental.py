@@ -1,4 +1,4 @@
-"""Incremental syncs, driven as a platform drives them: each read gets the state that the last one gave."""
+"""Incremental syncs as a platform runs them: each read gets the state of the previous read."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def ids(records: list[dict[str, Any]]) -> list[str]:
     return sorted(record["id"] for record in records)
 
 
-def moment(record: dict[str, Any]) -> datetime:
+def edited_at(record: dict[str, Any]) -> datetime:
     return parse_time(record["version"]["createdAt"])
 
 
 def cursors(output: Output, stream: str) -> dict[str, datetime]:
-    """Return the cursor of each space's group."""
+    """Return the cursor of each space, which is the cursor of its group."""
     states = stream_state(output, stream)["states"]
     return {
         space: parse_time(state["cursor"]["updatedAt"])
@@ -78,12 +78,12 @@ def state_message(stream: str, state: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def latest(*outputs: Output, stream: str = "pages") -> dict[str, tuple[int, str]]:
-    """Return what a reader has after these syncs: version and title of the last record of each id."""
+    """Return the records in the destination after these syncs: version and title of the last record of each id."""
     return {r["id"]: (r["version"]["number"], r["title"]) for o in outputs for r in o.records[stream]}
 
 
 def there(site: Site, collection: str = "pages") -> dict[str, tuple[int, str]]:
-    """Return what a reader should have of the pages or posts of the spaces that can be seen."""
+    """Return the pages or posts that a destination should have: those of the visible spaces."""
     spaces = {space["id"] for space in site.records("spaces")}
     return {
         r["id"]: (r["version"]["number"], r["title"])
@@ -92,7 +92,7 @@ def there(site: Site, collection: str = "pages") -> dict[str, tuple[int, str]]:
     }
 
 
-# One site that has everything, read twice
+# The whole site, read twice without a change
 
 EVERYTHING = (
     "pages",
@@ -128,7 +128,7 @@ def twice() -> Iterator[tuple[Output, Output, Site, list[Request]]]:
 
 
 @pytest.mark.parametrize("stream", EVERYTHING[:7])
-def test_an_unchanged_site_repeats_what_is_on_the_boundary_and_nothing_else(stream: str, twice: Any) -> None:
+def test_a_sync_of_an_unchanged_site_reads_only_the_lookback_window(stream: str, twice: Any) -> None:
     first, second, *_ = twice
     cursor = STREAMS[stream].cursor or ""
 
@@ -170,28 +170,28 @@ def test_an_unchanged_site_repeats_what_is_on_the_boundary_and_nothing_else(stre
         ("page_content_states", r"/content/\d+/state\?status="),
     ],
 )
-def test_children_of_what_did_not_change_are_not_asked_for(stream: str, path: str, twice: Any) -> None:
+def test_children_of_unchanged_parents_are_not_requested(stream: str, path: str, twice: Any) -> None:
     first, _, _, requests = twice
     groups = len(stream_state(first, "pages")["states"]) if "page" in stream else 1
-    asked = [request for request in requests if re.search(path, request.target)]
+    requested = [request for request in requests if re.search(path, request.target)]
     assert len(first.records[stream]) > groups
-    # What stands on the boundary of the parents is asked for again.
-    assert 1 <= len(asked) <= 2 * groups
+    # Parents within the lookback window are read again, and so are their children.
+    assert 1 <= len(requested) <= 2 * groups
 
 
 @pytest.mark.parametrize("stream", ["page_properties", "page_likes", "page_restrictions"])
-def test_children_that_move_no_timestamp_are_read_whole(stream: str, twice: Any) -> None:
+def test_children_that_change_no_timestamp_are_read_in_full(stream: str, twice: Any) -> None:
     first, second, *_ = twice
     assert first.records[stream]
     keys = [sorted(str(key_of(stream, record)) for record in o.records[stream]) for o in (first, second)]
     assert keys[0] == keys[1]
 
 
-# What changed
+# Changes
 
 
 @pytest.mark.parametrize("ago", [0, 3 * DAY])
-def test_edits_and_new_content_are_read_and_nothing_else(ago: int) -> None:
+def test_only_edited_and_new_content_is_read(ago: int) -> None:
     with Server(small()) as server:
         site = server.site
         streams = ("pages", "blog_posts", "footer_comments")
@@ -208,7 +208,7 @@ def test_edits_and_new_content_are_read_and_nothing_else(ago: int) -> None:
             assert latest(first, second, stream=stream) == there(site, stream)
         assert {"Edited", "New"} <= {record["title"] for record in second.records["pages"]}
         assert "Edited" in {record["title"] for record in second.records["footer_comments"]}
-        # Two of what changed, and the newest of each group once more.
+        # The two changed pages, and again the newest page of each group.
         assert len(second.records["pages"]) <= 2 + 3
         assert len(second.records["blog_posts"]) <= 2 + 1
         third = fine(server, *streams, state=second.state)
@@ -217,10 +217,10 @@ def test_edits_and_new_content_are_read_and_nothing_else(ago: int) -> None:
 
 @pytest.mark.parametrize("chosen", ["the oldest, not yet read", "the newest, read already"])
 @pytest.mark.parametrize("boundary", range(4))
-def test_a_page_edited_between_two_answers_is_in_this_sync_or_the_next(boundary: int, chosen: str) -> None:
+def test_a_page_edited_during_a_sync_is_in_this_sync_or_the_next(boundary: int, chosen: str) -> None:
     with Server(generate(pages=12, spaces=1), max_page=3) as server:
         site, seen = server.site, 0
-        by_age = sorted(site.records("pages"), key=moment)
+        by_age = sorted(site.records("pages"), key=edited_at)
         page = by_age[0] if "oldest" in chosen else by_age[-1]
 
         def edit(_: Request) -> None:
@@ -240,12 +240,12 @@ def test_a_page_edited_between_two_answers_is_in_this_sync_or_the_next(boundary:
 
 @pytest.mark.parametrize("written", ["2026-07-01T11:50:00Z", "2026-07-01T11:50:00.000Z"])
 @pytest.mark.parametrize("newest", ["2026-07-01T12:00:00Z", "2026-07-01T12:00:00.000Z"])
-def test_times_with_and_without_milliseconds_compare_right_on_the_boundary(newest: str, written: str) -> None:
+def test_timestamps_with_and_without_milliseconds_compare_correctly(newest: str, written: str) -> None:
     with Server(generate(pages=10, spaces=1)) as server:
         pages = server.site.records("pages")
         server.site.edit_page(pages[0]["id"], at=newest)
         first = fine(server, "pages")
-        # On the boundary to the millisecond, and a second below it.
+        # Exactly at the lower bound of the lookback window, and one second below it.
         server.site.edit_page(pages[1]["id"], at=written)
         server.site.edit_page(pages[2]["id"], at=written.replace("11:50:00", "11:49:59"))
         second = fine(server, "pages", state=first.state)
@@ -255,7 +255,7 @@ def test_times_with_and_without_milliseconds_compare_right_on_the_boundary(newes
         }
 
 
-def test_a_page_dated_a_minute_ahead_hides_nothing() -> None:
+def test_a_timestamp_one_minute_ahead_hides_no_change() -> None:
     with Server(small()) as server:
         site, now = server.site, datetime.now(timezone.utc)
         site.edit_page("1000001", at=format_time(now + timedelta(minutes=1)), title="From the future")
@@ -268,7 +268,7 @@ def test_a_page_dated_a_minute_ahead_hides_nothing() -> None:
 
 
 @pytest.mark.parametrize("stream", ["pages", "footer_comments", "page_versions", "rendered_pages"])
-def test_a_record_dated_in_another_century_hides_no_later_change(stream: str) -> None:
+def test_a_timestamp_in_another_century_hides_no_later_change(stream: str) -> None:
     site = generate(pages=12, spaces=2, comments=12, versions_per_page=2)
     collection = "footer_comments" if stream == "footer_comments" else "pages"
     first, other = site.records(collection)[:2]
@@ -281,14 +281,14 @@ def test_a_record_dated_in_another_century_hides_no_later_change(stream: str) ->
 
 
 def numbers(output: Output, stream: str) -> set[tuple[str, int]]:
-    """Return the versions that were read, each with the id of what it is a version of."""
+    """Return the versions that were read, each with the id of its page or comment."""
     if stream == "page_versions":
         return {(record["pageId"], record["number"]) for record in output.records[stream]}
     return {(record["id"], record["version"]["number"]) for record in output.records[stream]}
 
 
 @pytest.mark.parametrize("stream", ["pages", "footer_comments", "page_versions", "rendered_pages"])
-def test_a_clock_that_is_an_hour_behind_confluence_loses_nothing(stream: str) -> None:
+def test_a_clock_one_hour_behind_confluence_loses_nothing(stream: str) -> None:
     site = generate(pages=12, spaces=4, comments=12, versions_per_page=2)
     collection = "footer_comments" if stream == "footer_comments" else "pages"
     first, other = (site.records(collection)[n] for n in (0, 2))  # in different groups of spaces
@@ -301,11 +301,11 @@ def test_a_clock_that_is_an_hour_behind_confluence_loses_nothing(stream: str) ->
     assert (other["id"], other["version"]["number"]) in numbers(after, stream)
 
 
-# What is gone
+# Deletions
 
 
 @pytest.mark.parametrize("given", ["no state", "the state of the last read"])
-def test_page_index_tells_what_was_trashed_archived_and_purged(given: str) -> None:
+def test_page_index_shows_trashed_archived_and_purged_pages(given: str) -> None:
     with Server(small()) as server:
         site = server.site
         first = fine(server, "pages", "page_index")
@@ -319,12 +319,12 @@ def test_page_index_tells_what_was_trashed_archived_and_purged(given: str) -> No
         second = fine(server, "pages", "page_index", state=state)
         known = {r["id"]: r["status"] for r in second.records["page_index"]}
         assert known == {r["id"]: r["status"] for r in site.records("pages")}
-        assert known["1000000"], known["1000001"] == ("trashed", "archived")
+        assert (known["1000000"], known["1000001"]) == ("trashed", "archived")
         assert len(second.records["pages"]) < 10
 
 
 @pytest.mark.parametrize("kind", ["pages", "blog_posts"])
-def test_the_documented_query_tells_what_became_of_each_page(kind: str, tmp_path: Path) -> None:
+def test_the_documented_query_returns_the_status_of_each_page(kind: str, tmp_path: Path) -> None:
     index = {"pages": "page_index", "blog_posts": "blog_post_index"}[kind]
     with Server(generate(pages=60, spaces=6, blog_posts=60)) as server:
         site = server.site
@@ -344,15 +344,15 @@ def test_the_documented_query_tells_what_became_of_each_page(kind: str, tmp_path
         site.tick(DAY)
         site.edit(kind, chosen[7])
         second = fine(server, kind, state=first.state)
-        for record_id in chosen[3:5]:  # restored: neither version nor time moves
+        for record_id in chosen[3:5]:  # restored: neither the version nor the timestamp changes
             site.set_status(kind, record_id, "current")
         if kind == "pages":
             site.archive_page(chosen[5])
         third = fine(server, kind, index, "space", state=second.state)
     records = {kind: [r for o in (first, second, third) for r in o.records[kind]]}
     records |= {name: third.records[name] for name in (index, "space")}
-    told = dict(
-        _ask(
+    found = dict(
+        _execute(
             _documented_query().replace("page_index", index).replace("FROM pages", f"FROM {kind}"),
             records,
             tmp_path,
@@ -363,7 +363,7 @@ def test_the_documented_query_tells_what_became_of_each_page(kind: str, tmp_path
     expected |= {chosen[3]: "outdated", chosen[4]: "missing"}
     expected |= dict.fromkeys(hidden, "hidden with its space")
     expected |= {r["id"]: "archived" for r in site.records(kind) if r["status"] == "archived"}
-    assert told == expected
+    assert found == expected
 
 
 def _documented_query() -> str:
@@ -373,13 +373,13 @@ def _documented_query() -> str:
     return str(query)
 
 
-def _ask(query: str, records: dict[str, list[dict[str, Any]]], directory: Path) -> list[tuple[str, str]]:
-    """Return id and fate of each row of the answer."""
+def _execute(query: str, records: dict[str, list[dict[str, Any]]], directory: Path) -> list[tuple[str, str]]:
+    """Return the id and the status of each row of the result."""
     with duckdb.connect(str(database(directory, records)), read_only=True) as connection:
         return [(row[0], row[2]) for row in connection.execute(query).fetchall()]
 
 
-# Spaces come and go
+# Spaces appear and disappear
 
 
 def hide(site: Site, space_id: str) -> dict[str, Any]:
@@ -388,7 +388,7 @@ def hide(site: Site, space_id: str) -> dict[str, Any]:
     return space
 
 
-def test_pages_of_a_new_space_are_read_and_others_not_again() -> None:
+def test_only_pages_of_a_new_space_are_read() -> None:
     with Server(small()) as server:
         first = fine(server, "pages")
         server.site.tick(DAY)
@@ -400,7 +400,7 @@ def test_pages_of_a_new_space_are_read_and_others_not_again() -> None:
 
 
 @pytest.mark.parametrize("space_id", ["1000", "1003", "1005"])
-def test_old_pages_of_a_space_that_becomes_visible_late_are_all_read(space_id: str) -> None:
+def test_all_pages_of_a_space_that_becomes_visible_are_read(space_id: str) -> None:
     with Server(small()) as server:
         site = server.site
         space = hide(site, space_id)
@@ -411,16 +411,16 @@ def test_old_pages_of_a_space_that_becomes_visible_late_are_all_read(space_id: s
         second = fine(server, "pages", state=first.state)
         assert latest(first, second) == there(site)
         assert len([r for r in second.records["pages"] if r["spaceId"] == space_id]) == 10
-        # The one space that now shares its group is read whole too; for the rest groups only shift.
+        # The other space of its group is read again too; the other groups only get other members.
         known, companion = cursors(first, "pages"), {"1000": "1001", "1003": "1002", "1005": "1004"}[space_id]
         rest = [r for r in second.records["pages"] if r["spaceId"] not in (space_id, companion)]
-        assert all(moment(record) >= min(known.values()) - LOOKBACK for record in rest)
+        assert all(edited_at(record) >= min(known.values()) - LOOKBACK for record in rest)
         third = fine(server, "pages", state=second.state)
         assert len(third.records["pages"]) <= 3
 
 
 @pytest.mark.parametrize("space_id", ["1000", "1003", "1005"])
-def test_a_space_that_is_removed_makes_nothing_read_again(space_id: str) -> None:
+def test_a_removed_space_causes_no_full_read(space_id: str) -> None:
     with Server(small()) as server:
         first = fine(server, "pages")
         hide(server.site, space_id)
@@ -429,7 +429,7 @@ def test_a_space_that_is_removed_makes_nothing_read_again(space_id: str) -> None
         second = fine(server, "pages", state=first.state)
         assert latest(first, second).items() >= there(server.site).items()
         known = cursors(first, "pages")
-        assert all(moment(record) >= min(known.values()) - LOOKBACK for record in second.records["pages"])
+        assert all(edited_at(record) >= min(known.values()) - LOOKBACK for record in second.records["pages"])
         assert set(cursors(second, "pages")) == set(known) - {space_id}
         groups = [state["partition"]["spaceId"] for state in stream_state(second, "pages")["states"]]
         assert [len(group) for group in groups] == [2, 2, 1]
@@ -451,7 +451,7 @@ EVERY: dict[str, Any] = {}
         pytest.param([{"exclude_space_keys": ["S0"]}, EVERY], id="no longer excluded"),
     ],
 )
-def test_other_space_filters_lose_nothing(filters: list[dict[str, Any]]) -> None:
+def test_changed_space_filters_lose_nothing(filters: list[dict[str, Any]]) -> None:
     with Server(small()) as server:
         outputs: list[Output] = []
         for chosen in filters:
@@ -470,13 +470,13 @@ def test_other_space_filters_lose_nothing(filters: list[dict[str, Any]]) -> None
             assert latest(*outputs, stream=stream).items() >= expected.items()
 
 
-# Reads that do not end well
+# Failed reads
 
 
 @pytest.mark.parametrize(
     "match", ["space-id=1002%2C1003.*cursor=", "space-id=1000%2C1001&", "/spaces.*cursor="]
 )
-def test_after_a_failure_half_way_the_next_read_misses_nothing(match: str) -> None:
+def test_the_read_after_a_failure_misses_nothing(match: str) -> None:
     with Server(small(), max_page=4) as server:
         earlier = fine(server, "pages")
         server.site.tick(DAY)
@@ -493,7 +493,7 @@ def test_after_a_failure_half_way_the_next_read_misses_nothing(match: str) -> No
         assert latest(earlier, failed, second) == there(server.site)
 
 
-def test_groups_that_shift_after_a_failure_start_from_the_oldest_of_their_cursors() -> None:
+def test_after_a_failure_changed_groups_start_from_their_oldest_cursor() -> None:
     with Server(small()) as server:
         earlier = fine(server, "pages")
         server.site.tick(DAY)
@@ -509,7 +509,7 @@ def test_groups_that_shift_after_a_failure_start_from_the_oldest_of_their_cursor
 
 
 @pytest.mark.parametrize("stream", ["blog_posts", "footer_comments", "audit"])
-def test_after_a_failure_in_a_single_list_the_next_read_misses_nothing(stream: str) -> None:
+def test_the_read_after_a_failed_list_misses_nothing(stream: str) -> None:
     with Server(
         generate(pages=10, spaces=2, blog_posts=30, comments=30, audit_events=30), max_page=4
     ) as server:
@@ -525,9 +525,7 @@ def test_after_a_failure_in_a_single_list_the_next_read_misses_nothing(stream: s
 
 @pytest.mark.parametrize("stream", ["page_versions", "rendered_pages"])
 @pytest.mark.parametrize("match", ["the parents", "a child"])
-def test_after_a_failure_among_children_or_parents_the_next_read_misses_no_child(
-    match: str, stream: str
-) -> None:
+def test_the_read_after_a_failed_parent_or_child_misses_no_child(match: str, stream: str) -> None:
     with Server(generate(pages=24, spaces=6, versions_per_page=2), max_page=3) as server:
         site = server.site
         earlier = fine(server, stream)
@@ -550,7 +548,7 @@ def _page_and_version(record: dict[str, Any]) -> tuple[str, int]:
     return record["id"], record["version"]["number"]
 
 
-# States that others left
+# States of other versions and connectors
 
 
 FLAT = {"updatedAt": "2026-01-01T00:00:00.000Z"}
@@ -568,7 +566,7 @@ OLD_STATES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("stream", ["pages", "blog_posts", "footer_comments"])
 @pytest.mark.parametrize("old", OLD_STATES)
-def test_an_old_state_is_taken_up(old: str, stream: str) -> None:
+def test_an_old_state_is_used(old: str, stream: str) -> None:
     if stream == "footer_comments" and "global" in old:
         pytest.skip("a stream without partitions never had this form")
     with Server(small()) as server:
@@ -585,14 +583,14 @@ def test_an_old_state_is_taken_up(old: str, stream: str) -> None:
         expected = [
             record
             for record in server.site.records(stream)
-            if moment(record) >= since and record["status"] in ("current", "archived")
+            if edited_at(record) >= since and record["status"] in ("current", "archived")
         ]
         assert 0 < len(expected) < len(server.site.records(stream))
         assert ids(output.records[stream]) == ids(expected)
 
 
 @pytest.mark.parametrize("as_text", [True, False])
-def test_audit_takes_its_state_as_text_or_number(as_text: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_audit_accepts_a_cursor_as_text_or_number(as_text: bool) -> None:  # noqa: FBT001 - a parameter of the test
     with Server(generate(pages=1, spaces=1, audit_events=100)) as server:
         since = server.site.records("audit")[60]["creationDate"]
         cursor = {"creationDate": str(since) if as_text else since}
@@ -602,7 +600,7 @@ def test_audit_takes_its_state_as_text_or_number(as_text: bool) -> None:  # noqa
 
 
 @pytest.mark.parametrize("stream", ["pages", "blog_posts", "footer_comments", "audit", "page_versions"])
-def test_a_state_from_when_the_stream_was_read_in_full_reads_it_whole(stream: str) -> None:
+def test_the_state_of_a_full_refresh_starts_a_full_read(stream: str) -> None:
     with Server(
         generate(pages=9, spaces=3, blog_posts=9, comments=9, audit_events=9, versions_per_page=1)
     ) as server:
@@ -612,7 +610,7 @@ def test_a_state_from_when_the_stream_was_read_in_full_reads_it_whole(stream: st
         assert len({key_of(stream, r) for r in output.records[stream]}) == len(server.site.records(stream))
 
 
-def test_the_start_date_limits_the_first_sync_but_neither_the_index_nor_children() -> None:
+def test_the_start_date_limits_neither_the_index_nor_children() -> None:
     begin = "2024-01-01T00:00:00Z"
     site = generate(pages=60, spaces=6, blog_posts=12, comments=12, audit_events=20, versions_per_page=1)
     for n, comment in enumerate(site.records("footer_comments")):
@@ -621,7 +619,7 @@ def test_the_start_date_limits_the_first_sync_but_neither_the_index_nor_children
         streams = ("pages", "blog_posts", "footer_comments", "audit", "page_index", "page_versions")
         output = fine(server, *streams, start_date=begin)
     for stream in ("pages", "blog_posts", "footer_comments"):
-        expected = [r for r in site.records(stream) if moment(r) >= parse_time(begin)]
+        expected = [r for r in site.records(stream) if edited_at(r) >= parse_time(begin)]
         assert 0 < len(expected) < len(site.records(stream))
         assert ids(output.records[stream]) == ids(expected)
     events = [e for e in site.records("audit") if e["creationDate"] >= milliseconds(begin)]
@@ -630,7 +628,7 @@ def test_the_start_date_limits_the_first_sync_but_neither_the_index_nor_children
     assert {record["pageId"] for record in output.records["page_versions"]} == set(ids(site.records("pages")))
 
 
-def test_children_of_what_changed_are_read_anew() -> None:
+def test_children_of_changed_parents_are_read_again() -> None:
     with Server(generate(pages=24, spaces=6, versions_per_page=2)) as server:
         streams = ("page_versions", "rendered_pages")
         first = fine(server, *streams)
@@ -643,7 +641,7 @@ def test_children_of_what_changed_are_read_anew() -> None:
         assert rendered["1000005"] == "Edited"
         assert new["id"] in rendered
         assert ("1000005", 3) in {_page_and_version(record) for record in second.records["page_versions"]}
-        # Two that changed, and the newest page of each of three groups.
+        # The two changed pages, and the newest page of each of the three groups.
         assert len(server.requests_to(r"/pages/\d+\?")) <= 5
 
 
@@ -652,7 +650,7 @@ def test_children_of_what_changed_are_read_anew() -> None:
 
 @pytest.fixture(scope="module")
 def large() -> Iterator[tuple[Server, Output]]:
-    """Serve 100,000 pages in 500 spaces, and read them once from a state at the newest page."""
+    """Serve 100,000 pages in 500 spaces, and read them once from a state with the newest timestamp."""
     with Server(large_site()) as server:
         state = [m for name in LARGE_STREAMS for m in state_message(name, newest_of(server.site, name))]
         yield server, read_large(server, state)
@@ -674,7 +672,7 @@ def large_site() -> Site:
             {**pattern, "id": str(200_000_000 + n), "version": page["version"], "spaceId": page["spaceId"]}
             for n, page in enumerate(site.records("pages")[:2_000])
         ]
-    # So that the test costs the same in any year: the last event is of today.
+    # The last event is of today, so that the test sends the same number of requests in any year.
     site.add("audit", {**site.records("audit")[-1], "creationDate": int(time.time() * 1000), "_key": 2_000})
     return site
 
@@ -694,7 +692,7 @@ def read_large(server: Server, state: Any) -> Output:
 
 
 def requests_of(server: Server) -> dict[str, int]:
-    """Count the requests that each stream made, each with its own list of spaces."""
+    """Count the requests of each stream, including its requests for the list of spaces."""
     spaces = server.requests_to("/wiki/api/v2/spaces")
     some = [request for request in spaces if request.values("limit") == ["1"]]
     lists = {
@@ -709,24 +707,25 @@ def requests_of(server: Server) -> dict[str, int]:
     counts = {name: len(server.requests_to(path)) for name, path in lists.items()}
     assert sum(counts.values()) + len(spaces) == len(server.log)
     counts["pages"] += len(spaces) - len(some)
-    for name in ("blog_posts", "custom_content"):  # either asks for one space that stands for all
+    # Each of these two requests one space that represents the whole site.
+    for name in ("blog_posts", "custom_content"):
         counts[name] += math.ceil(len(some) / 2)
     return counts
 
 
-def test_an_unchanged_large_site_costs_a_handful_of_requests(large: tuple[Server, Output]) -> None:
+def test_an_unchanged_large_site_needs_few_requests(large: tuple[Server, Output]) -> None:
     server, first = large
     output = read_large(server, first.state)
     counts = requests_of(server)
     assert counts.pop("pages") <= 25
-    counts.pop("custom_content")  # read whole, once for each body format
+    counts.pop("custom_content")  # a full read, once for each body format
     assert counts
     assert {name: count for name, count in counts.items() if count > 3} == {}
     assert len(output.records["pages"]) == len(first.records["pages"])
 
 
 @pytest.mark.parametrize(("edits", "spread"), [(1, 1), (600, 1), (600, 500)])
-def test_edits_cost_one_request_for_each_250(edits: int, spread: int, large: tuple[Server, Output]) -> None:
+def test_250_edits_need_one_request(edits: int, spread: int, large: tuple[Server, Output]) -> None:
     server, first = large
     unchanged = read_large(server, first.state)
     before = requests_of(server)
@@ -741,15 +740,15 @@ def test_edits_cost_one_request_for_each_250(edits: int, spread: int, large: tup
     assert len(output.records["pages"]) >= changed
 
 
-# Whatever happens, in whatever order
+# Random sequences of changes and syncs
 
 
 class Syncs(RuleBasedStateMachine):
-    """Change a site at random and sync now and then: what was emitted must come to equal the site.
+    """Change a site at random and sync now and then: the emitted records must match the site.
 
-    Two limits that the documentation names are left out: posts of a space that becomes visible late
-    (they are read from one list of the whole site), and what was edited and trashed between two syncs,
-    then restored. Neither moves a timestamp; the next edit heals both, and so the machine expects.
+    Two documented limits are excluded: posts of a space that becomes visible later (they are read from one list of
+    the whole site), and content that was edited and trashed between two syncs and then restored. Neither change moves
+    a timestamp. The next edit brings both, and the test expects that.
     """
 
     def __init__(self) -> None:
@@ -774,7 +773,7 @@ class Syncs(RuleBasedStateMachine):
         self.sync()
 
     def later(self, seconds: float) -> str:
-        """Move the clock on; a whole second is written without milliseconds."""
+        """Advance the clock; write a whole second without milliseconds."""
         self.site.tick(seconds)
         return self.site.now.replace(".000Z", "Z")
 
@@ -782,12 +781,12 @@ class Syncs(RuleBasedStateMachine):
         found = [r for r in self.site.records(collection) if r["status"] in statuses]
         return found[n % len(found)] if found else None
 
-    # How long after the last change: on the boundary, within the time looked back, long after.
+    # Time since the last change: on the boundary, within the lookback window, long after it.
     seconds = st.sampled_from([0.0, 0.5, 599.0, 3_600.0, 90_000.0])
     content = st.sampled_from(["add", "edit", "archive", "trash", "restore", "purge"])
     places = st.sampled_from(["add_space", "archive_space", "hide_space", "show_space"])
 
-    # Spaces by themselves, so that in half of the syncs the groups have changed.
+    # A separate rule for spaces, so that the groups change between half of the syncs.
     @rule(
         kind=content,
         n=st.integers(0, 50),
@@ -867,14 +866,14 @@ class Syncs(RuleBasedStateMachine):
                 self.excuse("blog_posts", post)
 
     def excuse(self, collection: str, record: dict[str, Any]) -> None:
-        """Do not expect this version, if it has not been emitted yet."""
+        """Do not expect this version unless it was emitted before."""
         if self.emitted[collection].get(record["id"]) != record["version"]["number"]:
             self.excused[record["id"]] = record["version"]["number"]
 
     @rule()
     def sync(self) -> None:
         output = fine(self.server, "pages", "blog_posts", "page_index", state=self.state)
-        # As a platform does: streams that are read in full get no state.
+        # Like a platform, pass no state to full-refresh streams.
         self.state = [s for s in output.state if "page_index" not in str(s["stream"]["stream_descriptor"])]
         for stream, known in self.emitted.items():
             known.update({r["id"]: r["version"]["number"] for r in output.records[stream]})

@@ -1,4 +1,4 @@
-"""Records that no document allows: each arrives once, or its stream fails and nothing is missed later."""
+"""Invalid records: each arrives once, or its stream fails and the next read misses nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ids(output: Output, stream: str = "pages") -> list[str]:
 
 
 @pytest.mark.parametrize("change", list(ODD.values()), ids=list(ODD))
-def test_an_odd_record_arrives_once_and_hides_no_later_change(
+def test_an_invalid_record_arrives_once_and_hides_no_later_change(
     server: Server, change: Callable[[bytes], bytes]
 ) -> None:
     pages = sorted(page["id"] for page in server.site.records("pages"))
@@ -56,27 +56,26 @@ def test_an_odd_record_arrives_once_and_hides_no_later_change(
 
 
 @pytest.mark.parametrize(
-    "moment", ["1807-01-01T00:00:00.000Z", "0001-01-01T00:00:00.000Z", "", "1 May 2024", None, 5]
+    "timestamp", ["1807-01-01T00:00:00.000Z", "0001-01-01T00:00:00.000Z", "", "1 May 2024", None, 5]
 )
-def test_a_record_whose_date_says_nothing_is_read_though_there_is_a_state(
-    server: Server, moment: Any
-) -> None:
+def test_a_record_with_an_invalid_timestamp_is_read_despite_a_state(server: Server, timestamp: Any) -> None:
     first = sync(server, "pages")
-    server.fail(PAGES, body=lambda body: dated(moment)(with_fields(id="77")(body)))
+    server.fail(PAGES, body=lambda body: dated(timestamp)(with_fields(id="77")(body)))
     second = sync(server, "pages", state=first.state)
     assert second.exit_code == 0
     assert "77" in ids(second)
 
 
-def test_a_record_nested_too_deep_to_be_printed_ends_the_read_in_a_sentence(server: Server) -> None:
+def test_a_record_that_is_nested_too_deeply_fails_the_read(server: Server) -> None:
     server.fail(PAGES, body=with_raw("[" * 1_010 + "]" * 1_010))
     failed = sync(server, "pages")
     assert (failed.exit_code, failed.other, failed.state) == (1, [], [])
     assert failed.stderr.count("\n") == 1
-    assert "nested too deeply" in failed.stderr or "cannot read (" in failed.stderr  # by Python's version
+    # The message depends on the version of Python.
+    assert "nested too deeply" in failed.stderr or "cannot read (" in failed.stderr
 
 
-def test_an_id_that_is_a_number_is_still_that_record(server: Server) -> None:
+def test_a_numeric_id_becomes_text(server: Server) -> None:
     server.fail(PAGES, body=with_fields(id=77))
     output = sync(server, "pages")
     assert output.exit_code == 0
@@ -111,7 +110,7 @@ def test_an_id_that_is_a_number_is_still_that_record(server: Server) -> None:
         "a link without a cursor",
     ],
 )
-def test_a_record_that_makes_no_sense_fails_the_stream_and_the_next_read_misses_nothing(
+def test_an_unusable_record_fails_the_stream_and_the_next_read_misses_nothing(
     server: Server, change: Callable[[bytes], bytes], words: str
 ) -> None:
     server.fail(PAGES, body=change)
@@ -127,9 +126,7 @@ def test_a_record_that_makes_no_sense_fails_the_stream_and_the_next_read_misses_
 
 
 @pytest.mark.parametrize("change", [with_fields(id=None), without("id")], ids=["null", "missing"])
-def test_a_parent_without_id_fails_its_children_instead_of_hiding_them(
-    server: Server, change: Callable[[bytes], bytes]
-) -> None:
+def test_a_parent_without_id_fails_its_child_stream(server: Server, change: Callable[[bytes], bytes]) -> None:
     server.fail(LABELS, times=None, body=change)
     failed = sync(server, "page_labels", "labels")
     assert failed.exit_code == 1
@@ -137,7 +134,7 @@ def test_a_parent_without_id_fails_its_children_instead_of_hiding_them(
     assert "page_labels: Confluence returned a record of labels without id" in failed.stderr
 
 
-def test_a_label_on_very_many_pages_is_read_to_the_end() -> None:
+def test_a_label_on_many_pages_is_read_completely() -> None:
     with Server(generate(pages=ON_A_LABEL, spaces=2, labels=1, body_bytes=0)) as server:
         output = sync(server, "page_labels", "labels")
         assert output.exit_code == 0
@@ -147,9 +144,9 @@ def test_a_label_on_very_many_pages_is_read_to_the_end() -> None:
         assert len(server.requests_to(LABELLED)) == ON_A_LABEL / 250
 
 
-def test_every_plane_and_large_bodies_are_printed_as_they_are(tmp_path: Path) -> None:
+def test_all_unicode_planes_and_large_bodies_are_printed_unchanged(tmp_path: Path) -> None:
     planes = "".join(chr(plane * 0x10000 + at) for plane in range(17) for at in (0x41, 0xD7FF, 0xFFFD))
-    large = "ß" * 2_600_000  # more than 5 MB on the wire
+    large = "ß" * 2_600_000  # more than 5 MB in UTF-8
     half = "\ud83d"
     site = generate(pages=20, spaces=2, body_bytes=0)
     for page, title in zip(site.records("pages"), (planes, large, "half"), strict=False):

@@ -1,4 +1,4 @@
-"""Sites as large as customers have them: everything arrives, once, in as few requests as it takes."""
+"""Sites as large as those of customers: every record arrives once, with as few requests as possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 V1, V2 = "/wiki/rest/api", "/wiki/api/v2"
 FIVE = {"space": "spaces", "pages": "pages", "blog_posts": "blog_posts", "group": "groups", "audit": "audit"}
-PARENTS = 10_400  # the queue of the CDK holds 10,000: with few workers, reads have stood still there
+PARENTS = 10_400  # more than the 10,000 of the CDK's queue, on which reads with few workers have hung
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def large() -> Iterator[tuple[Server, Output]]:
         yield server, connector("read", config_for(server), select=FIVE)
 
 
-def test_a_large_site_is_read_to_the_end(large: tuple[Server, Output]) -> None:
+def test_a_large_site_is_read_completely(large: tuple[Server, Output]) -> None:
     server, output = large
     assert output.exit_code == 0
     assert output.statuses == dict.fromkeys(FIVE, "COMPLETE")
@@ -37,7 +37,7 @@ def test_a_large_site_is_read_to_the_end(large: tuple[Server, Output]) -> None:
 
 
 @pytest.mark.parametrize(("name", "collection"), FIVE.items())
-def test_everything_arrives_once(large: tuple[Server, Output], name: str, collection: str) -> None:
+def test_every_record_arrives_once(large: tuple[Server, Output], name: str, collection: str) -> None:
     server, output = large
     held, records = server.site.records(collection), output.records[name]
     assert len(records) == len(held)
@@ -48,25 +48,25 @@ def test_everything_arrives_once(large: tuple[Server, Output], name: str, collec
     assert not [error.message for record in records[::50] for error in validator.iter_errors(record)]
 
 
-def test_it_takes_no_more_requests_than_there_are_pages_of_answers(large: tuple[Server, Output]) -> None:
+def test_a_read_sends_one_request_per_page(large: tuple[Server, Output]) -> None:
     server, _ = large
     spaces = [space["id"] for space in server.site.records("spaces")]
     groups = [spaces[n : n + 25] for n in range(0, len(spaces), 25)]
     in_space = Counter(page["spaceId"] for page in server.site.records("pages"))
     windows = {(r.values("startDate")[0], r.values("endDate")[0]) for r in server.requests_to(f"{V1}/audit")}
-    moments = [event["creationDate"] for event in server.site.records("audit")]
-    events = [sum(int(start) <= at <= int(end) for at in moments) for start, end in windows]
+    times = [event["creationDate"] for event in server.site.records("audit")]
+    events = [sum(int(start) <= at <= int(end) for at in times) for start, end in windows]
     expected = {
         f"{V2}/pages": sum(ceil(sum(in_space[space] for space in group) / 250) for group in groups),
         f"{V2}/blogposts": 8,
         f"{V1}/group": 5,
         f"{V1}/audit": sum(max(1, ceil(count / 1_000)) for count in events),
     }
-    asked = Counter(request.operation for request in server.log)
-    assert {path: asked[path] for path in expected} == expected
-    assert len(windows) <= 24  # a year each, since 2004
-    # Current and archived, for the stream, for the parents of pages, and one space that stands for all.
-    assert asked[f"{V2}/spaces"] <= 6
+    requested = Counter(request.operation for request in server.log)
+    assert {path: requested[path] for path in expected} == expected
+    assert len(windows) <= 24  # one per year, since 2004
+    # Current and archived spaces for the stream and for the parents of pages, and one that represents the site.
+    assert requested[f"{V2}/spaces"] <= 6
 
 
 def test_more_than_ten_thousand_parents_are_read_with_two_workers() -> None:

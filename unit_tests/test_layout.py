@@ -1,4 +1,4 @@
-"""What imports what: dependencies run one way."""
+"""Imports between folders: dependencies run one way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from common.connector import ROOT
 
-# The folders whose modules a folder may import besides its own.
+# The other folders that the modules of a folder may import.
 BELOW = {
     "source_confluence": set[str](),
     "fake_confluence": {"source_confluence"},
@@ -17,14 +17,14 @@ BELOW = {
     "benchmarks": {"source_confluence", "fake_confluence", "common"},
     "tools": {"source_confluence", "fake_confluence", "common"},
     "integration_tests": {"source_confluence", "common"},
-    # Tools and benchmarks are themselves tested.
+    # Tests also import tools and benchmarks, to test them.
     "unit_tests": {"source_confluence", "fake_confluence", "common", "benchmarks", "tools"},
 }
 MODULES = sorted(path.relative_to(ROOT) for folder in BELOW for path in (ROOT / folder).rglob("*.py"))
 
 
 def imports(text: str) -> set[str]:
-    """Return the modules that a Python text imports, wherever in it."""
+    """Return the modules that a Python text imports, at any depth."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -35,14 +35,14 @@ def imports(text: str) -> set[str]:
 
 
 def forbidden(folder: str, found: set[str]) -> set[str]:
-    """Return the imports of a folder that lead upwards or sideways, and those of another test."""
+    """Return the imports that the layout forbids: of other folders, and of other test modules."""
     ours = {name for name in found if name.partition(".")[0] in BELOW}
     upwards = {name for name in ours if name.partition(".")[0] not in {folder, *BELOW[folder]}}
     return upwards | {name for name in ours if ".test_" in name or ".conftest" in name}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_imports_only_what_lies_below_it(module: Path) -> None:
+def test_a_module_imports_only_lower_layers(module: Path) -> None:
     assert forbidden(module.parts[0], imports((ROOT / module).read_text(encoding="utf-8"))) == set()
 
 
@@ -59,5 +59,5 @@ def test_a_module_imports_only_what_lies_below_it(module: Path) -> None:
         ("integration_tests", "from unit_tests.clock import Clock"),
     ],
 )
-def test_an_import_against_the_direction_is_noticed(folder: str, text: str) -> None:
+def test_a_forbidden_import_is_found(folder: str, text: str) -> None:
     assert forbidden(folder, imports(text)) != set()

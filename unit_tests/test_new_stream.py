@@ -1,4 +1,4 @@
-"""A stream is added as CONTRIBUTING.md says, in a copy of the repository, and the suite is green without a new test."""
+"""A copy of the repository with streams added as CONTRIBUTING.md says passes the tests without new tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__"
 
 
 class NewStream(NamedTuple):
-    """What a person writes for a stream: into the manifest, the schema, the contract and the company."""
+    """The texts of a new stream: for the manifest, the schema, the contract and the company."""
 
     manifest: str
     schema: str
@@ -27,7 +27,7 @@ class NewStream(NamedTuple):
 
 
 def documented() -> NewStream:
-    """Return the example of CONTRIBUTING.md."""
+    """Return the example in CONTRIBUTING.md."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = re.split("^## ", text, flags=re.MULTILINE)[2]
     assert section.startswith("Add a stream")
@@ -35,7 +35,7 @@ def documented() -> NewStream:
     return NewStream(*(re.sub("^   ", "", block, flags=re.MULTILINE) for block in blocks))
 
 
-# An array below each space, and an object that not every space has.
+# An array below each space, and an object that some spaces do not have.
 STATES = NewStream(
     manifest="""\
     space_content_states:  # v1/api-group-content-states/#api-wiki-rest-api-space-spacekey-state-get
@@ -126,14 +126,14 @@ space_themes:
 
 
 def insert(file: Path, after: str, text: str) -> None:
-    """Put lines below a line of a file."""
+    """Insert lines after a line of a file."""
     whole = file.read_text(encoding="utf-8")
     assert whole.count(after) == 1
     file.write_text(whole.replace(after, after + text), encoding="utf-8")
 
 
 def add(repository: Path, stream: NewStream) -> str:
-    """Do what CONTRIBUTING.md says, and return the name of the stream."""
+    """Follow CONTRIBUTING.md, and return the name of the new stream."""
     name = stream.manifest.partition(":")[0].strip()
     insert(repository / "source_confluence" / "manifest.yaml", f"    # {64 * '-'} Spaces\n", stream.manifest)
     (repository / "source_confluence" / "schemas" / f"{name}.json").write_text(stream.schema)
@@ -148,7 +148,7 @@ def run(repository: Path, *module: str) -> str:
     ran = subprocess.run(
         [sys.executable, "-m", *module],
         cwd=repository,
-        env={**os.environ, "PYTHONPATH": str(repository)},  # else the console script is that of the original
+        env={**os.environ, "PYTHONPATH": str(repository)},  # otherwise the console script runs the original
         capture_output=True,
         check=False,
         text=True,
@@ -160,7 +160,7 @@ def run(repository: Path, *module: str) -> str:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy the repository, and add three streams of different kinds to it."""
+    """Copy the repository, and add three streams of different kinds to the copy."""
     copy = tmp_path_factory.mktemp("new") / "source-confluence"
     shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
     (copy / "names").write_text(" or ".join(add(copy, stream) for stream in (documented(), STATES, THEMES)))
@@ -168,7 +168,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def test_the_suite_is_green_for_streams_that_were_added_as_documented(repository: Path) -> None:
+def test_the_suite_passes_for_streams_added_as_documented(repository: Path) -> None:
     names = (repository / "names").read_text()
     printed = run(repository, "pytest", "unit_tests/test_streams.py", "-k", names, "-p", "no:cacheprovider")
     assert len(re.findall(r"\.", printed.partition("[100%]")[0])) > 3 * 6

@@ -1,6 +1,6 @@
-"""Nothing narrowed, nothing merged, nothing believed too soon: each test has the number of a fault.
+"""Oddities of Confluence's API: each test name begins with the number of the fault.
 
-Numbers are those of the issue that lists them. 22 and 23 are in test_openapi.py, the rest of 4 in
+The numbers are those of the issue that lists the faults. 22 and 23 are in test_openapi.py, the rest of 4 is in
 test_parameters.py.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 V1, V2 = "/wiki/rest/api", "/wiki/api/v2"
-# Of no other stream the parent, so that the CDK keeps no answer of it.
+# No other stream has these as parents, so the CDK does not cache their responses.
 TASKS, USERS = f"{V2}/tasks", f"{V1}/search/user"
 SYSTEM_INFO, PERMISSIONS = f"{V1}/settings/systemInfo", f"{V2}/spaces/{{id}}/permissions"
 WATCHERS = {"page_watchers": f"{V1}/content/{{id}}/notification/child-created"}
@@ -35,7 +35,7 @@ CUSTOM_TYPES = ["ac:com.norrvik.survey:answer", "ac:com.norrvik.risks:risk"]
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Take no pause between repeats, but write it down."""
+    """Record the waits between retries instead of sleeping."""
     taken: list[float] = []
     monkeypatch.setattr(rate_limiting, "time", SimpleNamespace(sleep=taken.append))
     return taken
@@ -54,7 +54,7 @@ def complete(server: Server, *names: str, **more: Any) -> Output:
 
 
 def failure(server: Server, name: str, **more: Any) -> str:
-    """Return the sentence with which a stream fails."""
+    """Return the error message of a stream that fails."""
     output = read(server, name, **more)
     assert (output.exit_code, output.statuses) == (1, {name: "INCOMPLETE"})
     assert "UndefinedError" not in output.stderr
@@ -62,11 +62,11 @@ def failure(server: Server, name: str, **more: Any) -> str:
 
 
 def in_json(change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
-    """Make a body from the genuine one: `change` alters what it is given, or returns something else."""
+    """Change a JSON body: `change` modifies the parsed body, or returns another one."""
 
-    def made(body: bytes) -> bytes:
-        answer = json.loads(body)
-        return json.dumps(change(answer) or answer).encode()
+    def made(genuine: bytes) -> bytes:
+        body = json.loads(genuine)
+        return json.dumps(change(body) or body).encode()
 
     return made
 
@@ -80,10 +80,10 @@ def not_found(title: str) -> bytes:
     return json.dumps({"errors": [error]}).encode()
 
 
-# ---------------------------------------------------------------- A. Asked at the wrong place, or too little
+# ---------------------------------------------------------------- A. Wrong or too narrow requests
 
 
-def test_1_the_watchers_of_a_page_are_its_own(server: Server) -> None:
+def test_1_page_watchers_are_those_of_the_page_itself(server: Server) -> None:
     records = complete(server, "page_watchers").records["page_watchers"]
     held = server.site.records("page_watchers")
     expected = {(str(watch["contentId"]), watch["watcher"]["accountId"]) for watch in held}
@@ -97,7 +97,7 @@ def test_2_guests_are_users(server: Server) -> None:
     assert sorted(found) == sorted(listed)
 
 
-def test_3_more_users_than_the_search_gives_are_read_or_missed_aloud() -> None:
+def test_3_users_beyond_the_search_limit_are_read_or_reported() -> None:
     with Server(generate(pages=0, users=10_030, groups=2)) as server:
         output = read(server, "users")
         everyone = {user["accountId"] for user in server.site.records("users")}
@@ -112,17 +112,17 @@ NARROW = [(name, entry) for entry in decisions() if entry.send for name in entry
 
 
 @pytest.mark.parametrize(("name", "entry"), NARROW, ids=[name for name, _ in NARROW])
-def test_4_what_a_default_leaves_out_is_asked_for(server: Server, name: str, entry: Any) -> None:
+def test_4_values_that_a_default_excludes_are_requested(server: Server, name: str, entry: Any) -> None:
     complete(server, name)
     (parameter,) = entry.parameters
     (operation,) = (o for o in STREAMS[name].operations if set(entry.parameters) <= set(o.parameters))
-    asked = [request.values(parameter) for request in server.requests_to(operation.path)]
-    assert set(entry.send) <= {value for values in asked for value in values}
-    assert all(asked)
+    requested = [request.values(parameter) for request in server.requests_to(operation.path)]
+    assert set(entry.send) <= {value for values in requested for value in values}
+    assert all(requested)
 
 
 @pytest.mark.parametrize("body_format", ["storage", "atlas_doc_format"])
-def test_5_custom_content_has_the_body_that_its_type_gives(server: Server, body_format: str) -> None:
+def test_5_custom_content_has_the_body_format_of_its_type(server: Server, body_format: str) -> None:
     given = {"custom_content_types": CUSTOM_TYPES, "body_format": body_format}
     records = complete(server, "custom_content", **given).records["custom_content"]
     kept = {record["id"]: record["_body"] for record in server.site.records("custom_content")}
@@ -133,7 +133,7 @@ def test_5_custom_content_has_the_body_that_its_type_gives(server: Server, body_
         assert body["value"] == kept[record["id"]][kind]
 
 
-def test_6_lists_are_sent_in_the_form_of_their_description(server: Server) -> None:
+def test_6_lists_are_sent_in_the_documented_form(server: Server) -> None:
     spaces = server.site.records("spaces")[:2]
     ids = [space["id"] for space in spaces]
     output = complete(server, "tasks", "pages", space_keys=[space["key"] for space in spaces])
@@ -157,7 +157,7 @@ def test_7_global_templates_need_no_administrator(server: Server) -> None:
 INDEXES = ("page_index", "blog_post_index", "footer_comment_replies", "inline_comment_replies")
 
 
-def test_8_what_is_emitted_is_declared(server: Server) -> None:
+def test_8_every_emitted_field_is_declared(server: Server) -> None:
     output = complete(server, *INDEXES)
     for name in INDEXES:
         emitted = {field for record in output.records[name] for field in record}
@@ -165,19 +165,19 @@ def test_8_what_is_emitted_is_declared(server: Server) -> None:
         assert emitted - STREAMS[name].schema["properties"].keys() == set(), name
 
 
-# ---------------------------------------------------------------- B. Keys and rows
+# ---------------------------------------------------------------- B. Keys and items
 
 
-def nobody(answer: dict[str, Any]) -> None:
-    """Take the watcher out of one row, and the account out of another."""
-    if len(answer["results"]) > 1:
-        answer["results"][0]["watcher"] = None
-        del answer["results"][1]["watcher"]["accountId"]
+def without_accounts(body: dict[str, Any]) -> None:
+    """Remove the watcher of one item, and the account of another."""
+    if len(body["results"]) > 1:
+        body["results"][0]["watcher"] = None
+        del body["results"][1]["watcher"]["accountId"]
 
 
 @pytest.mark.parametrize("name", WATCHERS)
 def test_9_a_watcher_without_account_has_no_key(server: Server, name: str) -> None:
-    server.fail(WATCHERS[name], times=None, body=in_json(nobody))
+    server.fail(WATCHERS[name], times=None, body=in_json(without_accounts))
     output = read(server, name)
     assert output.records[name]
     assert not [record for record in output.records[name] if record.get("accountId") == "None"]
@@ -187,7 +187,7 @@ def test_9_a_watcher_without_account_has_no_key(server: Server, name: str) -> No
 
 
 def test_9_an_assignment_without_principal_has_no_key(server: Server) -> None:
-    change = in_json(lambda answer: answer["results"][0].update(principal=None))
+    change = in_json(lambda body: body["results"][0].update(principal=None))
     server.fail(f"{V2}/spaces/{{id}}/role-assignments", body=change)
     output = read(server, "space_role_assignments")
     assert output.records["space_role_assignments"]
@@ -199,16 +199,16 @@ def key_of_any(record: dict[str, Any]) -> set[Any]:
     return {record.get("principalId"), record.get("principalType")}
 
 
-def test_9_a_label_without_prefix_gives_none(server: Server) -> None:
-    change = in_json(lambda answer: [label.update(prefix=None) for label in answer["results"]] and None)
+def test_9_a_label_without_prefix_has_no_label_prefix(server: Server) -> None:
+    change = in_json(lambda body: [label.update(prefix=None) for label in body["results"]] and None)
     server.fail(r"/labels\?", times=None, body=change)
     records = complete(server, "page_labels").records["page_labels"]
     assert {record.get("labelPrefix") for record in records} == {None}
 
 
 def test_9_an_item_without_id_below_a_label_has_no_key(server: Server) -> None:
-    def change(answer: dict[str, Any]) -> None:
-        for page in answer["results"][:1]:
+    def change(body: dict[str, Any]) -> None:
+        for page in body["results"][:1]:
             page["id"] = None
 
     server.fail(f"{V2}/labels/{{id}}/pages", times=None, body=in_json(change))
@@ -217,14 +217,14 @@ def test_9_an_item_without_id_below_a_label_has_no_key(server: Server) -> None:
     assert output.statuses == {"page_labels": "INCOMPLETE"}
 
 
-def first_none(answer: dict[str, Any]) -> None:
-    answer["results"].insert(0, None)
+def first_none(body: dict[str, Any]) -> None:
+    body["results"].insert(0, None)
 
 
 def first_without(field: str) -> Callable[[dict[str, Any]], None]:
-    def change(answer: dict[str, Any]) -> None:
-        if answer["results"]:
-            answer["results"].insert(0, {**answer["results"][0], field: None})
+    def change(body: dict[str, Any]) -> None:
+        if body["results"]:
+            body["results"].insert(0, {**body["results"][0], field: None})
 
     return change
 
@@ -239,7 +239,7 @@ NULL_ROWS = {
 
 
 @pytest.mark.parametrize("case", NULL_ROWS)
-def test_10_a_row_that_is_null_is_left_out(server: Server, case: str) -> None:
+def test_10_a_null_item_is_skipped(server: Server, case: str) -> None:
     name, (operation, change) = case.partition(",")[0], NULL_ROWS[case]
     expected = complete(server, name).records[name]
     server.fail(operation, times=None, body=in_json(change))
@@ -248,7 +248,7 @@ def test_10_a_row_that_is_null_is_left_out(server: Server, case: str) -> None:
 
 
 def types_of(schema: dict[str, Any], place: str = "") -> list[tuple[str, set[str]]]:
-    """Return the types that each field of a schema may have besides null, those inside others too."""
+    """Return the types of each field of a schema except null, including nested fields."""
     found = []
     for name, field in schema.get("properties", {}).items():
         kinds = field.get("type", [])
@@ -266,7 +266,7 @@ def test_11_a_field_has_one_type(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["space_properties", "page_properties", "blog_post_properties"])
-def test_11_a_value_of_any_type_arrives_as_json_text(server: Server, name: str) -> None:
+def test_11_a_value_of_any_type_becomes_json_text(server: Server, name: str) -> None:
     held = {record["id"]: record["value"] for record in server.site.records(name)}
     records = complete(server, name).records[name]
     assert {record["id"] for record in records} == held.keys()
@@ -278,14 +278,14 @@ def test_11_a_value_of_any_type_arrives_as_json_text(server: Server, name: str) 
 
 
 def normal(text: str) -> str | None:
-    """Return JSON text in one form; None for what is none."""
+    """Return JSON text with sorted keys; None if it is not JSON."""
     try:
         return json.dumps(json.loads(text), sort_keys=True)
     except ValueError:
         return None
 
 
-# What a cursor is in the link, and what is sent.
+# The cursor as it is written in the link, and the cursor that is sent.
 CURSORS = {
     "1e5": "1e5",
     "12_3": "12_3",
@@ -303,7 +303,7 @@ CURSORS = {
 }
 
 
-def test_12_a_cursor_is_text_that_is_decoded_once(server: Server) -> None:
+def test_12_a_cursor_is_decoded_once_and_stays_text(server: Server) -> None:
     for number, cursor in enumerate(CURSORS):
         body = {"results": [{"id": str(number)}], "_links": {"next": f"{TASKS}?cursor={cursor}&limit=250"}}
         server.fail(TASKS, status=200, body=json.dumps(body).encode())
@@ -316,13 +316,13 @@ def test_12_a_cursor_is_text_that_is_decoded_once(server: Server) -> None:
     assert len(output.records["tasks"]) == len(CURSORS) + 1
 
 
-# ---------------------------------------------------------------- C. Believed too soon, or not soon enough
+# ---------------------------------------------------------------- C. Ends, errors and retries
 
 GAVE_UP = "the test has seen enough empty pages"
 
 
 def endless(server: Server, operation: str, link: str, times: int) -> None:
-    """Answer with an empty page that has a new link, so many times; then give up loudly."""
+    """Return empty pages, each with a new link; after this many, fail with a message of the test."""
     numbers = itertools.count(1)
 
     def empty(_: bytes) -> bytes:
@@ -341,7 +341,7 @@ def test_13_an_empty_page_ends_a_list_of_v1(server: Server, name: str) -> None:
     assert len(server.requests_to(operation.path)) <= 2
 
 
-def test_13_empty_pages_without_end_fail_on_v2(server: Server) -> None:
+def test_13_endless_empty_pages_fail_on_v2(server: Server) -> None:
     endless(server, TASKS, TASKS + "?cursor=at-{}&limit=250", 1_500)
     sentence = failure(server, "tasks")
     assert GAVE_UP not in sentence
@@ -356,7 +356,7 @@ def test_13_some_empty_pages_may_precede_more_records_on_v2(server: Server) -> N
     assert [task["id"] for task in complete(server, "tasks").records["tasks"]] == ["7"]
 
 
-def test_14_a_404_that_names_a_living_space_is_asked_again(server: Server) -> None:
+def test_14_a_404_for_an_existing_space_is_retried(server: Server) -> None:
     space = server.site.records("spaces")[2]["id"]
     body = not_found(f"Cannot find a space with id [{space}]")
     server.fail(f"/spaces/{space}/permissions", status=404, body=body)
@@ -365,9 +365,7 @@ def test_14_a_404_that_names_a_living_space_is_asked_again(server: Server) -> No
     assert {key_of("space_permissions", record) for record in records} == held
 
 
-def test_14_the_parents_that_were_skipped_are_counted_at_the_end(
-    server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_14_skipped_parents_are_counted_at_the_end(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "airbyte")
     spaces = [space["id"] for space in server.site.records("spaces")]
     for space in spaces[:2]:
@@ -379,7 +377,7 @@ def test_14_the_parents_that_were_skipped_are_counted_at_the_end(
     assert counted.startswith("space_permissions: 2 ")
 
 
-def test_15_one_listed_attachment_that_is_gone_fails_nothing(server: Server) -> None:
+def test_15_one_deleted_attachment_fails_no_stream(server: Server) -> None:
     gone = server.site.records("attachments")[5]["id"]
     server.fail(f"/attachments/{gone}/versions", times=None, status=404, body=not_found("Not Found"))
     records = complete(server, "attachment_versions").records["attachment_versions"]
@@ -387,13 +385,13 @@ def test_15_one_listed_attachment_that_is_gone_fails_nothing(server: Server) -> 
     assert {record["attachmentId"] for record in records} == held - {gone}
 
 
-def test_15_a_nameless_404_below_all_is_still_a_dead_credential(server: Server) -> None:
+def test_15_a_nameless_404_for_every_child_is_a_revoked_credential(server: Server) -> None:
     server.fail("/attachments/[^/]+/versions", times=None, status=404, body=not_found("Not Found"))
     assert "credential" in failure(server, "attachment_versions")
 
 
 @pytest.mark.parametrize(("stream", "match"), [("pages", r"/pages\?"), ("named_users", "/user/bulk")])
-def test_15_a_nameless_404_for_a_group_is_no_missing_parent(stream: str, match: str) -> None:
+def test_15_a_nameless_404_for_a_group_is_not_a_deleted_parent(stream: str, match: str) -> None:
     with Server(generate(pages=500, spaces=60, users=250)) as server:
         server.fail(match, times=None, after=1, status=404, body=not_found("Not Found"))
         assert "credential" in failure(server, stream)
@@ -404,7 +402,7 @@ ODD = [{"text": "busy"}, ["busy"], 5, None]
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.parametrize("message", ODD, ids=["an object", "a list", "a number", "null"])
-def test_16_the_status_decides_whatever_the_message_is(server: Server, status: int, message: Any) -> None:
+def test_16_the_status_decides_for_any_form_of_message(server: Server, status: int, message: Any) -> None:
     body = json.dumps({"message": message, "code": "x", "errors": message}).encode()
     server.fail(USERS, status=status, body=body)
     complete(server, "users")
@@ -426,7 +424,7 @@ FORMS = {
 
 @pytest.mark.parametrize("name", ["users", "space_labels"])
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_16_what_confluence_says_is_quoted_whatever_its_form(server: Server, status: int, name: str) -> None:
+def test_16_any_form_of_confluences_message_is_quoted(server: Server, status: int, name: str) -> None:
     (operation,) = STREAMS[name].operations
     for form, body in FORMS.items():
         server.heal()
@@ -436,25 +434,23 @@ def test_16_what_confluence_says_is_quoted_whatever_its_form(server: Server, sta
         sentence = failure(server, name)
         assert DEPRECATED in sentence, form
         assert "cannot make sense" not in sentence, form
-        asked = [request.path for request in server.requests_to(operation.path)]
-        assert len(asked) == len(set(asked)) or status == 404, form  # which may be asked again
+        requested = [request.path for request in server.requests_to(operation.path)]
+        assert len(requested) == len(set(requested)) or status == 404, form  # a 404 may be retried
 
 
 @pytest.mark.parametrize("status", [405, 451, 501])
 @pytest.mark.parametrize("name", ["space_roles", "space_role_assignments", "classification_levels"])
-def test_17_a_feature_that_the_site_lacks_is_said_to_be_lacking(
-    server: Server, name: str, status: int
-) -> None:
+def test_17_the_error_for_a_missing_feature_says_so(server: Server, name: str, status: int) -> None:
     (operation,) = STREAMS[name].operations
     server.fail(operation.path, times=None, status=status, body=b"")
     sentence = failure(server, name)
     assert re.search("eselect the stream", sentence)
     assert not re.search("domain_name|report it|try again", sentence, re.IGNORECASE)
-    asked = [request.path for request in server.requests_to(operation.path)]
-    assert len(asked) == len(set(asked))
+    requested = [request.path for request in server.requests_to(operation.path)]
+    assert len(requested) == len(set(requested))
 
 
-def test_18_a_permanent_failure_says_where_it_came(server: Server) -> None:
+def test_18_a_permanent_failure_says_where_it_occurred(server: Server) -> None:
     keys = [space["key"] for space in server.site.records("spaces")[:2]]
     server.fail(f"{V2}/pages", after=1, times=None, status=400, body=b'{"errors": [{"title": "No"}]}')
     sentence = failure(server, "pages", space_keys=keys, page_size=5)
@@ -462,7 +458,7 @@ def test_18_a_permanent_failure_says_where_it_came(server: Server) -> None:
     assert re.search(r"\b5 records\b", sentence)
 
 
-def test_18_a_permanent_failure_below_a_space_names_it(server: Server) -> None:
+def test_18_a_permanent_failure_below_a_space_names_the_space(server: Server) -> None:
     space = server.site.records("spaces")[2]
     server.fail(
         f"/spaces/{space['id']}/labels", times=None, status=400, body=b'{"errors": [{"title": "No"}]}'
@@ -470,7 +466,7 @@ def test_18_a_permanent_failure_below_a_space_names_it(server: Server) -> None:
     assert re.search(rf"\b({space['key']}|{space['id']})\b", failure(server, "space_labels"))
 
 
-# ---------------------------------------------------------------- D. Sites elsewhere
+# ---------------------------------------------------------------- D. Other hosts
 
 GOVERNMENT = "acme.atlassian-us-gov-mod.net"
 HOSTS = {"api.atlassian-us-gov-mod.com", "auth.atlassian-us-gov-mod.com"}
@@ -482,13 +478,13 @@ CREDENTIALS: dict[str, dict[str, str]] = {
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """End the command where the first name is to be resolved, and write the name down."""
+def requested(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record the first host name that is resolved, and end the command."""
     names: list[str] = []
 
     def resolve(host: str, *_: Any, **__: Any) -> None:
         names.append(host)
-        raise SystemExit(1)  # which nothing repeats
+        raise SystemExit(1)  # not retried
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return names
@@ -504,18 +500,18 @@ def atlassians(names: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("way", CREDENTIALS)
-def test_20_secrets_of_the_government_cloud_stay_there(asked: list[str], way: str) -> None:
+def test_20_secrets_for_the_government_cloud_go_only_there(requested: list[str], way: str) -> None:
     connector("check", gateway(GOVERNMENT, way))
-    assert atlassians(asked)
-    assert atlassians(asked) <= HOSTS
+    assert atlassians(requested)
+    assert atlassians(requested) <= HOSTS
 
 
 @pytest.mark.parametrize("way", CREDENTIALS)
-def test_20_a_cloud_that_is_not_known_gets_no_secret(asked: list[str], way: str) -> None:
+def test_20_an_unknown_cloud_gets_no_secret(requested: list[str], way: str) -> None:
     output = connector("check", gateway("acme.atlassian-elsewhere.net", way))
-    told = json.dumps(output.messages) + output.stderr
-    assert "domain_name" in told
-    assert atlassians(asked) == set()
+    shown = json.dumps(output.messages) + output.stderr
+    assert "domain_name" in shown
+    assert atlassians(requested) == set()
 
 
 def test_20_the_government_cloud_is_allowed() -> None:
@@ -524,14 +520,14 @@ def test_20_the_government_cloud_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "read"])
-def test_21_a_site_that_was_renamed_names_its_new_host(server: Server, command: str) -> None:
+def test_21_the_error_for_a_renamed_site_names_its_new_host(server: Server, command: str) -> None:
     with Server(company()) as renamed:
         host = f"localhost:{renamed.port}"
         location = {"Location": f"http://{host}{V2}/spaces?limit=1"}
         server.fail(".", times=None, how="redirect", status=301, headers=location)
         output = connector(command, config_for(server), select=["space"])
         assert not [request for request in renamed.log if "authorization" in request.headers]
-    told = output.connection["message"] if command == "check" else output.stderr
-    assert host in told
-    assert "domain_name" in told
-    assert "credential" not in told
+    shown = output.connection["message"] if command == "check" else output.stderr
+    assert host in shown
+    assert "domain_name" in shown
+    assert "credential" not in shown

@@ -1,4 +1,4 @@
-"""The contract declares, and the embedded site answers, what the official OpenAPI documents say."""
+"""The contract and the embedded site's responses match the official OpenAPI documents."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.skipif(
     not DOCUMENTS.is_dir(), reason="the official documents are not beside the repository"
 )
 
-# What real sites answer otherwise than the documents say, and how that is known:
+# Where responses of real sites differ from the documents, and the evidence:
 #   null        the field may be null
-#   any         the field takes other values than those listed
-#   absent      the field is declared and does not come
-#   a type      the field is not declared, and has this type where it comes
+#   any         the field takes values that are not listed
+#   absent      the field is declared but not returned
+#   a type      the field is not declared; the type is that of its values
 DEVIATIONS = {
     "v1 ContentStateResponse.contentState": ("null", "the description of the field says so"),
     "v1 Container.id": ("string", "no capture has a number; the document leaves the container open"),
@@ -88,9 +88,9 @@ def test_parameters_are_those_of_the_official_document(path: str) -> None:
     for name, parameter in operation.parameters.items():
         schema = resolved(operation.api, official[name]["schema"])
         assert parameter.many == (schema["type"] == "array"), name
-        # What is exploded, as it is by default, is repeated, unless the description speaks of commas.
-        said = official[name].get("description", "")
-        joined = "comma" in said or official[name].get("explode") is False
+        # Arrays are exploded by default: the parameter is repeated, unless its description mentions commas.
+        description = official[name].get("description", "")
+        joined = "comma" in description or official[name].get("explode") is False
         assert parameter.commas == (parameter.many and joined), name
         assert parameter.max_items == schema.get("maxItems", 0), name
         item = resolved(operation.api, schema["items"]) if parameter.many else schema
@@ -124,7 +124,7 @@ def test_link_header_is_where_the_official_document_has_one(path: str) -> None:
         assert operation.link_header == ("Link" in official)
 
 
-# What is asked
+# Requests
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
@@ -132,12 +132,12 @@ def test_summaries_are_those_of_the_official_document(path: str) -> None:
     assert OPERATIONS[path].summary == declared(OPERATIONS[path])["summary"]
 
 
-# What can have watchers, versions, properties and the like.
+# Objects with watchers, versions, properties and the like.
 HOLDERS = ("space", "page", "blog post", "attachment", "footer comment", "inline comment", "label", "group")
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_calls_what_its_description_says(name: str) -> None:
+def test_a_stream_calls_the_operations_that_its_description_names(name: str) -> None:
     stream = STREAMS[name]
     described = f"{name.replace('_', ' ')}. {stream.schema['description']}".lower()
     for operation in stream.operations:
@@ -146,7 +146,7 @@ def test_a_stream_calls_what_its_description_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_address_of_a_stream_is_that_of_its_operation(name: str) -> None:
+def test_a_stream_links_the_documentation_of_its_operation(name: str) -> None:
     operation = STREAMS[name].operations[0]
     (group, *_) = declared(operation)["tags"]
     path = operation.path.removeprefix("/wiki/api/v2")
@@ -158,12 +158,12 @@ def slug(text: str, first: str = "") -> str:
     return first + re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-# Answers
+# Responses
 
 
 @lru_cache
 def deviating(api: str) -> dict[str, Any]:
-    """Return a document, changed where real sites deviate."""
+    """Return a document with the deviations of real sites."""
     made: dict[str, Any] = json.loads(json.dumps(document(api)))
     for where, (how, _) in DEVIATIONS.items():
         its_api, _, place = where.partition(" ")
@@ -181,24 +181,24 @@ def deviating(api: str) -> dict[str, Any]:
         elif how == "absent":
             del fields[field]
         else:
-            assert field not in fields, f"{where} is declared by now"
+            assert field not in fields, f"{where} is declared now: delete this deviation"
             fields[field] = {"type": how, **({"items": {}} if how == "array" else {})}
     return made
 
 
-def answer_schema(operation: Operation) -> dict[str, Any]:
+def response_schema(operation: Operation) -> dict[str, Any]:
     path = operation.path.removeprefix("/wiki/api/v2")
-    answer = deviating(operation.api)["paths"][path]["get"]["responses"]["200"]
-    schema: dict[str, Any] = answer["content"]["application/json"]["schema"]
+    response = deviating(operation.api)["paths"][path]["get"]["responses"]["200"]
+    schema: dict[str, Any] = response["content"]["application/json"]["schema"]
     return schema
 
 
 def fields_of(
     api: str, value: Any, schemas: list[dict[str, Any]], name: str = ""
 ) -> Iterator[tuple[str, Any, bool]]:
-    """Yield each field of an answer as schema.field, its value, and whether a schema declares it.
+    """Yield each field of a response as schema.field, its value, and whether a schema declares it.
 
-    The validator does not: OpenAPI allows fields that are not declared unless a document says otherwise.
+    The validator does not check this: OpenAPI allows undeclared fields unless a document forbids them.
     """
     parts = list(schemas)
     for part in parts:
@@ -220,7 +220,7 @@ def fields_of(
 
 
 def forms(operation: Operation) -> list[Pairs]:
-    """Return what changes the form of an answer: each body format, one record, all flags, all expanded."""
+    """Return queries that change the form of a response: each body format, one record, all flags, all expanded."""
     each: list[Pairs] = [[]]
     if operation.limit_max:
         each.append([("limit", "1")])
@@ -240,8 +240,8 @@ def site() -> Site:
     return company()
 
 
-def answers(operation: Operation, site: Site) -> Iterator[tuple[str, Any]]:
-    """Yield every answer that the embedded site gives to an operation, with what was asked."""
+def responses(operation: Operation, site: Site) -> Iterator[tuple[str, Any]]:
+    """Yield the responses of the embedded site for each path, query and form of an operation, with the request."""
     with Server(site) as running:
         client = Client(running)
         for target in paths_of(operation, site):
@@ -255,8 +255,8 @@ def answers(operation: Operation, site: Site) -> Iterator[tuple[str, Any]]:
 
 
 def faults(operation: Operation, body: Any) -> set[str]:
-    """Return what is wrong with an answer, in the words of the validator."""
-    schema = answer_schema(operation)
+    """Return the errors of a response, as the validator describes them."""
+    schema = response_schema(operation)
     whole = {**schema, "components": deviating(operation.api)["components"]}
     found = {
         f"{place} is not declared"
@@ -270,18 +270,18 @@ def faults(operation: Operation, body: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.paging != "file"])
-def test_every_answer_is_what_the_official_document_says(path: str, site: Site) -> None:
+def test_every_response_matches_the_official_document(path: str, site: Site) -> None:
     operation, seen = OPERATIONS[path], 0
     wrong: dict[str, str] = {}
-    for asked, body in answers(operation, site):
+    for requested, body in responses(operation, site):
         seen += len(body["results"]) if isinstance(body, dict) and "results" in body else 1
-        wrong |= dict.fromkeys(faults(operation, body), asked)
+        wrong |= dict.fromkeys(faults(operation, body), requested)
     assert wrong == {}
     assert seen
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"pageId": None}, "results.*.pageId: None for not nullable"),
         ({"createdAt": "yesterday"}, "results.*.createdAt: 'yesterday' is not a 'date-time'"),
@@ -289,18 +289,18 @@ def test_every_answer_is_what_the_official_document_says(path: str, site: Site) 
         ({"owner": "x"}, "v2 Task.owner is not declared"),
     ],
 )
-def test_a_wrong_answer_is_noticed(site: Site, change: dict[str, Any], said: str) -> None:
+def test_a_wrong_response_is_found(site: Site, change: dict[str, Any], expected: str) -> None:
     operation = OPERATIONS["/wiki/api/v2/tasks"]
-    _, body = next(answers(operation, site))
+    _, body = next(responses(operation, site))
     assert faults(operation, body) == set()
-    assert said in faults(operation, {**body, "results": [{**body["results"][0], **change}]})
+    assert expected in faults(operation, {**body, "results": [{**body["results"][0], **change}]})
 
 
-def test_every_deviation_is_served(site: Site) -> None:
+def test_the_embedded_site_shows_every_deviation(site: Site) -> None:
     served = set()
     for operation in (each for each in OPERATIONS.values() if each.paging != "file"):
-        for _, body in answers(operation, site):
-            for place, value, _ in fields_of(operation.api, body, [answer_schema(operation)]):
+        for _, body in responses(operation, site):
+            for place, value, _ in fields_of(operation.api, body, [response_schema(operation)]):
                 if place in DEVIATIONS and (value is None or DEVIATIONS[place][0] != "null"):
                     served.add(place)
     assert served == {place for place, (how, _) in DEVIATIONS.items() if how != "absent"}

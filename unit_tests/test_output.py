@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_OF_A_PIPE = 50_000
-# A program whose threads print and log, in pieces, while its main thread writes long lines.
+# A program whose threads print and log in small pieces while its main thread writes long lines.
 THREADS = """
 import logging, sys, threading
 from airbyte_cdk.logger import init_logger
@@ -47,7 +47,7 @@ output.end_process(0)
 
 
 def read_slowly(descriptor: int, pause: float) -> bytes:
-    """Read to the end, so that the pipe is full most of the time."""
+    """Read to the end, slowly, so that the pipe is full most of the time."""
     chunks = []
     while chunk := os.read(descriptor, MOST_OF_A_PIPE):
         chunks.append(chunk)
@@ -57,7 +57,7 @@ def read_slowly(descriptor: int, pause: float) -> bytes:
 
 @contextmanager
 def failing_site(body_bytes: int, pages: int) -> Iterator[Server]:
-    """Serve a site that fails every ninth request once."""
+    """Serve a site on which every ninth request fails once."""
     site = generate(pages=pages, spaces=10, blog_posts=pages // 4, groups=600, body_bytes=body_bytes)
     count = itertools.count(1)
     with Server(site) as server:
@@ -67,7 +67,7 @@ def failing_site(body_bytes: int, pages: int) -> Iterator[Server]:
 
 @contextmanager
 def logging_site(pages: int) -> Iterator[Server]:
-    """Serve a site whose pages vanish after they are listed: each costs a log line of a reader thread."""
+    """Serve a site whose pages are deleted after they are listed: each page causes a log line of a worker thread."""
     gone = {"status": 404, "code": "NOT_FOUND", "title": "The page cannot be found", "detail": None}
     with Server(generate(pages=pages, spaces=10, body_bytes=20_000)) as server:
         body = json.dumps({"errors": [gone]}).encode()
@@ -88,7 +88,7 @@ def records_of(messages: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("body_bytes", "pages", "pause"), [(1_000, 2_000, 0), (50_000, 300, 0.001), (1_000_000, 24, 0.0005)]
 )
-def test_no_line_is_ever_broken(
+def test_every_line_is_whole(
     tmp_path: Path,
     body_bytes: int,
     pages: int,
@@ -107,7 +107,7 @@ def test_no_line_is_ever_broken(
 
 
 @pytest.mark.parametrize("pause", [0, 0.0005])
-def test_no_line_is_broken_by_thousands_of_log_lines(tmp_path: Path, pause: float) -> None:
+def test_every_line_is_whole_with_thousands_of_log_lines(tmp_path: Path, pause: float) -> None:
     with logging_site(2_000) as server:
         args = arguments(tmp_path, server, "pages", "page_properties", num_workers=25)
         with started(args) as (process, stdout):
@@ -146,7 +146,7 @@ def test_a_signal_ends_the_process_between_two_lines(
     with failing_site(200_000, 100) as server:
         args = arguments(tmp_path, server, "pages", page_size=10)
         with started(args) as (process, stdout):
-            output = stdout.read(bytes_read)  # the process waits for room in the pipe by now
+            output = stdout.read(bytes_read)  # by now the process waits for space in the pipe
             process.send_signal(number)
             output += read_slowly(stdout.fileno(), 0.001) if bytes_read > MOST_OF_A_PIPE else stdout.read()
             assert process.wait(LONG) == 128 + number
@@ -155,7 +155,7 @@ def test_a_signal_ends_the_process_between_two_lines(
         assert 0 < len(records_of(messages_of(output))) < 100
 
 
-def test_a_second_signal_ends_a_process_whose_reader_does_not_read(tmp_path: Path) -> None:
+def test_a_second_signal_ends_a_process_whose_reader_has_stopped(tmp_path: Path) -> None:
     with (
         failing_site(200_000, 100) as server,
         started(arguments(tmp_path, server, "pages")) as (process, stdout),

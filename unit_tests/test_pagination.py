@@ -1,4 +1,4 @@
-"""Every page is asked for, with the original parameters, and at nobody but the site itself."""
+"""Every page is requested, with the original parameters, and only from the site itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fake_confluence import Request, Server, company
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Of no other stream the parent: the CDK would answer the same address from its cache, for ever.
+# No other stream has these as parents: the CDK would return the same URL from its cache forever.
 TASKS, USERS, SEARCH = "/wiki/api/v2/tasks", "/wiki/rest/api/search/user", "/wiki/rest/api/search"
-# Every way of paging, and of choosing what is on the pages.
+# Each kind of pagination, with the parameters that choose the records of a page.
 PAGED: dict[str, dict[str, str | list[str]]] = {
     "space": {"limit": "250", "description-format": "plain", "include-icon": "true"},
     "pages": {
@@ -56,15 +56,15 @@ def server(site: Server) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def asked() -> dict[str, list[Request]]:
-    """Return the requests of each stream to a site that gives three records a page."""
+def requested() -> dict[str, list[Request]]:
+    """Return the requests of each stream to a site with three records per page."""
     with Server(company(), max_page=3) as small:
         output = connector("read", config_for(small, version_bodies=True), select=PAGED)
         assert (output.exit_code, output.errors) == (0, [])
         log = list(small.log)
-    # One space stands for all where no space is chosen: that request is of no stream's own.
+    # If no space is chosen, one space represents the site: that request belongs to no stream.
     log = [request for request in log if request.values("limit") != ["1"]]
-    # `pages` and `page_index` differ by what they ask for alone.
+    # `pages` and `page_index` differ only in this parameter.
     by_stream = {
         name: [request for request in log if request.operation == STREAMS[name].operations[0].path]
         for name in PAGED
@@ -75,8 +75,8 @@ def asked() -> dict[str, list[Request]]:
     return by_stream
 
 
-def without_place(request: Request) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return what a request asks for, wherever it has got to."""
+def without_cursor(request: Request) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the path and the query of a request, without cursor and offset."""
     return request.path, tuple(pair for pair in sorted(request.query) if pair[0] not in ("cursor", "start"))
 
 
@@ -85,32 +85,34 @@ def is_first(request: Request) -> bool:
 
 
 @pytest.mark.parametrize("name", PAGED)
-def test_every_page_is_asked_for_with_the_original_parameters(
-    asked: dict[str, list[Request]], name: str
+def test_every_page_is_requested_with_the_original_parameters(
+    requested: dict[str, list[Request]], name: str
 ) -> None:
-    first = {without_place(request) for request in asked[name] if is_first(request)}
-    later = [without_place(request) for request in asked[name] if not is_first(request)]
-    assert later, "one page held all"
+    first = {without_cursor(request) for request in requested[name] if is_first(request)}
+    later = [without_cursor(request) for request in requested[name] if not is_first(request)]
+    assert later, "all records are on one page"
     assert set(later) <= first
 
 
 @pytest.mark.parametrize("name", PAGED)
-def test_every_page_is_asked_for_at_the_greatest_size(asked: dict[str, list[Request]], name: str) -> None:
+def test_every_page_is_requested_with_the_largest_size(
+    requested: dict[str, list[Request]], name: str
+) -> None:
     wanted = {key: value if isinstance(value, list) else [value] for key, value in PAGED[name].items()}
-    assert asked[name]
-    assert all({key: request.values(key) for key in wanted} == wanted for request in asked[name])
+    assert requested[name]
+    assert all({key: request.values(key) for key in wanted} == wanted for request in requested[name])
 
 
-def test_a_page_size_of_ones_own_is_asked_for(server: Server) -> None:
+def test_a_configured_page_size_is_requested(server: Server) -> None:
     connector("read", config_for(server, page_size=7), select=["tasks"])
     assert [request.values("limit") for request in server.requests_to(TASKS)][:2] == [["7"], ["7"]]
 
 
-# Links, as they come or might
+# Next-page links
 
 
-def answer(server: Server, operation: str, body: dict[str, Any]) -> None:
-    """Have the next request to an operation answered so; several are answered in turn."""
+def respond(server: Server, operation: str, body: dict[str, Any]) -> None:
+    """Set the next response of an operation; several calls queue several responses."""
     server.fail(operation, times=1, status=200, body=json.dumps(body).encode())
 
 
@@ -122,9 +124,9 @@ def found(number: int) -> dict[str, Any]:
     return {"user": {"type": "known", "accountId": f"account-{number}"}, "entityType": "user"}
 
 
-# What a link says, and the cursor that is to be sent, which has every letter that can be escaped.
+# The next link, and the cursor to send; the cursors contain every character that can be escaped.
 LINKS = {
-    # A plus sign here is a plus sign, not a space.
+    # This plus sign is a plus sign, not a space.
     "first and bare": ("{path}?cursor=a0+/==&limit=250", "a0+/=="),
     "last and bare": ("{path}?limit=250&cursor=a1/b==", "a1/b=="),
     "escaped": ("{path}?limit=250&cursor=a2%2Bb%2Fc%3D%3D&prefix=global", "a2+b/c=="),
@@ -139,13 +141,13 @@ LINKS = {
 
 @pytest.fixture(scope="module")
 def followed(site: Server) -> Iterator[tuple[Server, Server, Output]]:
-    """Read tasks along all links; every third page is empty, the others hold one."""
+    """Read tasks along all links; every third page is empty, the others have one record."""
     with Server(company()) as other:
         for number, (link, _) in enumerate(LINKS.values()):
             target = link.format(path=TASKS, other=f"127.0.0.1:{other.port}")
             results = [] if number % 3 == 1 else [task(number)]
-            answer(site, TASKS, {"results": results, "_links": {"next": target}})
-        answer(site, TASKS, {"results": [task(99)], "_links": {"next": None}})
+            respond(site, TASKS, {"results": results, "_links": {"next": target}})
+        respond(site, TASKS, {"results": [task(99)], "_links": {"next": None}})
         site.log.clear()
         output = connector("read", config_for(site), select=["tasks"])
         log = list(site.log)
@@ -160,7 +162,7 @@ def cursors(followed: tuple[Server, Server, Output]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("form", LINKS)
-def test_the_cursor_is_taken_out_of_the_link(cursors: list[list[str]], form: str) -> None:
+def test_the_cursor_is_taken_from_the_link(cursors: list[list[str]], form: str) -> None:
     assert cursors[1 + list(LINKS).index(form)] == [LINKS[form][1]]
 
 
@@ -173,13 +175,13 @@ def test_a_short_or_an_empty_page_with_a_link_is_not_the_end(
     assert [record["id"] for record in output.records["tasks"]] == ["0", "2", "3", "5", "6", "8", "99"]
 
 
-def test_no_other_host_is_ever_asked(followed: tuple[Server, Server, Output]) -> None:
+def test_no_other_host_gets_a_request(followed: tuple[Server, Server, Output]) -> None:
     site, other, _ = followed
     assert other.log == []
     assert {request.headers["host"] for request in site.log} == {f"127.0.0.1:{site.port}"}
 
 
-def test_an_offset_is_taken_out_of_the_link(server: Server) -> None:
+def test_the_offset_is_taken_from_the_link(server: Server) -> None:
     links = [
         "/rest/api/search/user?next=true&limit=200&start=7",
         "http://127.0.0.1:1/wiki/rest/api/search/user?start=8&limit=1",
@@ -187,8 +189,8 @@ def test_an_offset_is_taken_out_of_the_link(server: Server) -> None:
     ]
     for number, link in enumerate(links):
         results = [found(number)]
-        answer(server, USERS, {"results": results, "start": 0, "limit": 200, "_links": {"next": link}})
-    answer(server, USERS, {"results": [found(3)], "_links": {}})
+        respond(server, USERS, {"results": results, "start": 0, "limit": 200, "_links": {"next": link}})
+    respond(server, USERS, {"results": [found(3)], "_links": {}})
     output = connector("read", config_for(server), select=["users"])
     assert output.exit_code == 0
     queries = [sorted(request.query) for request in server.requests_to(USERS)]
@@ -197,12 +199,12 @@ def test_an_offset_is_taken_out_of_the_link(server: Server) -> None:
     assert len(output.records["users"]) == 4
 
 
-def test_an_empty_page_ends_a_search_though_it_has_a_link(server: Server) -> None:
+def test_an_empty_page_with_a_link_ends_a_search(server: Server) -> None:
     link = {"next": "/rest/api/search?next=true&cursor=_sa_abc%3D&limit=200&cql=type%3Dfolder"}
     folder = {"content": {"id": "1", "type": "folder", "status": "current", "title": "Plans"}}
     match = f"{SEARCH}[?].*type(=|%3D)folder"
     for results in ([folder], []):
-        answer(server, match, {"results": results, "size": len(results), "_links": link})
+        respond(server, match, {"results": results, "size": len(results), "_links": link})
     output = connector("read", config_for(server), select=["tree_item_index"])
     assert output.exit_code == 0
     sent = [request.values("cursor") for request in server.requests_to(match)]
@@ -210,9 +212,9 @@ def test_an_empty_page_ends_a_search_though_it_has_a_link(server: Server) -> Non
     assert [r["id"] for r in output.records["tree_item_index"] if r["type"] == "folder"] == ["1"]
 
 
-def test_a_link_without_a_place_in_it_is_not_the_end(server: Server) -> None:
-    answer(server, TASKS, {"results": [task(1)], "_links": {"next": f"{TASKS}?limit=250"}})
-    answer(
+def test_a_link_without_a_cursor_fails_the_stream(server: Server) -> None:
+    respond(server, TASKS, {"results": [task(1)], "_links": {"next": f"{TASKS}?limit=250"}})
+    respond(
         server,
         USERS,
         {"results": [found(1)], "_links": {"next": "/rest/api/search/user?next=true&limit=200"}},
@@ -223,9 +225,9 @@ def test_a_link_without_a_place_in_it_is_not_the_end(server: Server) -> None:
     assert any("next-page link leads nowhere" in sentence for sentence in output.errors)
 
 
-def test_a_link_to_the_same_page_fails_instead_of_going_on_for_ever(server: Server) -> None:
+def test_a_link_to_the_same_page_fails_the_stream(server: Server) -> None:
     for _ in range(9):
-        answer(server, TASKS, {"results": [task(1)], "_links": {"next": f"{TASKS}?cursor=again="}})
+        respond(server, TASKS, {"results": [task(1)], "_links": {"next": f"{TASKS}?cursor=again="}})
     output = connector("read", config_for(server), select=["tasks"])
     assert output.statuses == {"tasks": "INCOMPLETE"}
     assert len(server.requests_to(TASKS)) == 2

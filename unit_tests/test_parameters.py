@@ -1,4 +1,4 @@
-"""Every parameter that a request leaves out is decided on, by what the official documents say of it."""
+"""Every parameter that requests omit has a decision, based on the official documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DECIDED = [(stream, name, entry) for stream in STREAMS for name, entry in decide
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_every_parameter_that_is_not_sent_is_decided_on(stream: str) -> None:
+def test_every_omitted_parameter_has_a_decision(stream: str) -> None:
     assert [name for its, name, entry in DECIDED if its == stream and entry is None] == []
 
 
@@ -34,7 +34,7 @@ def test_every_decision_is_needed() -> None:
     ("stream", "name", "entry"),
     [pytest.param(*each, id=" ".join(each[:2])) for each in DECIDED if each[2]],
 )
-def test_what_is_decided_is_what_the_manifest_sends(stream: str, name: str, entry: Decision) -> None:
+def test_the_manifest_follows_every_decision(stream: str, name: str, entry: Decision) -> None:
     sent = STREAMS[stream].sent
     assert (name in sent) == bool(entry.send)
     assert set(re.findall(r"\w+", sent.get(name, ""))) == set(entry.send)
@@ -44,17 +44,17 @@ def test_what_is_decided_is_what_the_manifest_sends(stream: str, name: str, entr
 @pytest.mark.parametrize("stream", STREAMS)
 def test_defaults_are_those_of_the_official_document(stream: str) -> None:
     for operation in STREAMS[stream].operations:
-        for name, said in official_parameters(operation).items():
+        for name, declaration in official_parameters(operation).items():
             (entry,) = [e for its, n, e in DECIDED if (its, n) == (stream, name)] or [None]
             if entry:
                 words = set(re.findall(r"[\w.]+", entry.default)) - {"and"}
-                assert words == default_of(operation.api, said), name
+                assert words == default_of(operation.api, declaration), name
 
 
-def default_of(api: str, said: dict[str, Any]) -> set[str]:
-    """Return the words of a default: of the schema, or what is marked where the description speaks of one."""
-    default = resolved(api, said["schema"]).get("default")
+def default_of(api: str, declaration: dict[str, Any]) -> set[str]:
+    """Return the words of a default: that of the schema, or the marked words where the description states one."""
+    default = resolved(api, declaration["schema"]).get("default")
     if default is not None:
         return set(re.findall(r"[\w.]+", str(default).lower()))
-    found = re.search(r"default.*?(\n\n|$)", said.get("description", ""), re.IGNORECASE | re.DOTALL)
+    found = re.search(r"default.*?(\n\n|$)", declaration.get("description", ""), re.IGNORECASE | re.DOTALL)
     return set(re.findall(r"`([^`]+)`", found[0])) if found else set()

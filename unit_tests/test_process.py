@@ -1,4 +1,4 @@
-"""The console script as a process: ended half way, without a reader, without room on the disk."""
+"""The console script as a process: killed during a read, without a reader, without disk space."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def small() -> Iterator[Server]:
 
 
 def ended(args: list[str], **how: Any) -> tuple[int, list[Message], str]:
-    """Run a process to its end, and return its exit code, its messages and what a person saw."""
+    """Run a process to its end, and return its exit code, its messages and its stderr."""
     ran = subprocess.run(args, capture_output=True, check=False, timeout=LONG, **how)
     return ran.returncode, [json.loads(line) for line in ran.stdout.splitlines()], ran.stderr.decode()
 
 
 def files_up_to(size: int) -> Any:
-    """Make a process meet a full disk when a file of its own grows to this size."""
+    """Limit the size of the files that a process writes, which simulates a full disk."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
@@ -46,7 +46,7 @@ def ids(messages: list[Message], stream: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_read_that_is_ended_half_way_is_resumed_without_loss(
+def test_an_interrupted_read_is_resumed_without_loss(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     with Server(generate(pages=3_000, spaces=150, body_bytes=3_000), latency=0.05) as server:
@@ -64,7 +64,7 @@ def test_a_read_that_is_ended_half_way_is_resumed_without_loss(
             assert process.stderr
             assert process.stderr.read() == b""
         if number == signal.SIGKILL and not lines[-1].endswith(b"\n"):
-            lines.pop()  # nobody can finish a line after that; who reads lines knows that it is none
+            lines.pop()  # an incomplete line after SIGKILL, which a platform ignores
         messages = [json.loads(line) for line in lines]
         server.latency = 0
         states = [message["state"] for message in messages if message["type"] == "STATE"]
@@ -77,7 +77,7 @@ def test_a_read_that_is_ended_half_way_is_resumed_without_loss(
         assert before | after == {page["id"] for page in server.site.records("pages")}
 
 
-def test_a_reader_that_leaves_ends_the_process_at_once(tmp_path: Path) -> None:
+def test_the_process_ends_when_its_output_is_closed(tmp_path: Path) -> None:
     site = generate(pages=2 * MORE_THAN_THE_QUEUE_HOLDS, spaces=30, body_bytes=0)
     with Server(site) as server, started(arguments(tmp_path, server, "pages")) as (process, stdout):
         line = stdout.readline()
@@ -91,37 +91,35 @@ def test_a_reader_that_leaves_ends_the_process_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-def test_an_output_that_cannot_be_written_is_told_in_a_sentence() -> None:
+def test_an_error_explains_an_output_that_cannot_be_written() -> None:
     with Path("/dev/full").open("wb") as full:
         args = [str(CONNECTOR), "spec"]
         ran = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, check=False, timeout=LONG)
-    said = "source-confluence: The output cannot be written: No space left on device.\n"
-    assert (ran.returncode, ran.stderr.decode()) == (1, said)
+    message = "source-confluence: The output cannot be written: No space left on device.\n"
+    assert (ran.returncode, ran.stderr.decode()) == (1, message)
 
 
-def test_no_room_for_files_at_all_is_told_in_a_sentence(tmp_path: Path, small: Server) -> None:
+def test_an_error_explains_a_full_disk(tmp_path: Path, small: Server) -> None:
     args = arguments(tmp_path, small, "pages")
-    code, messages, said = ended(args, preexec_fn=files_up_to(0), cwd=tmp_path)
+    code, messages, stderr = ended(args, preexec_fn=files_up_to(0), cwd=tmp_path)
     assert code == 1
-    assert said.startswith("source-confluence: No directory for temporary files is writable.")
+    assert stderr.startswith("source-confluence: No directory for temporary files is writable.")
     errors = [m["trace"]["error"]["message"] for m in messages if m["type"] == "TRACE"]
-    assert errors == [said.removeprefix("source-confluence: ").strip()]
+    assert errors == [stderr.removeprefix("source-confluence: ").strip()]
 
 
-def test_two_processes_with_the_same_configuration_do_not_disturb_each_other(
-    tmp_path: Path, small: Server
-) -> None:
+def test_two_processes_can_use_the_same_configuration(tmp_path: Path, small: Server) -> None:
     args = arguments(tmp_path, small, "pages", "page_labels")
     with started(args) as (first, _), started(args) as (second, _):
         for process in (first, second):
-            out, said = process.communicate(timeout=LONG)
+            out, stderr = process.communicate(timeout=LONG)
             messages = [json.loads(line) for line in out.splitlines()]
-            assert (process.returncode, said) == (0, b"")
+            assert (process.returncode, stderr) == (0, b"")
             assert ids(messages, "pages") == sorted(page["id"] for page in small.site.records("pages"))
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".json"]
 
 
-def test_help_whose_reader_has_left_ends_without_a_word() -> None:
+def test_help_ends_silently_when_its_output_is_closed() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     ran = subprocess.run([CONNECTOR, "--help"], stdout=writer, stderr=subprocess.PIPE, check=False)

@@ -1,4 +1,4 @@
-"""The files around the connector say what is so."""
+"""The files around the connector match the connector."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert METADATA["data"]["dockerImageTag"] == packaged == newest == image
 
 
-def test_every_breaking_change_stands_in_the_changelog() -> None:
+def test_every_breaking_change_is_in_the_changelog() -> None:
     headings = " ".join(re.findall(r"^## (.+)$", text_of("CHANGELOG.md"), re.MULTILINE))
     for version in METADATA["data"]["releases"]["breakingChanges"]:
         assert version in headings
 
 
-def test_the_metadata_is_what_the_registry_takes() -> None:
+def test_the_metadata_is_valid_for_the_registry() -> None:
     assert ConnectorMetadataDefinitionV0.model_validate(METADATA).data.name == "Confluence"
 
 
-def test_the_registry_takes_no_field_that_it_does_not_know() -> None:
+def test_the_registry_refuses_an_unknown_field() -> None:
     misspelt = {**METADATA, "data": {**METADATA["data"], "suportLevel": "community"}}
     with pytest.raises(ValidationError, match="suportLevel"):
         ConnectorMetadataDefinitionV0.model_validate(misspelt)
 
 
-def test_the_metadata_names_only_streams_that_exist() -> None:
+def test_the_metadata_names_only_existing_streams() -> None:
     named = set(METADATA["data"]["suggestedStreams"]["streams"])
     for change in METADATA["data"]["releases"]["breakingChanges"].values():
         for scope in change["scopedImpact"]:
@@ -79,7 +79,7 @@ def test_the_metadata_names_only_streams_that_exist() -> None:
     assert named <= set(STREAMS)
 
 
-def test_the_metadata_and_the_spec_name_one_page(spec: dict[str, Any]) -> None:
+def test_the_metadata_and_the_spec_link_the_same_page(spec: dict[str, Any]) -> None:
     assert METADATA["data"]["documentationUrl"] == spec["documentationUrl"]
 
 
@@ -90,14 +90,14 @@ def test_the_icon_exists() -> None:
 # ------------------------------------------------------------------ the manifest
 
 
-def test_the_manifest_uses_references_and_nothing_else_to_share() -> None:
+def test_the_manifest_shares_parts_only_by_reference() -> None:
     text = MANIFEST.read_text(encoding="utf-8")
     assert "$parameters" not in text
     anchored = [event for event in yaml.parse(text) if getattr(event, "anchor", None)]
     assert anchored == []
 
 
-def test_what_people_write_of_the_manifest_fits_the_screen() -> None:
+def test_no_handwritten_line_of_the_manifest_is_too_long() -> None:
     assert [line for line in handwritten().splitlines() if len(line) > 120] == []
 
 
@@ -120,7 +120,7 @@ def blocks(node: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
-def test_a_stream_links_the_documentation_of_what_it_calls(name: str) -> None:
+def test_a_stream_links_the_documentation_of_its_first_operation(name: str) -> None:
     operation = STREAMS[name].operations[0]
     path = operation.path.removeprefix("/wiki/api/v2").replace("{", "").replace("}", "").lower()
     (address,) = stream_address(name)
@@ -132,7 +132,7 @@ def test_a_stream_links_the_documentation_of_what_it_calls(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
-def test_a_stream_has_a_schema_file_of_its_name(name: str) -> None:
+def test_a_stream_has_a_schema_file_with_its_name(name: str) -> None:
     assert json.loads(text_of(f"source_confluence/schemas/{name}.json")) == STREAMS[name].schema
 
 
@@ -140,28 +140,30 @@ def test_a_stream_has_a_schema_file_of_its_name(name: str) -> None:
 def test_every_field_but_keys_and_cursors_may_be_null(name: str) -> None:
     never = {*STREAMS[name].key, STREAMS[name].declared.get("incremental_sync", {}).get("cursor_field")}
     fields = STREAMS[name].schema["properties"].items()
-    assert {field for field, said in fields if "null" not in said["type"]} == never - {None}
+    assert {field for field, declaration in fields if "null" not in declaration["type"]} == never - {None}
 
 
 @pytest.mark.parametrize("name", list(STREAMS))
 def test_every_field_is_described(name: str) -> None:
     undescribed = {
-        field for field, said in fields_within(STREAMS[name].schema) if not said.get("description")
+        field
+        for field, declaration in fields_within(STREAMS[name].schema)
+        if not declaration.get("description")
     }
     assert STREAMS[name].schema["description"]
     assert undescribed == set()
 
 
 def fields_within(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every field of a schema, however deep."""
-    for field, said in schema.get("properties", {}).items():
-        yield field, said
-        yield from fields_within(said)
+    """Yield every field of a schema, at any depth."""
+    for field, declaration in schema.get("properties", {}).items():
+        yield field, declaration
+        yield from fields_within(declaration)
     if "items" in schema:
         yield from fields_within(schema["items"])
 
 
-def test_no_schema_is_left_over() -> None:
+def test_every_schema_file_belongs_to_a_stream() -> None:
     assert {path.stem for path in (ROOT / "source_confluence" / "schemas").iterdir()} == set(STREAMS)
 
 
@@ -173,10 +175,10 @@ def test_derived_files_are_up_to_date() -> None:
     )
 
 
-# ------------------------------------------------------------------ what people read
+# ------------------------------------------------------------------ documentation
 
 
-def test_the_page_describes_every_setting(spec: dict[str, Any]) -> None:
+def test_the_documentation_describes_every_setting(spec: dict[str, Any]) -> None:
     lines = [
         line.split("|")[1:-1] for line in text_of("docs/index.md").splitlines() if line.startswith("| `")
     ]
@@ -197,7 +199,7 @@ def test_the_page_describes_every_setting(spec: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_between_documents_lead_somewhere(document: str) -> None:
+def test_links_between_documents_have_a_target(document: str) -> None:
     text = text_of(document)
     found = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
     for link in found:
@@ -211,7 +213,7 @@ def test_links_between_documents_lead_somewhere(document: str) -> None:
     assert found or document.startswith("docs/")
 
 
-def test_the_readme_opens_with_two_commands_that_make_knows() -> None:
+def test_the_readme_begins_with_two_make_targets() -> None:
     commands = re.findall(r"^```sh\n(.+)\n```$", text_of("README.md"), re.MULTILINE)[:2]
     assert commands == ["make demo", "make test"]
     for command in commands:
@@ -222,7 +224,7 @@ def test_the_readme_opens_with_two_commands_that_make_knows() -> None:
         assert " -m " in dry.stdout
 
 
-def test_a_test_that_fails_prints_no_log(tmp_path: Path) -> None:
+def test_a_failing_test_prints_no_log(tmp_path: Path) -> None:
     lines = ["import logging, sys", "def test_it() -> None:"]
     lines += [
         f"    {how}('noise')" for how in ("logging.getLogger('airbyte').error", "print", "sys.stderr.write")
@@ -232,20 +234,20 @@ def test_a_test_that_fails_prints_no_log(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-c", settings, "--rootdir", folder, folder]
     ran = subprocess.run(command, capture_output=True, check=False, text=True)
     assert "assert (1 + 1) == 3" in ran.stdout
-    assert ran.stdout.count("noise") == 3  # the three lines of the test, which pytest quotes
+    assert ran.stdout.count("noise") == 3  # the three lines of the test itself, which pytest shows
 
 
-def test_continuous_integration_runs_what_the_readme_says() -> None:
+def test_continuous_integration_runs_make_test() -> None:
     assert re.search(r"^exec make test$", text_of(".ci/run"), re.MULTILINE)
 
 
-def test_the_sample_fits_the_spec_and_the_bad_one_does_not(spec: dict[str, Any]) -> None:
+def test_the_sample_configuration_is_valid_and_the_invalid_one_is_not(spec: dict[str, Any]) -> None:
     validator = Draft7Validator(spec["connectionSpecification"])
     assert validator.is_valid(json.loads(text_of("integration_tests/sample_config.json")))
     assert not validator.is_valid(json.loads(text_of("integration_tests/invalid_config.json")))
 
 
-def test_the_abnormal_state_is_one_of_streams_with_a_cursor() -> None:
+def test_the_abnormal_state_has_the_cursors_of_its_streams() -> None:
     for state in json.loads(text_of("integration_tests/abnormal_state.json")):
         name = state["stream"]["stream_descriptor"]["name"]
         assert list(state["stream"]["stream_state"]) == [STREAMS[name].cursor]
@@ -257,19 +259,19 @@ DOCKERFILE = re.findall(r"^([A-Z]+) (.+)$", text_of("Dockerfile"), re.MULTILINE)
 COPIED = [name for instruction, rest in DOCKERFILE if instruction == "COPY" for name in rest.split()[:-1]]
 
 
-def test_the_image_is_built_on_the_base_that_the_metadata_names() -> None:
+def test_the_image_uses_the_base_image_of_the_metadata() -> None:
     base = METADATA["data"]["connectorBuildOptions"]["baseImage"]
     assert ("ARG", f"BASE_IMAGE={base}") in DOCKERFILE
     assert [rest for instruction, rest in DOCKERFILE if instruction == "FROM"] == ["${BASE_IMAGE}"]
 
 
-def test_the_image_gets_what_is_copied_and_nothing_else() -> None:
+def test_the_build_context_has_only_the_copied_files() -> None:
     rules = [line for line in text_of(".dockerignore").splitlines() if line and not line.startswith("#")]
     assert rules == ["*", *(f"!{name}" for name in COPIED), "**/__pycache__"]
     assert [name for name in COPIED if not (ROOT / name).exists()] == []
 
 
-def test_the_image_starts_the_console_script_as_somebody_who_is_not_root() -> None:
+def test_the_image_starts_the_console_script_without_root() -> None:
     (script,) = re.findall(
         r"^(.+) = \"source_confluence.run:main\"$", text_of("pyproject.toml"), re.MULTILINE
     )
@@ -281,12 +283,12 @@ def test_the_image_starts_the_console_script_as_somebody_who_is_not_root() -> No
     assert METADATA["data"]["dockerRepository"] == f"airbyte/{script}"
 
 
-# ------------------------------------------------------------------ what is installed
+# ------------------------------------------------------------------ the installed package
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel of what the image gets."""
+    """Build the wheel from the files that the image gets."""
     root = tmp_path_factory.mktemp("image")
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -310,7 +312,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return python
 
 
-def test_the_wheel_holds_the_connector_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_connector(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {path.relative_to(ROOT) for path in (ROOT / "source_confluence").rglob("*") if path.is_file()}
     expected = {str(path) for path in files if path.suffix != ".pyc"}
@@ -321,15 +323,15 @@ def test_the_wheel_holds_the_connector_and_nothing_else(wheel: Path) -> None:
     assert others == {f"airbyte_source_confluence-{version}.dist-info"}
 
 
-def test_what_is_installed_starts_as_a_module_and_as_a_script(python: str, tmp_path: Path) -> None:
+def test_the_installed_package_starts_as_a_module_and_as_a_script(python: str, tmp_path: Path) -> None:
     script = str(Path(python).with_name("source-confluence"))
     for command in ([python, "-m", "source_confluence"], [script]):
         ran = subprocess.run([*command, "spec"], cwd=tmp_path, capture_output=True, check=True, text=True)
-        (said,) = [line for line in map(json.loads, ran.stdout.splitlines()) if line["type"] == "SPEC"]
-        assert said["spec"]["connectionSpecification"]["title"] == "Confluence Spec"
+        (message,) = [line for line in map(json.loads, ran.stdout.splitlines()) if line["type"] == "SPEC"]
+        assert message["spec"]["connectionSpecification"]["title"] == "Confluence Spec"
 
 
-def test_what_is_installed_discovers_with_every_schema(python: str, tmp_path: Path) -> None:
+def test_the_installed_package_discovers_every_schema(python: str, tmp_path: Path) -> None:
     code = (
         "import json, logging; from source_confluence import SourceConfluence\n"
         "config = {'domain_name': 'acme', 'email': 'a@example.com', 'api_token': 'x'}\n"
@@ -340,7 +342,7 @@ def test_what_is_installed_discovers_with_every_schema(python: str, tmp_path: Pa
     assert json.loads(ran.stdout) == {name: stream.schema for name, stream in STREAMS.items()}
 
 
-def test_what_is_installed_runs_the_commands_of_the_readme(python: str, tmp_path: Path) -> None:
+def test_the_installed_package_runs_the_commands_of_the_readme(python: str, tmp_path: Path) -> None:
     with Server(company()) as site:
         readme.arrive(tmp_path, Path(python).parent.parent, site)
         readme.run(["bash", "-euc", "\n".join(readme.SHELL)], tmp_path)
@@ -348,7 +350,7 @@ def test_what_is_installed_runs_the_commands_of_the_readme(python: str, tmp_path
 
 
 @pytest.mark.parametrize(("config", "errors"), [("{'domain_name': 'acme'}", 0), ("'acme'", 1)])
-def test_what_is_installed_has_types(python: str, tmp_path: Path, config: str, errors: int) -> None:
+def test_the_installed_package_has_types(python: str, tmp_path: Path, config: str, errors: int) -> None:
     code = (
         f"from source_confluence import SourceConfluence\nSourceConfluence(config={config}).streams({{}})\n"
     )

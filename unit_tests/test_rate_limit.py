@@ -1,4 +1,4 @@
-"""The pace of requests comes close to what a site allows, and there is none where it allows all."""
+"""The request rate approaches the site's limit; a site without a limit is read without delay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from source_confluence.components import api_budget
 
 
 class Clock:
-    """A clock that only waiting moves."""
+    """A clock that advances only by waits and requests."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -27,16 +27,16 @@ class Clock:
 
 
 class Limited:
-    """A site that answers so many requests within a second, read by requests that take no time."""
+    """A site that allows this many requests per second; a request takes one millisecond."""
 
     def __init__(self, clock: Clock, allowed: int) -> None:
-        self.clock, self.allowed, self.told = clock, allowed, "1"
+        self.clock, self.allowed, self.retry_after = clock, allowed, "1"
         self.pace = api_budget.AdaptiveAPIBudget()
         self.recent: deque[float] = deque()
 
     def read(self, seconds: float) -> tuple[float, int]:
-        """Ask for as long; return how many requests were answered a second, and how many refused."""
-        answered = refused = 0
+        """Send requests for this many seconds; return the accepted requests per second, and the number refused."""
+        accepted = refused = 0
         end = self.clock.now + seconds
         while self.clock.now < end:
             request: Any = SimpleNamespace()
@@ -45,16 +45,16 @@ class Limited:
             while self.recent and self.recent[0] <= self.clock.now - 1:
                 self.recent.popleft()
             is_refused = len(self.recent) >= self.allowed
-            answer: Any = SimpleNamespace(
-                status_code=429 if is_refused else 200, headers={"Retry-After": self.told}
+            response: Any = SimpleNamespace(
+                status_code=429 if is_refused else 200, headers={"Retry-After": self.retry_after}
             )
             if is_refused:
                 refused += 1
             else:
-                answered += 1
+                accepted += 1
                 self.recent.append(self.clock.now)
-            self.pace.update_from_response(request, answer)
-        return answered / seconds, refused
+            self.pace.update_from_response(request, response)
+        return accepted / seconds, refused
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_a_read_settles_near_the_limit(clock: Clock, allowed: int) -> None:
     site = Limited(clock, allowed)
     site.read(20)
-    answered, refused = site.read(300)
-    assert 0.8 * allowed <= answered <= allowed
+    accepted, refused = site.read(300)
+    assert 0.8 * allowed <= accepted <= allowed
     assert refused < 300 / 5
 
 
-def test_it_follows_a_limit_that_falls_and_rises(clock: Clock) -> None:
+def test_the_rate_follows_a_limit_that_falls_and_rises(clock: Clock) -> None:
     site = Limited(clock, 50)
     site.read(60)
     site.allowed = 5
@@ -84,22 +84,22 @@ def test_it_follows_a_limit_that_falls_and_rises(clock: Clock) -> None:
     assert 40 <= site.read(60)[0] <= 50
 
 
-def test_a_single_refusal_is_waited_for_and_forgotten(clock: Clock) -> None:
+def test_a_single_refusal_has_no_lasting_effect(clock: Clock) -> None:
     site = Limited(clock, 10**9)
     site.read(1)
     site.allowed = 0
     assert site.read(0.001)[1] == 1
     site.allowed = 10**9
     began = clock.now
-    answered, refused = site.read(1.5)
+    accepted, refused = site.read(1.5)
     assert refused == 0
-    assert answered > 300  # in the half second that is left
+    assert accepted > 300  # in the remaining half second
     assert clock.now - began < 1.6
 
 
-def test_nobody_else_waits_longer_than_ten_seconds_for_what_one_list_was_told(clock: Clock) -> None:
+def test_other_requests_wait_at_most_ten_seconds_for_a_long_retry_after(clock: Clock) -> None:
     site = Limited(clock, 0)
-    site.told = "3000"
+    site.retry_after = "3000"
     site.read(0.001)
     began = clock.now
     site.allowed = 10
@@ -107,14 +107,14 @@ def test_nobody_else_waits_longer_than_ten_seconds_for_what_one_list_was_told(cl
     assert clock.now - began <= 10.1
 
 
-def test_who_was_refused_and_answered_nothing_is_not_slowed_down(clock: Clock) -> None:
+def test_refusals_without_an_accepted_request_do_not_limit_the_rate(clock: Clock) -> None:
     site = Limited(clock, 0)
     site.read(60)
     site.allowed = 10**9
     assert site.read(10)[0] > 500
 
 
-def test_all_workers_together_keep_to_the_limit_of_a_real_site() -> None:
+def test_all_workers_together_respect_the_limit_of_a_site() -> None:
     with Server(generate(pages=1_500, spaces=50, body_bytes=0), rate=10) as server:
         output = connector(
             "read", config_for(server, page_size=25, num_workers=25), select=["pages", "space"]

@@ -1,6 +1,6 @@
-"""Whatever runs the connector reads the same: the package, Airbyte's declarative runner, and PyAirbyte.
+"""All runners read the same records: the package, Airbyte's declarative runner, and PyAirbyte.
 
-Every one of them reads all streams, the site changes, and they read the streams with a cursor again.
+Each reads all streams; the site changes; each reads the streams with a cursor again.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ Rows = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
 
 
 class ProtocolRunner:
-    """A runner that prints messages; what is kept of them is what a destination would keep, by key.
+    """A runner that prints Airbyte messages; like a destination, this keeps the last record of each key.
 
     Attributes:
-        counts: How many records each read took.
+        counts: The number of records of each read.
     """
 
     def __init__(self, read: Callable[..., Output]) -> None:
@@ -68,7 +68,7 @@ class PyAirbyte:
     """PyAirbyte with a DuckDB file, in its own process.
 
     Attributes:
-        counts: How many records each read took.
+        counts: The number of records of each read.
     """
 
     def __init__(self, source: Path, directory: Path) -> None:
@@ -90,18 +90,16 @@ class PyAirbyte:
 
     def finish(self) -> Rows:
         assert self.process.stdout
-        answer = next((line for line in self.process.stdout if line.startswith("records: ")), None)
-        assert answer, self.log.read_text()[-4000:]
-        self.counts.append(int(answer.removeprefix("records: ")))
-        copy = shutil.copy(
-            self.database, self.database.with_suffix(".copy")
-        )  # the process has locked the file
+        line = next((each for each in self.process.stdout if each.startswith("records: ")), None)
+        assert line, self.log.read_text()[-4000:]
+        self.counts.append(int(line.removeprefix("records: ")))
+        copy = shutil.copy(self.database, self.database.with_suffix(".copy"))  # the process locks the file
         with duckdb.connect(str(copy), read_only=True) as connection:
             return {name: rows_of(connection, name) for name in STREAMS}
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Return the rows of a table by key, without what PyAirbyte adds."""
+    """Return the rows of a table by key, without PyAirbyte's own columns."""
     found = connection.table(f"main.{name}").select("COLUMNS(c -> NOT c.starts_with('_airbyte'))")
     columns = [(column[0], str(column[1])) for column in found.description]
     rows = [
@@ -115,7 +113,7 @@ def rows_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[Any,
 
 
 def landed(name: str, record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record in the form in which PyAirbyte writes it: declared fields, in small letters."""
+    """Return a record as PyAirbyte writes it: declared fields, with lower-case names."""
     return {
         field.lower(): landed_value(schema, record.get(field))
         for field, schema in STREAMS[name].schema["properties"].items()
@@ -124,14 +122,14 @@ def landed(name: str, record: dict[str, Any]) -> dict[str, Any]:
 
 def landed_value(schema: dict[str, Any], value: Any) -> Any:
     if value is not None and schema.get("format") == "date-time":
-        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))  # Python 3.10 knows no Z
-        return moment.astimezone(timezone.utc).replace(tzinfo=None)
+        timestamp = datetime.fromisoformat(value.replace("Z", "+00:00"))  # Python 3.10 does not parse Z
+        return timestamp.astimezone(timezone.utc).replace(tzinfo=None)
     if {"string", "object"} <= {*schema["type"]} and not isinstance(value, str | None):
-        return json.dumps(value, separators=(",", ":"))  # a column for values of any type is one of text
+        return json.dumps(value, separators=(",", ":"))  # the column of a value of any type is a text column
     return value
 
 
-# ------------------------------------------------------------------ all of them, side by side
+# ------------------------------------------------------------------ the runners compared
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +140,7 @@ def site() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def directory(site: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with the manifest and a configuration, and nothing else of the project."""
+    """Return a directory with only the manifest and a configuration."""
     directory = tmp_path_factory.mktemp("elsewhere")
     types = sorted({record["type"] for record in site.site.records("custom_content")})
     (directory / "config.json").write_text(json.dumps(config_for(site, custom_content_types=types)))
@@ -169,7 +167,7 @@ def runners(directory: Path) -> Iterator[dict[str, ProtocolRunner | PyAirbyte]]:
 
 @pytest.fixture(scope="module")
 def copies(site: Server, runners: dict[str, ProtocolRunner | PyAirbyte]) -> dict[str, list[Rows]]:
-    """Read with all runners, change the site, and read with them again."""
+    """Read with all runners, change the site, and read again."""
     copies: dict[str, list[Rows]] = {name: [] for name in runners}
     for streams in (list(STREAMS), WITH_CURSOR):
         for runner in runners.values():
@@ -185,7 +183,7 @@ def copies(site: Server, runners: dict[str, ProtocolRunner | PyAirbyte]) -> dict
 
 @pytest.mark.parametrize("name", list(STREAMS))
 @pytest.mark.parametrize("runner", [MANIFEST_ALONE, PYAIRBYTE_PACKAGE, PYAIRBYTE_MANIFEST])
-def test_a_runner_reads_the_records_that_the_package_reads(
+def test_a_runner_reads_the_same_records_as_the_package(
     copies: dict[str, list[Rows]], runner: str, name: str
 ) -> None:
     assert copies[PACKAGE][0][name]
@@ -194,7 +192,7 @@ def test_a_runner_reads_the_records_that_the_package_reads(
 
 @pytest.mark.parametrize("name", WITH_CURSOR)
 @pytest.mark.parametrize("runner", [MANIFEST_ALONE, PYAIRBYTE_PACKAGE, PYAIRBYTE_MANIFEST])
-def test_a_runner_keeps_up_with_changes_as_the_package_does(
+def test_a_runner_reads_the_same_changes_as_the_package(
     copies: dict[str, list[Rows]], runner: str, name: str
 ) -> None:
     assert copies[runner][1][name] == expected(copies[PACKAGE][1], runner, name)
@@ -205,7 +203,7 @@ def expected(read: Rows, runner: str, name: str) -> dict[tuple[Any, ...], dict[s
     return {key: form(record) for key, record in read[name].items()}
 
 
-def test_the_package_has_read_the_changes(copies: dict[str, list[Rows]]) -> None:
+def test_the_package_reads_the_changes(copies: dict[str, list[Rows]]) -> None:
     before, after = copies[PACKAGE]
     for name in ("pages", "blog_posts"):
         assert EDITED in {record["title"] for record in after[name].values()}
@@ -215,7 +213,7 @@ def test_the_package_has_read_the_changes(copies: dict[str, list[Rows]]) -> None
 
 @pytest.mark.parametrize("runner", [PACKAGE, MANIFEST_ALONE, PYAIRBYTE_PACKAGE])
 @pytest.mark.usefixtures("copies")
-def test_a_second_read_takes_what_changed(
+def test_a_second_read_reads_only_changes(
     runners: dict[str, ProtocolRunner | PyAirbyte], runner: str
 ) -> None:
     first, second = runners[runner].counts
@@ -223,10 +221,10 @@ def test_a_second_read_takes_what_changed(
 
 
 @pytest.mark.usefixtures("copies")
-def test_pyairbyte_with_the_manifest_takes_everything_again(
+def test_pyairbyte_with_the_manifest_reads_everything_again(
     runners: dict[str, ProtocolRunner | PyAirbyte], copies: dict[str, list[Rows]]
 ) -> None:
-    # It builds the source without the state that it keeps; what it ends up with is right all the same.
+    # PyAirbyte does not pass its state to the manifest, so each read is a full read; the tables are still correct.
     everything = sum(len(copies[PYAIRBYTE_MANIFEST][1][name]) for name in WITH_CURSOR)
     assert runners[PYAIRBYTE_MANIFEST].counts[1] == everything
 

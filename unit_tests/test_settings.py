@@ -1,6 +1,6 @@
-"""Each field of the form, written as people and their tools write it: taken as it is meant, or refused in a sentence.
+"""Each field of the form, with values as people and tools write them: accepted as meant, or refused with a reason.
 
-The matrix is made from spec.yaml, so that a new field is held too.
+The cases are made from spec.yaml, so that they include each new field.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 Config = dict[str, Any]
 STREAMS = ["pages", "space"]
 NEEDS_KEYS = ["space", "space_watchers", "content_templates", "tree_item_index"]
-# A good value where the spec shows none, and none is configured.
+# A good value where neither the spec nor the configuration has one.
 VALID: Config = {
     "space_keys": ["S0"],
     "exclude_space_keys": ["S1"],
     "custom_content_types": ["ac:my-app:my-type"],
     "version_bodies": True,
-    "access_token": "an-access-token-that-died",
+    "access_token": "an-invalid-access-token",
     "token_expiry_date": "2999-01-01T00:00:00Z",
 }
 LEFT_OUT = object()
@@ -47,7 +47,7 @@ UNICODE = "ключ😀"
 
 
 class Field(NamedTuple):
-    """A field of the form in one of the ways to sign in; `flat` is the form of older connections."""
+    """A field of the form, for one authentication method; `flat` is the form of older connections."""
 
     way: str
     path: tuple[str, ...]
@@ -55,7 +55,7 @@ class Field(NamedTuple):
     required: bool
 
     def __str__(self) -> str:
-        """Name it in a test's id."""
+        """Return the field's part of a test id."""
         return f"{self.way}: {'.'.join(self.path)}"
 
     def put(self, config: Config, value: Any) -> Config:
@@ -86,7 +86,7 @@ def fields() -> Iterator[Field]:
 
 
 def configured(server: Server, way: str) -> Config:
-    """Return a configuration that works."""
+    """Return a valid configuration."""
     if way == "flat":
         return config_for(server)
     died = {"access_token": VALID["access_token"], "token_expiry_date": VALID["token_expiry_date"]}
@@ -94,7 +94,7 @@ def configured(server: Server, way: str) -> Config:
 
 
 def good_value(field: Field, config: Config) -> Any:
-    """Return a good value of a field: the configured one, or what the spec or VALID gives."""
+    """Return a good value of a field: from the configuration, the spec or VALID."""
     part: Any = config
     for name in field.path:
         part = part.get(name) if part is not None else None
@@ -139,10 +139,10 @@ NEVER = {"an object", "a list", "too small", "too large", "not whole", "an odd t
 
 
 def expected(field: Field, kind: str) -> str:
-    """Return `left out`, `good` or `refused`, or nothing where either answer is right."""
+    """Return `left out`, `good` or `refused`; empty where accepting and refusing are both correct."""
     name, schema = field.path[-1], field.schema
     if name == "token_expiry_date":
-        return "good"  # a token whose end is not known is renewed
+        return "good"  # a token without a known expiry is renewed
     if kind in AS_IF_LEFT_OUT:
         return "refused" if field.required else "left out"
     if kind in AS_MEANT:
@@ -160,7 +160,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _quickly() -> Iterator[None]:
-    """Leave out what takes most of the time: to parse the manifest, and to check all streams."""
+    """Avoid most of the time of a run: the parsing of the manifest, and the check of all streams."""
     manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
     few = {"space": source.ACCESS["space"]}
     with pytest.MonkeyPatch.context() as patch:
@@ -180,10 +180,10 @@ MEANT: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
 
 
 def meant(server: Server, field: Field, how: str) -> list[str]:
-    """Return the records that are read with a good value of a field, or without the field."""
+    """Return the records of a read with a good value of the field, or without the field."""
     key = (field.way, field.path, how)
     if key not in MEANT:
-        config = configured(server, field.way)  # anew: a refresh token works once
+        config = configured(server, field.way)  # a new configuration: a refresh token works once
         if how == "left out":
             config = field.put(config, LEFT_OUT)
         elif field.way == "flat":
@@ -193,14 +193,14 @@ def meant(server: Server, field: Field, how: str) -> list[str]:
 
 
 def in_order(found: Iterable[Config]) -> list[str]:
-    """Return records as texts; a null and a field that is left out are one."""
+    """Return records as sorted texts; a null equals a missing field."""
     present = [{name: value for name, value in record.items() if value is not None} for record in found]
     return sorted(json.dumps(record, sort_keys=True) for record in present)
 
 
 @pytest.mark.parametrize("command", ["check", "read"])
 @pytest.mark.parametrize(("field", "kind"), CASES, ids=str)
-def test_a_setting_is_taken_as_meant_or_refused_in_a_sentence(
+def test_a_setting_is_accepted_as_meant_or_refused_with_a_reason(
     server: Server, command: str, field: Field, kind: str
 ) -> None:
     config = configured(server, field.way)
@@ -209,7 +209,7 @@ def test_a_setting_is_taken_as_meant_or_refused_in_a_sentence(
     written = field.put(config, dict(variants(field, good))[kind])
     output = connector(command, written, select=STREAMS)
     shown = [m for m in output.messages if m["type"] != "CONTROL"]
-    hold_secrets(written, json.dumps(shown, ensure_ascii=False) + output.stderr)
+    assert_no_secret(written, json.dumps(shown, ensure_ascii=False) + output.stderr)
     failed = command == "check" and output.connection["status"] != "SUCCEEDED"
     if output.exit_code == 0 and not failed:
         assert expected(field, kind) != "refused"
@@ -220,7 +220,7 @@ def test_a_setting_is_taken_as_meant_or_refused_in_a_sentence(
     assert expected(field, kind) in {"", "refused"}, output.errors
     sentences = [output.connection["message"]] if command == "check" else [*set(output.errors), output.stderr]
     for sentence in sentences:
-        # What Confluence refuses it does not name.
+        # Confluence's own refusal does not name the field.
         assert field.path[-1] in sentence.replace("refresh token", "refresh_token") or (
             server.log and "credential" in sentence
         )
@@ -232,7 +232,7 @@ def test_a_setting_is_taken_as_meant_or_refused_in_a_sentence(
         assert len(set(output.errors)) == 1
 
 
-def hold_secrets(config: Config, shown: str) -> None:
+def assert_no_secret(config: Config, shown: str) -> None:
     given = {**config, **(config["credentials"] if isinstance(config.get("credentials"), dict) else {})}
     names = ("api_token", "client_secret", "refresh_token", "access_token")
     for secret in (given.get(name) for name in names):
@@ -240,7 +240,7 @@ def hold_secrets(config: Config, shown: str) -> None:
             assert secret.strip() not in shown
 
 
-# The cases that the matrix does not name
+# Cases beyond those of the spec
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def hold_secrets(config: Config, shown: str) -> None:
         (1704067200, None),
     ],
 )
-def test_a_date_is_that_moment_or_refused(server: Server, written: Any, meant: str | None) -> None:
+def test_a_date_is_normalized_or_refused(server: Server, written: Any, meant: str | None) -> None:
     config = config_for(server, start_date=written)
     if meant:
         assert normal(config)["start_date"] == meant
@@ -282,7 +282,7 @@ def normal(config: Config) -> Config:
     return dict(SourceConfluence(config=config, names=["space"])._config)  # noqa: SLF001 - where the CDK keeps it
 
 
-def test_what_has_been_given_one_form_is_not_changed_again(server: Server) -> None:
+def test_a_normalized_configuration_is_not_changed_again(server: Server) -> None:
     rules = SourceConfluence(names=["space"])._spec_component  # noqa: SLF001 - where the CDK keeps the manifest's rules
     assert rules
     for field in FIELDS:
@@ -305,7 +305,7 @@ def test_one_worker_runs_as_two_and_the_log_says_so(server: Server, caplog: pyte
 
 
 @pytest.mark.parametrize("way", ["flat", *WAYS])
-def test_a_trimmed_secret_is_a_secret_still(server: Server, way: str) -> None:
+def test_a_trimmed_secret_is_not_shown(server: Server, way: str) -> None:
     config = configured(server, way)
     part = config.get("credentials", config)
     for name in {"email", "api_token", "client_secret", "refresh_token"} & part.keys():
@@ -323,12 +323,12 @@ def test_a_trimmed_secret_is_a_secret_still(server: Server, way: str) -> None:
     sent = server.log[-1].headers["authorization"].split()[1]
     shown = json.dumps([m for m in output.messages if m["type"] != "CONTROL"]) + output.stderr
     assert sent not in shown
-    hold_secrets(config, shown)
+    assert_no_secret(config, shown)
 
 
 @pytest.fixture
 def old_site() -> Iterator[Server]:
-    """Serve a site with a personal space of old, and a space whose address shows another name than its key."""
+    """Serve a site with an old personal space, and a space whose URL shows an alias instead of its key."""
     site = generate(pages=3, spaces=2, body_bytes=20)
     site.add_space("Jürgen", key=OLD_KEY)
     site.add_space("Documents", key="DOCUMENTS", currentActiveAlias="docs")
@@ -340,7 +340,7 @@ OLD_KEY = "~jürgen+o'neil b@example.com:1/2"
 
 
 @pytest.mark.parametrize("keys", [[OLD_KEY], f" {OLD_KEY} ,\nDOCUMENTS", [OLD_KEY, "S0"]])
-def test_a_key_of_any_kind_is_sent_safely(old_site: Server, keys: Any) -> None:
+def test_any_space_key_is_escaped(old_site: Server, keys: Any) -> None:
     config = config_for(old_site, space_keys=keys)
     output = connector("read", config, select=NEEDS_KEYS)
     assert (output.exit_code, output.errors) == (0, [])
@@ -357,7 +357,7 @@ def test_a_key_of_any_kind_is_sent_safely(old_site: Server, keys: Any) -> None:
 
 @pytest.mark.parametrize("name", ["space_keys", "exclude_space_keys"])
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "words"),
     [
         ("NOSUCH", "has the key NOSUCH."),
         ("s0", "has the key s0 (write S0)."),
@@ -365,18 +365,18 @@ def test_a_key_of_any_kind_is_sent_safely(old_site: Server, keys: Any) -> None:
         ("Docs, S0, NOSUCH", "has the key Docs (write DOCUMENTS), NOSUCH."),
     ],
 )
-def test_check_and_read_name_the_key_that_is_meant(
-    old_site: Server, name: str, written: str, said: str
+def test_check_and_read_suggest_the_right_space_key(
+    old_site: Server, name: str, written: str, words: str
 ) -> None:
     config = config_for(old_site, **{name: written})
-    assert said in connector("check", config).connection["message"]
+    assert words in connector("check", config).connection["message"]
     output = connector("read", config, select=["pages"])
     assert output.exit_code == 1
     assert output.records == {}
-    assert said in output.stderr
+    assert words in output.stderr
 
 
-def test_more_keys_than_a_request_may_name_are_looked_for(server: Server) -> None:
+def test_more_space_keys_than_fit_in_one_request_are_found(server: Server) -> None:
     many = config_for(server, space_keys=["S0"], exclude_space_keys=["S1"] * 250)
     assert connector("check", many).connection == {"status": "SUCCEEDED"}
 
@@ -410,7 +410,7 @@ def test_an_unknown_cloud_gets_no_secret(
 # Every entry point
 
 
-# What the form may hold: the Builder's server compares it with the spec before it gives each value one form.
+# Values for the Builder: its server validates the form against the spec before it normalizes the values.
 IN_THE_FORM: Config = {
     "space_keys": [" S0", "S1\n"],
     "start_date": " 2020-01-01\n",
@@ -444,7 +444,7 @@ def expected_records(server: Server) -> list[str]:
     return found
 
 
-def test_the_declarative_runner_takes_it_too(
+def test_the_declarative_runner_accepts_the_same_values(
     server: Server, tmp_path: Path, expected_records: list[str]
 ) -> None:
     shutil.copy(MANIFEST, tmp_path / "manifest.yaml")
@@ -456,9 +456,11 @@ def test_the_declarative_runner_takes_it_too(
 
 
 @pytest.mark.parametrize("python", [ROOT / ".venv-builder" / "bin" / "python", Path(sys.executable)])
-def test_the_builder_takes_it_too(server: Server, expected_records: list[str], python: Path) -> None:
+def test_the_builder_accepts_the_same_values(
+    server: Server, expected_records: list[str], python: Path
+) -> None:
     with manifest_server(python) as url:
         builder = Builder(url, {**with_blanks(server), **IN_THE_FORM})
-        answers = [builder.test_read(name, builder.cut_down_to(name)) for name in STREAMS]
+        responses = [builder.test_read(name, builder.cut_down_to(name)) for name in STREAMS]
         assert builder.call("check", manifest=builder.manifest, config=builder.config)["success"] is True
-    assert in_order(record for answer in answers for record in records_of(answer)) == expected_records
+    assert in_order(record for response in responses for record in records_of(response)) == expected_records

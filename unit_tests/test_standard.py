@@ -1,4 +1,4 @@
-"""What tests the connector from outside, over the embedded site: the CDK's own tests and `make live`."""
+"""Tests of the connector from outside, on the embedded site: the CDK's standard tests and `make live`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from common.connector import ROOT, config_for
 from fake_confluence import Server, company
 
 FILES = ("acceptance-test-config.yml", "integration_tests", "metadata.yaml", "source_confluence")
-# They build and run the connector's image, which needs a container registry.
+# These build and run the connector's image, which needs a container registry.
 NOT_HERE = "not image_tests"
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Run `airbyte-cdk connector test` where secrets/config.json names the embedded site."""
+    """Run `airbyte-cdk connector test` with a secrets/config.json that names the embedded site."""
     root = tmp_path_factory.mktemp("standard") / "source-confluence"
     (root / "secrets").mkdir(parents=True)
     for name in FILES:
@@ -65,11 +65,11 @@ def test_a_standard_test_passes(results: dict[str, str], test: str) -> None:
     assert results[test] == "passed"
 
 
-# ------------------------------------------------------------------ one's own site
+# ------------------------------------------------------------------ your own site
 
 
 def live(config: Path, select: str) -> str:
-    """Run what `make live` runs, for some streams, and return what it prints."""
+    """Run `make live` for some streams, and return what it prints."""
     recipe = re.findall(r"^live: .+\n\t\$\(BIN\)/python (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     ran = subprocess.run(
         [sys.executable, *recipe[0].split(), "-k", select],
@@ -83,7 +83,7 @@ def live(config: Path, select: str) -> str:
     return ran.stdout
 
 
-def test_ones_own_site_is_verified_and_what_could_not_be_is_told(tmp_path: Path) -> None:
+def test_make_live_verifies_a_site_and_names_what_it_could_not_verify(tmp_path: Path) -> None:
     def rename(body: bytes) -> bytes:
         page = json.loads(body)
         for record in page["results"]:
@@ -92,22 +92,22 @@ def test_ones_own_site_is_verified_and_what_could_not_be_is_told(tmp_path: Path)
 
     with Server(company()) as site:
         site.deny("/audit")
-        del site.site.collections["spaces"][3:]  # each is read by itself
+        del site.site.collections["spaces"][3:]  # each is read separately
         site.fail(r"/api/v2/pages\?.*body-format", body=rename, times=None)
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config_for(site)))
-        told = live(
+        printed = live(
             path, "connection or discovered or [pages] or [page_likes] or [audit] or [custom_content]"
         )
-    assert "5 passed, 2 skipped" in told
-    assert re.search(r"^SKIPPED .+ audit: .*Confluence administrator", told, re.MULTILINE)
-    assert re.search(r"^SKIPPED .+ custom_content: no records$", told, re.MULTILINE)
-    assert re.search(r"^pages: no schema declares owner$", told, re.MULTILINE)
-    assert re.search(r"^pages: null or absent in \d+ records: (.+, )?ownerId\b", told, re.MULTILINE)
-    assert not re.search(r"^page_likes: ", told, re.MULTILINE)
+    assert "5 passed, 2 skipped" in printed
+    assert re.search(r"^SKIPPED .+ audit: .*Confluence administrator", printed, re.MULTILINE)
+    assert re.search(r"^SKIPPED .+ custom_content: no records$", printed, re.MULTILINE)
+    assert re.search(r"^pages: no schema declares owner$", printed, re.MULTILINE)
+    assert re.search(r"^pages: null or absent in \d+ records: (.+, )?ownerId\b", printed, re.MULTILINE)
+    assert not re.search(r"^page_likes: ", printed, re.MULTILINE)
 
 
-def test_without_a_configuration_it_says_where_to_write_one(tmp_path: Path) -> None:
-    told = live(tmp_path / "none.json", "pages")
-    assert "passed" not in told
-    assert f"there is no {tmp_path / 'none.json'}: see CONTRIBUTING.md" in told
+def test_make_live_without_a_configuration_says_where_to_write_one(tmp_path: Path) -> None:
+    printed = live(tmp_path / "none.json", "pages")
+    assert "passed" not in printed
+    assert f"there is no {tmp_path / 'none.json'}: see CONTRIBUTING.md" in printed

@@ -1,4 +1,4 @@
-"""The one suite for all streams: a small company read whole, limited, and while it changes."""
+"""The tests that run for every stream: a small company, read completely, filtered, and while it changes."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ KEPT = ("ENG", "OPS")
 VERSIONS = [name for name in STREAMS if name.endswith("_versions")]
 BODIES = ["pages", "blog_posts", "tasks", "footer_comments", "inline_comments"]
 BODIES += ["footer_comment_replies", "inline_comment_replies"]
-# A version names what it is a version of as the document does, with a body; files have none.
+# As documented, a version contains its page, post or comment with a body; attachments have no body.
 NEVER = {"attachment_versions": {"attachment.body"}}
-# A field has one type, so these are not declared.
+# Objects with values of any type: a field has one type, so their inner fields are not declared.
 OF_ANY_TYPE = {"properties.results.value"}
 CHILDREN = [name for name, stream in STREAMS.items() if "{" in stream.operations[0].path]
 
@@ -48,7 +48,7 @@ class Reading:
     output: Output
     warnings: list[str]
 
-    def asked(self, stream: str) -> list[Request]:
+    def requested(self, stream: str) -> list[Request]:
         """Return the requests to the operations of a stream."""
         paths = {operation.path for operation in STREAMS[stream].operations}
         return [request for request in self.log if request.operation in paths]
@@ -67,7 +67,7 @@ def read(server: Server, select: list[str], **config: Any) -> Reading:
 
 
 def few_a_page(server: Server) -> Callable[[Request], None]:
-    """Make pages so small that every list has more than one."""
+    """Make the pages so small that every list has several."""
 
     def cap(request: Request) -> None:
         long = {"users": 3, "restriction": 30}.get(request.operation.rpartition("/")[2], 1)
@@ -79,7 +79,7 @@ def few_a_page(server: Server) -> Callable[[Request], None]:
 
 @pytest.fixture(scope="module")
 def selected(request: pytest.FixtureRequest) -> list[str]:
-    """Return the streams whose tests run, or all where a test is about all of them."""
+    """Return the streams whose tests run; all streams if a test concerns all of them."""
     tests = [item for item in request.session.items if getattr(item, "module", None) is request.module]
     names = {test.callspec.params.get("name") if hasattr(test, "callspec") else None for test in tests}
     return [name for name in STREAMS if name in names or None in names]
@@ -87,7 +87,7 @@ def selected(request: pytest.FixtureRequest) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(selected: list[str]) -> Reading:
-    """Read every stream, with pages of a few records."""
+    """Read every stream, with few records per page."""
     with Server(company()) as server:
         server.before("", few_a_page(server))
         types = {record["type"] for record in server.site.records("custom_content")}
@@ -96,7 +96,7 @@ def whole(selected: list[str]) -> Reading:
 
 @pytest.fixture(scope="module")
 def chosen(selected: list[str]) -> Reading:
-    """Read two spaces, by their keys, in the other formats."""
+    """Read two spaces, chosen by their keys, in the other formats."""
     formats = {"body_format": "atlas_doc_format", "rendered_format": "styled_view"}
     with Server(company()) as server:
         return read(server, selected, space_keys=list(KEPT), version_bodies=True, **formats)
@@ -104,7 +104,7 @@ def chosen(selected: list[str]) -> Reading:
 
 @pytest.fixture(scope="module")
 def left(selected: list[str]) -> Reading:
-    """Read the same two spaces by leaving out all others, without bodies, when people have other names."""
+    """Read the same two spaces by excluding all others, without bodies and with renamed authors."""
     with Server(company()) as server:
         for event in server.site.records("audit"):
             event["author"] |= {"displayName": "Renamed", "publicName": "Renamed"}
@@ -126,21 +126,21 @@ every_stream = pytest.mark.parametrize("name", STREAMS)
 
 
 @every_stream
-def test_a_stream_is_read_to_the_end(whole: Reading, name: str) -> None:
+def test_a_stream_is_read_completely(whole: Reading, name: str) -> None:
     assert whole.output.statuses[name] == "COMPLETE"
 
 
 @every_stream
-def test_a_stream_asks_for_more_than_one_page(whole: Reading, name: str) -> None:
-    asked, paging = whole.asked(name), {operation.paging for operation in STREAMS[name].operations}
+def test_a_stream_requests_more_than_one_page(whole: Reading, name: str) -> None:
+    requested, paging = whole.requested(name), {operation.paging for operation in STREAMS[name].operations}
     if paging <= {"array", "bulk", "object", "file"}:
-        assert (len({request.target for request in asked}) > 1) == (name in CHILDREN)
+        assert (len({request.target for request in requested}) > 1) == (name in CHILDREN)
     else:
-        assert any(request.values("cursor") or request.values("start") for request in asked)
+        assert any(request.values("cursor") or request.values("start") for request in requested)
 
 
 @every_stream
-def test_a_key_is_there_and_never_null_and_never_twice(whole: Reading, name: str) -> None:
+def test_a_key_is_complete_and_unique(whole: Reading, name: str) -> None:
     keys = [key_of(name, record) for record in whole.output.records[name]]
     assert keys
     assert not [key for key in keys if None in key or "None" in key or "" in key]
@@ -170,7 +170,7 @@ def test_every_field_is_declared(whole: Reading, name: str) -> None:
 
 
 @every_stream
-def test_the_records_are_those_of_the_site(whole: Reading, name: str) -> None:
+def test_the_records_match_the_site(whole: Reading, name: str) -> None:
     records = whole.output.records[name]
     if name == "audit":
         assert len(records) == len(whole.site.records("audit"))
@@ -184,11 +184,11 @@ Keys = set[tuple[Any, ...]]
 
 
 def held(collection: str = "", **only: tuple[str, ...]) -> Callable[[Site, str], Keys]:
-    """Return what finds the keys of the records that the site has for a stream.
+    """Return a function that returns the keys that a stream should have, from the site's records.
 
     Args:
-        collection: Where they are, if not where the stream's operation takes its records.
-        only: The values, by field, of the records that the stream reads.
+        collection: The collection; by default that of the stream's operation.
+        only: The allowed values by field; the stream does not read other records.
     """
 
     def keys(site: Site, name: str) -> Keys:
@@ -200,7 +200,7 @@ def held(collection: str = "", **only: tuple[str, ...]) -> Callable[[Site, str],
 
 
 def value_of(record: dict[str, Any], field: str) -> Any:
-    """Return a field of a record as the site keeps it: by its name, unsent, in the object that it names, or its id."""
+    """Return a field of a site's record: the field, its unsent copy, the field of a nested object, or the id."""
     inner = {"accountId": "watcher", "principalType": "principal", "principalId": "principal"}
     if field not in record and inner.get(field) in record:
         return record[inner[field]][field]
@@ -217,7 +217,7 @@ def labelled(*statuses: str) -> Callable[[Site, str], Keys]:
 
 
 def label_spaces(field: str) -> Callable[[Site, str], Keys]:
-    # The default of `prefix`, and all that it takes: see docs/oddities.md.
+    # The parameter `prefix` accepts only these two: see docs/oddities.md.
     return lambda site, _: {
         (space, label["id"])
         for label in site.records("labels")
@@ -252,7 +252,7 @@ def listed_users(site: Site, _: str) -> Keys:
     return {(user["accountId"],) for user in site.records("users") if user["_permissionTypes"]}
 
 
-# Streams that do not simply read all records of their operation's collection.
+# Streams that read only some records of their collection, or records of another collection.
 READ: dict[str, Any] = {"status": ("current", "archived")}
 CLASSIFIED: dict[str, Any] = {"_classified": ("yes",)}
 HELD: dict[str, Callable[[Site, str], Keys]] = {
@@ -328,7 +328,7 @@ def test_a_stream_has_one_name_everywhere() -> None:
     assert [stream["name"] for stream in catalog["streams"]] == index
 
 
-def test_a_read_ends_well_and_in_silence(reading: Reading) -> None:
+def test_a_read_succeeds_without_warnings(reading: Reading) -> None:
     assert reading.output.exit_code == 0
     assert set(reading.output.statuses.values()) == {"COMPLETE"}
     assert reading.output.other == []
@@ -349,7 +349,7 @@ def test_pages_are_as_large_as_confluence_allows(reading: Reading) -> None:
     for request in reading.log:
         operation, limits = operations.get(request.operation), request.values("limit")
         if operation is None or (request.operation == f"{V2}/spaces" and limits == ["1"]):
-            continue  # one space stands for all where the list of them is not needed
+            continue  # one space represents the site
         most = operation.limit_max
         if request.operation.endswith("/versions") and request.values("body-format"):
             most = 50
@@ -371,9 +371,9 @@ def official() -> dict[str, dict[str, dict[str, Any]]]:
         known = document["components"].get("parameters", {})
         for path, block in document["paths"].items():
             if "get" in block:
-                said = [*block.get("parameters", []), *block["get"].get("parameters", [])]
-                said = [known[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in said]
-                found[prefix + path] = {p["name"]: p for p in said if p["in"] == "query"}
+                parameters = [*block.get("parameters", []), *block["get"].get("parameters", [])]
+                parameters = [known[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in parameters]
+                found[prefix + path] = {p["name"]: p for p in parameters if p["in"] == "query"}
     return found
 
 
@@ -391,13 +391,13 @@ def test_the_official_documents_declare_every_request(reading: Reading) -> None:
                 undeclared.add((request.operation, name))
             elif not allowed(declared[name].get("schema", {}), value):
                 wrong.add((request.operation, name, value))
-        needed = [name for name, said in declared.items() if said.get("required")]
+        needed = [name for name, declaration in declared.items() if declaration.get("required")]
         wrong |= {(request.operation, name) for name in needed if not request.values(name)}
     assert (undeclared, wrong) == (set(), set())
 
 
 def allowed(schema: dict[str, Any], value: str) -> bool:
-    """Tell whether a parameter of the official documents takes a value."""
+    """Return whether the official documents allow a value for a parameter."""
     if schema.get("type") == "array":
         items = value.split(",")
         return len(items) <= schema.get("maxItems", len(items)) and all(
@@ -408,22 +408,20 @@ def allowed(schema: dict[str, Any], value: str) -> bool:
     return value in schema.get("enum", [value])
 
 
-# ---------------------------------------------------------------- What the configuration changes
+# ---------------------------------------------------------------- Configuration
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_bodies_come_in_the_configured_format(
-    whole: Reading, chosen: Reading, left: Reading, name: str
-) -> None:
+def test_bodies_have_the_configured_format(whole: Reading, chosen: Reading, left: Reading, name: str) -> None:
     for found, wanted in ((whole, "storage"), (chosen, "atlas_doc_format"), (left, None)):
-        with_body = [r for r in found.asked(name) if r.values("body-format")]
+        with_body = [r for r in found.requested(name) if r.values("body-format")]
         assert {r.values("body-format")[0] for r in with_body} == ({wanted} if wanted else set())
         bodies = [record.get("body") or {} for record in found.output.records[name]]
         assert {key for body in bodies for key in body} == ({wanted} if wanted else set())
 
 
 @pytest.mark.parametrize("name", ["rendered_pages", "rendered_blog_posts"])
-def test_rendered_bodies_come_in_the_configured_format(
+def test_rendered_bodies_have_the_configured_format(
     whole: Reading, chosen: Reading, left: Reading, name: str
 ) -> None:
     for found, wanted in ((whole, "view"), (chosen, "styled_view"), (left, "export_view")):
@@ -431,19 +429,19 @@ def test_rendered_bodies_come_in_the_configured_format(
 
 
 @pytest.mark.parametrize("name", [name for name in VERSIONS if name != "attachment_versions"])
-def test_bodies_of_versions_come_when_configured(whole: Reading, left: Reading, name: str) -> None:
+def test_versions_have_bodies_if_configured(whole: Reading, left: Reading, name: str) -> None:
     entity = {"page": "page", "blog": "blogpost"}.get(name.partition("_")[0], "comment")
-    asked = {(*r.values("limit"), *r.values("body-format")) for r in whole.asked(name)}
-    assert asked == {("50", "storage")}
+    requested = {(*r.values("limit"), *r.values("body-format")) for r in whole.requested(name)}
+    assert requested == {("50", "storage")}
     assert any(record[entity]["body"]["storage"]["value"] for record in whole.output.records[name])
-    assert {(*r.values("limit"), *r.values("body-format")) for r in left.asked(name)} == {("250",)}
+    assert {(*r.values("limit"), *r.values("body-format")) for r in left.requested(name)} == {("250",)}
     assert not any(record[entity].get("body") for record in left.output.records[name])
 
 
-def test_custom_content_is_asked_for_by_its_configured_types(whole: Reading, left: Reading) -> None:
+def test_custom_content_is_requested_by_its_configured_types(whole: Reading, left: Reading) -> None:
     types = {record["type"] for record in whole.site.records("custom_content")}
-    assert {request.values("type")[0] for request in whole.asked("custom_content")} == types
-    assert left.asked("custom_content") == []
+    assert {request.values("type")[0] for request in whole.requested("custom_content")} == types
+    assert left.requested("custom_content") == []
 
 
 def test_an_audit_event_keeps_its_id_when_its_author_is_renamed(whole: Reading, left: Reading) -> None:
@@ -454,21 +452,21 @@ def test_an_audit_event_keeps_its_id_when_its_author_is_renamed(whole: Reading, 
 
 def test_audit_events_of_the_same_millisecond_are_all_kept(whole: Reading) -> None:
     events = whole.output.records["audit"]
-    moments = {event["creationDate"] for event in events}
-    assert len(moments) < len({event["eventId"] for event in events}) == len(whole.site.records("audit"))
+    timestamps = {event["creationDate"] for event in events}
+    assert len(timestamps) < len({event["eventId"] for event in events}) == len(whole.site.records("audit"))
 
 
-def test_whoever_is_named_is_looked_up_once_and_a_hundred_at_a_time() -> None:
+def test_each_named_user_is_looked_up_once_and_a_hundred_at_a_time() -> None:
     site = generate(pages=500, users=250)
     pages = site.records("pages")
     pages[0]["authorId"] = None
     pages[1]["authorId"] = "712020:deleted"
     with Server(site) as server:
         found = read(server, ["named_users"])
-    asked = [request.values("accountId") for request in found.asked("named_users")]
-    ids = [account for each in asked for account in each]
+    requested = [request.values("accountId") for request in found.requested("named_users")]
+    ids = [account for each in requested for account in each]
     named = {page["authorId"] for page in pages} | {page["version"]["authorId"] for page in pages}
-    assert [len(each) for each in asked] == [100, 100, len(ids) - 200]
+    assert [len(each) for each in requested] == [100, 100, len(ids) - 200]
     assert sorted(ids) == sorted(named - {None})
     records = [record["accountId"] for record in found.output.records["named_users"]]
     assert sorted(records) == sorted(named - {None, "712020:deleted"})
@@ -476,11 +474,11 @@ def test_whoever_is_named_is_looked_up_once_and_a_hundred_at_a_time() -> None:
     assert len(lists) == 2
 
 
-# ---------------------------------------------------------------- Some spaces only
+# ---------------------------------------------------------------- Space filters
 
 
-# Custom content has a test of its own: the configuration names its types. Accounts do not belong to a space, and some
-# of the lists that name them are of the whole site.
+# Custom content has its own test, because its types are configured. Accounts do not belong to a space, and some of the
+# lists that name them are of the whole site.
 LIMITED = [
     name for name in STREAMS if STREAMS[name].within_spaces and name not in ("custom_content", "named_users")
 ]
@@ -488,7 +486,7 @@ OF_THE_SITE = [name for name in STREAMS if not STREAMS[name].within_spaces]
 
 
 def ids_in(site: Site, spaces: set[str]) -> set[str]:
-    """Return the ids of all that is in some spaces, and theirs and their keys."""
+    """Return the ids and keys of these spaces, and the ids of the content in them."""
     found = set(spaces) | {s["key"] for s in site.records("spaces") if s["id"] in spaces}
     for collection in ("pages", "blog_posts", "tree_items", "tasks"):
         found |= {record["id"] for record in site.records(collection) if record["spaceId"] in spaces}
@@ -518,7 +516,7 @@ def test_records_are_those_of_the_chosen_spaces(
 
 
 @pytest.mark.parametrize("name", OF_THE_SITE)
-def test_a_stream_of_the_site_is_whole_whatever_spaces_are_chosen(
+def test_space_filters_do_not_limit_a_stream_of_the_site(
     whole: Reading, two_spaces: tuple[Reading, set[str]], name: str
 ) -> None:
     everything, found = (
@@ -528,7 +526,7 @@ def test_a_stream_of_the_site_is_whole_whatever_spaces_are_chosen(
     assert found == everything
 
 
-def test_only_the_chosen_spaces_are_asked_for(two_spaces: tuple[Reading, set[str]]) -> None:
+def test_requests_name_only_the_chosen_spaces(two_spaces: tuple[Reading, set[str]]) -> None:
     found, spaces = two_spaces
     inside = ids_in(found.site, spaces)
     outside = ids_in(found.site, {s["id"] for s in found.site.records("spaces")} - spaces)
@@ -536,10 +534,10 @@ def test_only_the_chosen_spaces_are_asked_for(two_spaces: tuple[Reading, set[str
     assert {tuple(sorted(",".join(r.values("space-id")).split(","))) for r in lists} == {
         tuple(sorted(spaces))
     }
-    searches = [request.values("cql")[0] for request in found.asked("tree_item_index")]
+    searches = [request.values("cql")[0] for request in found.requested("tree_item_index")]
     assert all("and space" in cql for cql in searches)
     assert len(searches) >= 4
-    # Attachments can only be listed for the whole site, and so their files are.
+    # Attachments, and so their files, can only be listed for the whole site.
     within = [request for request in found.log if not request.path.endswith("/download")]
     named = {part for request in within for part in request.path.split("/")}
     assert named & inside
@@ -563,20 +561,18 @@ def test_custom_content_is_that_of_the_chosen_spaces(server: Server) -> None:
         ({"exclude_space_keys": ["NOPE"]}, "NOPE"),
     ],
 )
-def test_check_names_the_spaces_that_are_not_there(
-    server: Server, config: dict[str, Any], missing: str
-) -> None:
-    answer = connector("check", config_for(server, **config)).connection
-    assert answer["status"] == "FAILED"
-    assert f"has the key {missing}." in answer["message"]
+def test_a_check_names_missing_spaces(server: Server, config: dict[str, Any], missing: str) -> None:
+    connection = connector("check", config_for(server, **config)).connection
+    assert connection["status"] == "FAILED"
+    assert f"has the key {missing}." in connection["message"]
 
 
-# ---------------------------------------------------------------- While the site changes
+# ---------------------------------------------------------------- Changes during a read
 
 
 @pytest.fixture(scope="module")
 def vanishing(selected: list[str]) -> tuple[Reading, set[str]]:
-    """Read all children, while of each kind of parent the first that is asked about is deleted."""
+    """Read all child streams; delete the first requested parent of each kind."""
     gone: set[str] = set()
     done: set[str] = set()
 
@@ -601,7 +597,7 @@ def vanishing(selected: list[str]) -> tuple[Reading, set[str]]:
 
 
 @pytest.mark.parametrize("name", CHILDREN)
-def test_a_parent_that_vanished_is_skipped_and_the_rest_is_read(
+def test_a_deleted_parent_is_skipped_and_the_others_are_read(
     whole: Reading, vanishing: tuple[Reading, set[str]], name: str
 ) -> None:
     found, gone = vanishing
@@ -612,21 +608,21 @@ def test_a_parent_that_vanished_is_skipped_and_the_rest_is_read(
         return {key_of(name, record) for record in kept if not record.get("start")}
 
     assert found.output.statuses[name] == "COMPLETE"
-    assert 404 in {request.status for request in found.asked(name)}
+    assert 404 in {request.status for request in found.requested(name)}
     assert remaining(found)
     assert remaining(found) == remaining(whole)
 
 
 @pytest.fixture(scope="module")
 def revoked(selected: list[str]) -> Output:
-    """Read all children with a credential that is not known any more once they are under way."""
+    """Read all child streams with a credential that is revoked during the read."""
     v2 = b'{"errors":[{"status":404,"code":"NOT_FOUND","title":"Not Found","detail":null}]}'
     v1 = b'{"message":"Current user not permitted to use Confluence","statusCode":403}'
     with Server(company()) as server:
         children = [name for name in selected if name in CHILDREN]
         for operation in {o.path for name in children for o in STREAMS[name].operations}:
             status, body = (404, v2) if operation.startswith(V2) else (403, v1)
-            # Of these the two spaces have one each.
+            # The two spaces have one whiteboard and one database.
             after = 0 if re.search("(whiteboards|databases)/{id}/class", operation) else 1
             server.fail(operation, times=None, after=after, status=status, body=body)
         server.fail(rf"{V2}/spaces\?limit=1$", times=None, status=404, body=v2)
@@ -634,16 +630,16 @@ def revoked(selected: list[str]) -> Output:
 
 
 @pytest.mark.parametrize("name", CHILDREN)
-def test_a_credential_that_is_revoked_does_not_read_as_no_more_children(revoked: Output, name: str) -> None:
+def test_a_revoked_credential_fails_every_child_stream(revoked: Output, name: str) -> None:
     assert revoked.statuses[name] == "INCOMPLETE"
 
 
-def test_a_revoked_credential_is_told_in_a_sentence(server: Server) -> None:
-    asked: list[Request] = []
+def test_the_error_for_a_revoked_credential_names_the_settings(server: Server) -> None:
+    requested: list[Request] = []
 
     def revoke(request: Request) -> None:
-        asked.append(request)
-        if len(asked) == 5:
+        requested.append(request)
+        if len(requested) == 5:
             server.token = "another"
 
     server.before(f"{V2}/pages/{{id}}/likes/users", revoke)

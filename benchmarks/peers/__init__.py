@@ -1,4 +1,4 @@
-"""What else reads Confluence: a script for each, run in its own environment, and what pins its versions.
+"""Other programs that read Confluence: scripts that run in their own environments, and their pinned versions.
 
-Each script takes a job (see `benchmarks.readers.Job`) as a JSON text, and prints the number of pages it read.
+Each script gets a job (see `benchmarks.readers.Job`) as JSON text, and prints the number of pages that it read.
 """

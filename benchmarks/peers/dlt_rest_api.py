@@ -1,8 +1,8 @@
-"""Extract all pages with dlt's rest_api source, set as dlt's documentation advises for speed.
+"""Extract all pages with dlt's rest_api source, configured for speed as dlt's documentation advises.
 
-In one list (80 requests for 20,000 pages), or with a list for each space, several at a time. Set are:
-the largest page; selector, paginator and sign-in given rather than detected; as many workers as the connector
-has by default, with as many lists waiting; intermediate files not compressed; no telemetry.
+It reads one list (80 requests for 20,000 pages), or one list for each space, several in parallel. The configuration:
+the largest page size; selector, paginator and authentication configured, not detected; the connector's default
+number of workers, with four times as many waiting; uncompressed intermediate files; no telemetry.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 JOB = json.loads(sys.argv[1])
-# dlt reads its settings when it is imported.
+# dlt reads its settings at import.
 os.environ |= {
     "DATA_WRITER__DISABLE_COMPRESSION": "true",
     "EXTRACT__WORKERS": str(JOB["workers"]),
@@ -27,27 +27,27 @@ from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginat
 from dlt.sources.rest_api import rest_api_source  # noqa: E402 - see above
 
 
-class NextCursor(JSONResponseCursorPaginator):  # type: ignore[misc] # dlt lies in an environment of its own
-    """Take the cursor out of the next link, which itself drops the body format."""
+class NextCursor(JSONResponseCursorPaginator):  # type: ignore[misc] # dlt is in a separate environment
+    """Take the cursor from the next link; the link itself lacks the body format."""
 
     _next_reference: str | None
 
     def update_state(self, response: Any, data: Any = None) -> None:
-        """Keep the cursor of the next page."""
+        """Store the cursor of the next page."""
         super().update_state(response, data)
         found = re.search(r"[?&]cursor=([^&]+)", self._next_reference or "")
         self._next_reference = found[1] if found else None
 
 
 def main() -> None:
-    """Do the job that the command line holds."""
-    asked: dict[str, Any] = {"limit": 250}
+    """Run the job that the command line contains."""
+    parameters: dict[str, Any] = {"limit": 250}
     if JOB["bodies"]:
-        asked["body-format"] = "storage"
-    pages: dict[str, Any] = {"name": "pages", "endpoint": {"path": "pages", "params": asked}}
+        parameters["body-format"] = "storage"
+    pages: dict[str, Any] = {"name": "pages", "endpoint": {"path": "pages", "params": parameters}}
     resources = [pages]
     if JOB["each_space"]:
-        asked["space-id"] = "{resources.spaces.id}"
+        parameters["space-id"] = "{resources.spaces.id}"
         pages["parallelized"] = True
         resources.insert(0, {"name": "spaces", "endpoint": {"path": "spaces", "params": {"limit": 250}}})
     client = {

@@ -14,7 +14,7 @@ TOKEN_SECONDS = 300
 class TimelyOauthAuthenticator(DeclarativeOauth2Authenticator):
     """Limit the time for an access token: the CDK waits forever for a token endpoint that does not respond.
 
-    Test: `test_faults.py::test_a_token_endpoint_that_does_not_answer_fails_the_check`. Delete it when the CDK's
+    Test: `test_faults.py::test_a_token_endpoint_that_does_not_respond_fails_the_check`. Delete it when the CDK's
     token request has a timeout.
     """
 
