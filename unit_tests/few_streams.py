@@ -13,6 +13,7 @@ from airbyte_cdk.sources.declarative import concurrent_declarative_source
 
 from common.connector import STREAMS, Output, config_for, connector
 from source_confluence import source
+from source_confluence.components import partition_router
 from source_confluence.source import SourceConfluence
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: copy.deepcopy(manifest))
         patch.setattr(SourceConfluence, "_validate_source", lambda _: None)
+        patch.setattr(partition_router, "GROUPS", 1)
         patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", dict)
         yield
 

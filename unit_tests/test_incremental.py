@@ -16,12 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from common.connector import (
-    ROOT,
-    STREAMS,
-    Output,
-    key_of,
-)
+from common.connector import ROOT, STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import format_time, milliseconds, parse_time
 from unit_tests.database import database
@@ -433,6 +428,42 @@ def test_a_removed_space_causes_no_full_read(space_id: str) -> None:
         assert set(cursors(second, "pages")) == set(known) - {space_id}
         groups = [state["partition"]["spaceId"] for state in stream_state(second, "pages")["states"]]
         assert [len(group) for group in groups] == [2, 2, 1]
+
+
+def test_few_spaces_are_read_concurrently_and_in_other_groups_when_they_become_more() -> None:
+    def read(server: Server, **given: Any) -> tuple[Output, list[int]]:
+        output = connector("read", config_for(server), select=["pages"], incremental=True, **given)
+        assert output.exit_code == 0, output.errors
+        return output, [
+            len(state["partition"]["spaceId"]) for state in stream_state(output, "pages")["states"]
+        ]
+
+    with Server(generate(pages=200, spaces=20)) as server:
+        first, sizes = read(server)
+        assert sizes == [1] * 20
+        server.site.tick(DAY)
+        server.site.add_page("New", space_id=server.site.add_space("New", key="NEW")["id"])
+        edited = server.site.edit_page(server.site.records("pages")[0]["id"])
+        second, sizes = read(server, state=first.state)
+        assert sizes == [2] * 10 + [1]
+        assert edited["id"] in ids(second.records["pages"])
+        assert latest(first, second) == there(server.site)
+        known = cursors(first, "pages")
+        assert all(edited_at(record) >= min(known.values()) - LOOKBACK for record in second.records["pages"])
+
+
+def test_a_space_that_is_archived_while_spaces_are_listed_is_read_once() -> None:
+    with Server(small()) as server:
+        space = server.site.records("spaces")[0]
+
+        def archive(request: Request) -> None:
+            if request.values("status") == ["archived"]:
+                space["status"] = "archived"
+
+        server.before("/spaces", archive)
+        output = connector("read", config_for(server), select=["pages"], incremental=True)
+        assert [len(r.values("status")) for r in server.requests_to("/wiki/api/v2/spaces")] == [1, 1]
+        assert ids(output.records["pages"]) == sorted(there(server.site))
 
 
 EVERY: dict[str, Any] = {}

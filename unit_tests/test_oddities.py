@@ -136,13 +136,13 @@ def test_5_custom_content_has_the_body_format_of_its_type(server: Server, body_f
 def test_6_lists_are_sent_in_the_documented_form(server: Server) -> None:
     spaces = server.site.records("spaces")[:2]
     ids = [space["id"] for space in spaces]
-    output = complete(server, "tasks", "pages", space_keys=[space["key"] for space in spaces])
-    for name in ("tasks", "pages"):
+    output = complete(server, "tasks", "blog_posts", space_keys=[space["key"] for space in spaces])
+    for name in ("tasks", "blog_posts"):
         held = {r["id"] for r in server.site.records(name) if r["spaceId"] in ids}
         held &= {r["id"] for r in server.site.records(name) if r["status"] not in ("trashed", "deleted")}
         assert {record["id"] for record in output.records[name]} == held
     assert {tuple(sorted(r.values("space-id"))) for r in server.requests_to(TASKS)} == {tuple(sorted(ids))}
-    (joined,) = {tuple(r.values("space-id")) for r in server.requests_to(f"{V2}/pages")}
+    (joined,) = {tuple(r.values("space-id")) for r in server.requests_to(f"{V2}/blogposts")}
     assert sorted(",".join(joined).split(",")) == sorted(ids)
 
 

@@ -12,6 +12,7 @@ from airbyte_cdk.sources.declarative.auth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.declarative.decoders import JsonDecoder
 from airbyte_cdk.sources.declarative.extractors import DpathExtractor, RecordFilter
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
+from airbyte_cdk.sources.declarative.partition_routers import GroupingPartitionRouter
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.error_handlers.backoff_strategies import (
     WaitTimeFromHeaderBackoffStrategy,
@@ -31,6 +32,7 @@ from source_confluence.components.cursor import PartitionCursor, SpaceGroupCurso
 from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
 from source_confluence.components.file_uploader import StreamingFileUploader
 from source_confluence.components.interpolation import added_field, record_filter
+from source_confluence.components.partition_router import EvenGroupingRouter
 from source_confluence.components.requester import CarefulRequester
 from source_confluence.components.retriever import WholeListRetriever
 from source_confluence.messages import foreign_state
@@ -61,6 +63,7 @@ OURS: dict[type, Callable[[Any], Any]] = {
         wait.max_waiting_time_in_seconds
     ),
 }
+MOST_IN_A_REQUEST = 100  # groups of this size save requests, smaller ones are for concurrency
 # 250, 125 … 1 in eight steps, with a pause of 2, 4 … 16 seconds before each.
 SMALLER_PAGES = PageSizeReduction(
     max_attempts=8,
@@ -75,6 +78,7 @@ class ComponentFactory(ModelToComponentFactory):
 
     def __init__(self, *, shared: dict[str, Any] | None = None, **named: Any) -> None:
         super().__init__(**named)
+        self._builds_parents = shared is not None
         self._shared: dict[str, Any] = shared if shared is not None else {"skipped": Counter()}
         self.skipped: Counter[str] = self._shared["skipped"]
 
@@ -96,6 +100,15 @@ class ComponentFactory(ModelToComponentFactory):
             if self._connector_state_manager.get_stream_state(model.name, None):
                 raise foreign_state(model.name, failure) from failure
             raise
+
+    def create_grouping_partition_router(
+        self, model: Any, config: Any, **named: Any
+    ) -> GroupingPartitionRouter:
+        """Build groups for concurrent reads, except those of parents, which are read one after another."""
+        built = super().create_grouping_partition_router(model, config, **named)
+        if self._builds_parents or built.group_size == MOST_IN_A_REQUEST:
+            return built
+        return EvenGroupingRouter(built.group_size, built.underlying_partition_router, config)
 
     def create_http_requester(self, model: Any, config: Any, **named: Any) -> HttpRequester:  # type: ignore[override]
         """Cache all responses or none: a check shares the lists of parents, a read does not need to."""
