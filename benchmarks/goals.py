@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, IMPORT, READERS
-from benchmarks.workloads import TENTH
+from benchmarks.workloads import SMALL, TENTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +92,10 @@ def _memory(known: Known) -> Iterator[Goal]:
     if known("latency-0", CONNECTOR, DLT):
         ratio = known.ratio("latency-0", "memory", reader=DLT)
         yield Goal("Peak memory: the same ÷ dlt, one list", ratio, 1.0)
+    for name in known.results:
+        if known(name, CONNECTOR) and known(name + SMALL, CONNECTOR):
+            more = known.median(name, "memory") - known.median(name + SMALL, "memory")
+            yield Goal(f"Peak memory: {known.title(name)}, more than small files", more, 30, " MB", 0)
     pairs = [("pages-200000", "latency-0"), *((name, name + TENTH) for name in known.results)]
     for whole, tenth in pairs:
         if known(whole, CONNECTOR) and known(tenth, CONNECTOR):

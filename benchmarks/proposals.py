@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from benchmarks.readers import CONNECTOR, READERS, Job, Reader
 from benchmarks.runner import measure
-from benchmarks.site import SiteProcess
+from benchmarks.site import served
 from benchmarks.workloads import WORKLOADS
 
 # What is removed: classes of the CDK from the factory's table, or methods of our classes.
@@ -35,7 +35,7 @@ def main() -> None:
     everything = tuple(name for names in WITHOUT.values() for name in names)
     variants = {"nothing": (), **WITHOUT, "any of these": everything}
     seconds: dict[str, list[float]] = {label: [] for label in variants}
-    with SiteProcess(workload.sizes) as site:
+    with served(workload.sizes) as site:
         for _ in range(ROUNDS):
             for label, names in variants.items():
                 run = measure(_reader(names), workload, site)

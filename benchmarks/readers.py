@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from common.files import options
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,9 +24,7 @@ class Job(NamedTuple):
     """One read: the workload, the site, a directory for files, and the state to start from."""
 
     workload: Workload
-    url: str
-    email: str
-    token: str
+    access: dict[str, str]  # the connector's configuration for the site
     directory: Path
     state: Any = None
 
@@ -42,14 +42,11 @@ class Reader:
 
 def _airbyte(script: str, *more: str) -> Callable[[Job], list[str]]:
     def command(job: Job) -> list[str]:
-        executable, workload = str(Path(sys.executable).with_name(script)), job.workload
+        workload = job.workload
+        executable = [str(Path(sys.executable).with_name(script)), workload.command, *more]
         if workload.command == "spec":
-            return [executable, "spec", *more]
-        config: dict[str, Any] = {"email": job.email, "api_token": job.token, "domain_name": job.url}
-        if not workload.bodies:
-            config["body_format"] = "none"
-        if workload.workers:
-            config["num_workers"] = workload.workers
+            return executable
+        body_format = "storage" if workload.bodies else "none"
         modes = ["full_refresh", "incremental"]
         catalog = [
             {
@@ -59,26 +56,19 @@ def _airbyte(script: str, *more: str) -> Callable[[Job], list[str]]:
             }
             for name in workload.streams
         ]
-        arguments = [executable, workload.command]
-        for name, content in (("config", config), ("catalog", {"streams": catalog}), ("state", job.state)):
-            if content is not None:
-                path = job.directory / f"{name}.json"
-                path.write_text(json.dumps(content), encoding="utf-8")
-                arguments += [f"--{name}", str(path)]
-        return [*arguments, *more]
+        config = {**job.access, "body_format": body_format, **workload.settings}
+        return [
+            *executable,
+            *options(job.directory, config=config, catalog={"streams": catalog}, state=job.state),
+        ]
 
     return command
 
 
 def _script(name: str, python: Path, **more: Any) -> Callable[[Job], list[str]]:
     def command(job: Job) -> list[str]:
-        given: dict[str, Any] = {
-            "url": job.url,
-            "email": job.email,
-            "token": job.token,
-            "directory": str(job.directory),
-        }
-        given |= {"bodies": job.workload.bodies, "workers": WORKERS, **more}
+        given = {**job.access, "directory": str(job.directory), "workers": WORKERS, **more}
+        given["bodies"] = job.workload.bodies
         return [str(python), str(PEERS / name), json.dumps(given)]
 
     return command

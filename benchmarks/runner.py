@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.readers import CONNECTOR, READERS, Job, Reader
-from benchmarks.site import SiteProcess
-from benchmarks.workloads import BODY_BYTES, Workload
+from benchmarks.site import Site, served
+from benchmarks.workloads import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,14 +31,14 @@ def run_all(workloads: Mapping[str, Workload]) -> Iterator[tuple[str, dict[str, 
     This process must stay small: a child inherits its memory, which counts as the child's until it starts its program.
     """
     for sizes, same_site in groupby(workloads.items(), key=lambda item: item[1].sizes):
-        with SiteProcess(sizes) as site:
+        with served(sizes) as site:
             for name, workload in same_site:
                 print(f"{name}: {workload.title}", flush=True)
                 result = {"today": time.strftime("%Y-%m-%d"), "workload": asdict(workload)}
                 yield name, {**result, "runs": _runs(workload, site)}
 
 
-def _runs(workload: Workload, site: SiteProcess) -> dict[str, list[dict[str, Any]]]:
+def _runs(workload: Workload, site: Site) -> dict[str, list[dict[str, Any]]]:
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in workload.rounds}
     state = (
         measure(READERS[CONNECTOR], replace(workload, latency=0), site)["state"] if workload.again else None
@@ -53,14 +53,14 @@ def _runs(workload: Workload, site: SiteProcess) -> dict[str, list[dict[str, Any
     return runs
 
 
-def measure(reader: Reader, workload: Workload, site: SiteProcess, state: Any = None) -> dict[str, Any]:
+def measure(reader: Reader, workload: Workload, site: Site, state: Any = None) -> dict[str, Any]:
     """Run one read; return the measures, and why the run does not count (empty if it counts).
 
     The measures are seconds from start to end (`wall`), of the processor (`cpu`) and from the first request to the
     last (`asking`); the peak `memory` in MB; and the counts of the site.
     """
     with TemporaryDirectory() as directory:
-        job = Job(workload, site.url, site.email, site.token, Path(directory), state)
+        job = Job(workload, site.access(), Path(directory), state)
         site.begin(workload.latency, workload.rate)
         began = time.perf_counter()
         status, usage, printed, error = _run_process(reader.command(job), job.directory)
@@ -74,9 +74,9 @@ def measure(reader: Reader, workload: Workload, site: SiteProcess, state: Any = 
             failure = f"ended with {status}: {error}"
         elif workload.records not in (None, records):
             failure = f"{records:,} records instead of {workload.records:,}"
-        elif workload.command == "read" and workload.bodies and reader.writes_bodies:
+        elif reader.writes_bodies:
             held = sum(path.stat().st_size for path in job.directory.rglob("*") if path.is_file())
-            failure = "" if held > BODY_BYTES * records else "bodies are missing"
+            failure = "" if held >= workload.least_bytes else "bodies are missing"
     return {
         "wall": wall,
         "cpu": usage.ru_utime + usage.ru_stime,
@@ -92,7 +92,8 @@ def _run_process(command: list[str], directory: Path) -> tuple[int, Any, Path, s
     """Run a command; return its status, its resource usage, the file with its output, and the end of its errors."""
     printed, errors = directory / "printed", directory / "errors"
     with printed.open("wb") as out, errors.open("wb") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=directory)  # noqa: S603 - our own commands
+        env = {**os.environ, "AIRBYTE_STAGING_DIRECTORY": str(directory)}  # for downloaded files
+        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=directory, env=env)  # noqa: S603 - our own commands
         limit = threading.Timer(LONGEST, process.kill)
         limit.start()
         _, status, usage = os.wait4(process.pid, 0)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.managers import BaseManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fake_confluence import Server, generate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from multiprocessing.connection import Connection
-
-    from typing_extensions import Self
+    from collections.abc import Iterator, Mapping
 
 TOO_MANY = 429
 
@@ -26,52 +25,43 @@ class Traffic(NamedTuple):
     site_cpu: float
 
 
-class SiteProcess:
-    """A generated site in its own process; it counts the requests between `begin` and `end`."""
+class Site:
+    """A generated site; it counts the requests between `begin` and `end`."""
 
     def __init__(self, sizes: Mapping[str, Any]) -> None:
         """Generate the site, with the arguments of `generate`, and serve it."""
-        context = multiprocessing.get_context("spawn")
-        self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there, dict(sizes)), daemon=True)
-        self._process.start()
-        there.close()  # so that the end of the site is noticed here
-        self.url, self.email, self.token = self._pipe.recv()
+        self._server = Server(generate(**sizes)).__enter__()  # the end of the process ends it
+        self._times: list[float] = []
+        self._server.before("", lambda _: self._times.append(time.monotonic()))
+
+    def access(self) -> dict[str, str]:
+        """Return the connector's configuration for this site."""
+        server = self._server
+        return {"domain_name": server.url, "email": server.email, "api_token": server.token}
 
     def begin(self, latency: float, rate: int) -> None:
         """Start to count; respond after this latency in seconds, to this many requests per second (0: all)."""
-        self._pipe.send((latency, rate))
-        self._pipe.recv()
+        self._server.latency, self._server.rate = latency, rate
+        self._server.log.clear()
+        self._times.clear()
+        self._cpu = time.process_time()
 
     def end(self) -> Traffic:
         """Return the counts since `begin`."""
-        self._pipe.send(None)
-        traffic: Traffic = self._pipe.recv()
-        return traffic
-
-    def __enter__(self) -> Self:
-        """Return the running site."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the process."""
-        self._process.terminate()
-        self._process.join()
+        refused = sum(request.status == TOO_MANY for request in self._server.log)
+        seconds = self._times[-1] - self._times[0] if self._times else 0.0
+        return Traffic(len(self._times), refused, seconds, time.process_time() - self._cpu)
 
 
-def _serve(pipe: Connection, sizes: dict[str, Any]) -> None:
-    """Serve a site, and count the requests between two messages of the pipe."""
-    with Server(generate(**sizes)) as server:
-        times: list[float] = []
-        server.before("", lambda _: times.append(time.monotonic()))
-        pipe.send((server.url, server.email, server.token))
-        while True:
-            server.latency, server.rate = pipe.recv()
-            server.log.clear()
-            times.clear()
-            cpu = time.process_time()
-            pipe.send(None)
-            pipe.recv()
-            refused = sum(request.status == TOO_MANY for request in server.log)
-            seconds = times[-1] - times[0] if times else 0.0
-            pipe.send(Traffic(len(times), refused, seconds, time.process_time() - cpu))
+class _Sites(BaseManager):
+    """The process of a site."""
+
+
+_Sites.register("site", Site)
+
+
+@contextmanager
+def served(sizes: Mapping[str, Any]) -> Iterator[Site]:
+    """Serve a site from another process; each method of the site is called there."""
+    with _Sites(ctx=get_context("spawn")) as sites:
+        yield sites.site(sizes)  # type: ignore[attr-defined]  # as registered

@@ -8,7 +8,8 @@ from typing import Any
 from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, IMPORT, READERS, UPSTREAM
 
 BODY_BYTES = 4_000
-TENTH = ", a tenth"
+TENTH, SMALL = ", a tenth", ", small"
+MB = 1_000_000
 PEERS = dict.fromkeys((CONNECTOR, DLT, DLT_SPACES, BARE), 3)
 ONCE = dict.fromkeys((CONNECTOR, DLT, DLT_SPACES), 1)
 OURS_ONCE = {CONNECTOR: 1}
@@ -27,7 +28,7 @@ class Workload:
     latency: float = 0.0  # seconds before each response
     rate: int = 0  # requests per second that the site allows; 0 for no limit
     bodies: bool = True
-    workers: int = 0  # the number of parallel requests of the connector; 0 for its default
+    settings: dict[str, Any] = field(default_factory=dict)  # of the connector
     command: str = "read"
     streams: tuple[str, ...] = ("pages",)
     expected: int | None = None  # the correct number of records; by default that of the pages
@@ -45,6 +46,12 @@ class Workload:
             return None
         return self.pages if self.expected is None else self.expected
 
+    @property
+    def least_bytes(self) -> int:
+        """The bytes that a read writes at least."""
+        bodies = self.bodies and self.command == "read"
+        return BODY_BYTES * (self.records or 0) if bodies else sum(self.site.get("files", ()))
+
     def quick(self) -> Workload:
         """Return a tenth of the workload, with one run of each reader except the slowest."""
         most = max(self.rounds.values())
@@ -59,7 +66,9 @@ WORKLOADS = {
     "latency-200": Workload("200 ms a response", PEERS, latency=0.2),
     "latency-800": Workload("800 ms a response", ONCE, latency=0.8),
     **{
-        f"workers-{n}": Workload(f"200 ms a response, {n} workers", OURS_ONCE, latency=0.2, workers=n)
+        f"workers-{n}": Workload(
+            f"200 ms a response, {n} workers", OURS_ONCE, latency=0.2, settings={"num_workers": n}
+        )
         for n in (2, 5, 25)
     },
     "no-bodies": Workload("Without bodies", {**PEERS, UPSTREAM: 1}, latency=0.05, bodies=False),
@@ -108,22 +117,24 @@ def large(count: int) -> dict[str, Workload]:
             title, OURS_ONCE, pages, site=site, bodies=False, streams=(stream,), expected=expected
         )
 
-    n = f"{count:,}"
-    views = read(f"Views of {n} pages", "page_views")
+    many = f"{count:,}"
+    views = read(f"Views of {many} pages", "page_views")
     return {
-        "pages": Workload(f"{n} pages in 200 spaces", OURS_ONCE, count),
+        "pages": Workload(f"{many} pages in 200 spaces", OURS_ONCE, count),
         "versions-of-one": read(
-            f"{n} versions of one page", "page_versions", pages=1, versions_per_page=count
+            f"{many} versions of one page", "page_versions", pages=1, versions_per_page=count
         ),
         "labels-of-one": read(
-            f"{n} labels on one page", "page_labels", pages=1, labels=count, labels_per_page=count
+            f"{many} labels on one page", "page_labels", pages=1, labels=count, labels_per_page=count
         ),
-        "pages-of-one": read(f"One label on {n} pages", "page_labels", labels=1),
+        "pages-of-one": read(f"One label on {many} pages", "page_labels", labels=1),
         **{
-            f"views-{workers}": replace(views, title=f"{views.title}, {workers} workers", workers=workers)
-            for workers in (2, 10, 25)
+            f"views-{n}": replace(views, title=f"{views.title}, {n} workers", settings={"num_workers": n})
+            for n in (2, 10, 25)
         },
-        "versions": read(f"Versions of {n} pages", "page_versions", expected=2 * count, versions_per_page=2),
+        "versions": read(
+            f"Versions of {many} pages", "page_versions", expected=2 * count, versions_per_page=2
+        ),
     }
 
 
@@ -134,4 +145,20 @@ def scale(count: int) -> dict[str, Workload]:
         f"{name}{part}": read
         for part, reads in (("", large(count)), (TENTH, tenths))
         for name, read in reads.items()
+    }
+
+
+def files(mb: int) -> dict[str, Workload]:
+    """Return downloads of one file of this size, and of four files of a third; and the same with small files."""
+
+    def read(title: str, sizes: list[int]) -> Workload:
+        site = {"spaces": 1, "body_bytes": 0, "files": sizes}
+        how: dict[str, Any] = {"bodies": False, "streams": ("attachment_files",), "expected": len(sizes)}
+        return Workload(title, OURS_ONCE, 1, site=site, settings={"max_file_mb": 1500}, **how)
+
+    many = {"file": [mb * MB], "files": [mb * MB // 3] * 4}
+    return {
+        name + part: read(f"Files: {len(sizes)} of {sizes[0] / MB:.0f} MB{part}", given)
+        for name, sizes in many.items()
+        for part, given in ((SMALL, [1_000] * len(sizes)), ("", sizes))
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from common.files import options
 from common.streams import streams
 from source_confluence.run import run
 
@@ -105,15 +106,10 @@ def connector(  # noqa: PLR0913 - a call names the few that it needs
 
     """
     with TemporaryDirectory() as directory:
-        args = [command]
         if command == "read" and catalog is None:
             catalog = {"streams": [configured(name, incremental=incremental) for name in select]}
-        for name, value in (("config", config), ("catalog", catalog), ("state", state)):
-            if value is not None:
-                path = Path(directory) / f"{name}.json"
-                path.write_text(json.dumps(value), encoding="utf-8")
-                args += [f"--{name}", str(path)]
-        return run_args(args)
+        files = {"config": config, "catalog": catalog, "state": state}
+        return run_args([command, *options(Path(directory), **files)])
 
 
 def run_args(args: list[str]) -> Output:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 from fake_confluence.site import Record, Site, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _BEGIN = datetime(2021, 1, 4, 8, 0, tzinfo=timezone.utc)
 _END = datetime(2026, 6, 30, 12, 0, tzinfo=timezone.utc)
 _SPACE, _PAGE, _POST = 1_000, 1_000_000, 50_000_000
-_COMMENT, _LABEL = 70_000_000, 90_000_000
+_COMMENT, _LABEL, _FILE = 70_000_000, 90_000_000, 95_000_000
 
 
 def generate(  # noqa: PLR0913 - a call names the few that it needs
@@ -24,6 +28,7 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
     labels: int = 0,
     labels_per_page: int = 1,
     comments: int = 0,
+    files: Sequence[int] = (),
     versions_per_page: int = 0,
     body_bytes: int = 1_000,
     skew: float = 0.0,
@@ -43,6 +48,7 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
         labels: Number of labels; page n has label n modulo this,
         labels_per_page: and the labels after it, this many in total.
         comments: Number of footer comments; page after page gets one.
+        files: The sizes in bytes of the files attached to the first page.
         versions_per_page: Number of versions of each page; 0 for no versions.
         body_bytes: The size of the body that all pages and posts share.
         skew: The share of the pages (0 to 1) in the first space; the other spaces share the rest
@@ -65,6 +71,7 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
                 "groups": [_group(n) for n in range(groups)],
                 "audit": [_event(n, audit_events, people) for n in range(audit_events)],
                 "labels": [_label(n) for n in range(labels)],
+                "attachments": [_attachment(n, size, people) for n, size in enumerate(files)],
                 "footer_comments": [_comment(n, pages, people) for n in range(comments)],
             },
             now=format_time(_END),
@@ -274,6 +281,34 @@ def _comment(n: int, pages: int, people: list[str]) -> Record:
         "_createdAt": format_time(_BEGIN + timedelta(minutes=n)),
         "_body": {"storage": "<p>Agreed.</p>", "atlas_doc_format": '{"type":"doc"}'},
         "_links": {"webui": f"/pages/viewpage.action?pageId={page_id}&focusedCommentId={comment_id}"},
+    }
+
+
+def _attachment(n: int, size: int, people: list[str]) -> Record:
+    title, at = f"file-{n}.bin", format_time(_BEGIN + timedelta(minutes=n))
+    links = {"webui": f"/pages/viewpageattachments.action?pageId={_PAGE}", "download": f"/download/{title}"}
+    return {
+        "id": f"att{_FILE + n}",
+        "status": "current",
+        "title": title,
+        "createdAt": at,
+        "pageId": str(_PAGE),
+        "mediaType": "application/octet-stream",
+        "mediaTypeDescription": "Binary",
+        "comment": "",
+        "fileId": f"{n:08x}-2222-4000-8000-000000000000",
+        "fileSize": size,
+        "webuiLink": links["webui"],
+        "downloadLink": links["download"],
+        "version": {
+            "number": 1,
+            "message": "",
+            "minorEdit": False,
+            "authorId": people[n % len(people)],
+            "createdAt": at,
+        },
+        "_holder": str(_PAGE),
+        "_links": links,
     }
 
 

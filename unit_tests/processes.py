@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from common.connector import CONNECTOR, config_for, configured
+from common.files import options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,12 +21,7 @@ LONG = 60  # seconds; a process that does not hang ends earlier
 def arguments(directory: Path, server: Server, *streams: str, **config: Any) -> list[str]:
     """Write the files of a read, and return its command line."""
     catalog = {"streams": [configured(name, incremental=True) for name in streams]}
-    args = [str(CONNECTOR), "read"]
-    for name, content in (("config", config_for(server, **config)), ("catalog", catalog)):
-        path = directory / f"{name}.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
-        args += [f"--{name}", str(path)]
-    return args
+    return [str(CONNECTOR), "read", *options(directory, config=config_for(server, **config), catalog=catalog)]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import requests
 import yaml
 
 from common.connector import CONNECTOR, ROOT, Output, output_of
+from common.files import options
 from source_confluence.source import MANIFEST
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ ALONE = {**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
 def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) -> Output:
     """Read with Airbyte's declarative runner and a copy of the manifest, without this project's package."""
     runner = str(CONNECTOR.with_name("source-declarative-manifest"))
-    for name, value in (("catalog", catalog), ("state", state or [])):
-        (directory / f"{name}.json").write_text(json.dumps(value))
-    files = ["--config", "config.json", "--catalog", "catalog.json", "--state", "state.json"]
+    files = ["--config", "config.json", *options(directory, catalog=catalog, state=state or [])]
     ran = subprocess.run(
         [runner, "read", "--manifest-path", "manifest.yaml", *files],
         cwd=directory,

@@ -19,6 +19,7 @@ from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils import AirbyteTracedException
 
 from common.connector import LOGGER, ROOT, STREAMS, Output, config_for, configured, connector, key_of
+from common.files import options
 from fake_confluence import Request, Server, company
 from fake_confluence.access import TokenRequest
 from source_confluence.config import validate
@@ -572,9 +573,7 @@ def test_a_token_in_the_domain_name_is_not_shown(server: Server) -> None:
 def test_debug_logs_show_no_secret(server: Server, tmp_path: Path, way: str) -> None:
     given = WAYS[way](server)
     catalog = {"streams": [configured("labels")]}
-    for name, content in (("config", given), ("catalog", catalog)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    files = ["--config", str(tmp_path / "config.json"), "--catalog", str(tmp_path / "catalog.json")]
+    files = options(tmp_path, config=given, catalog=catalog)
     done = subprocess.run(
         [sys.executable, "-m", "source_confluence", "read", "--debug", *files],
         capture_output=True,

@@ -764,7 +764,7 @@ def test_the_company_is_consistent(site: Site) -> None:
 def test_a_generated_site_has_the_requested_size() -> None:
     made = generate(
         pages=1000, spaces=20, blog_posts=30, groups=5, users=7, audit_events=50,
-        labels=4, comments=60, versions_per_page=3, body_bytes=4096, skew=0.4,
+        labels=4, comments=60, files=[10, 20], versions_per_page=3, body_bytes=4096, skew=0.4,
     )  # fmt: skip
     sizes = {name: len(records) for name, records in made.collections.items()}
     assert sizes == {
@@ -775,6 +775,7 @@ def test_a_generated_site_has_the_requested_size() -> None:
         "users": 7,
         "audit": 50,
         "labels": 4,
+        "attachments": 2,
         "footer_comments": 60,
         "page_versions": 3000,
     }

@@ -12,7 +12,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -24,7 +23,8 @@ from unittest.mock import patch
 
 import pytest
 
-from common.connector import ROOT, Output, config_for, configured, connector, key_of
+from common.connector import CONNECTOR, ROOT, Output, config_for, configured, connector, key_of
+from common.files import options
 from common.markdown import between_marks
 from fake_confluence import Server, Site, company, generate
 from source_confluence import source
@@ -367,11 +367,9 @@ def test_the_manifest_without_the_package_fails_and_loses_nothing(
 def alone(directory: Path, config: dict[str, Any], streams: list[str]) -> Output:
     """Read with Airbyte's declarative runner and the manifest, without this project's package."""
     shutil.copy(source.MANIFEST, directory / "manifest.yaml")
-    (directory / "config.json").write_text(json.dumps(config))
-    (directory / "catalog.json").write_text(json.dumps({"streams": [configured(name) for name in streams]}))
-    command = [str(Path(sys.executable).with_name("source-declarative-manifest")), "read"]
-    for option in ("manifest-path", "config", "catalog"):
-        command += [f"--{option}", {"manifest-path": "manifest.yaml"}.get(option, f"{option}.json")]
+    files = options(directory, config=config, catalog={"streams": [configured(name) for name in streams]})
+    runner = str(CONNECTOR.with_name("source-declarative-manifest"))
+    command = [runner, "read", "--manifest-path", "manifest.yaml", *files]
     ran = subprocess.run(command, cwd=directory, capture_output=True, check=False, text=True, timeout=120)
     messages = [json.loads(line) for line in ran.stdout.splitlines()]
     return Output(messages=messages, exit_code=ran.returncode)

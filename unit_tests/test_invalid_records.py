@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from common.connector import CONNECTOR, Output, config_for, configured
+from common.connector import Output
 from fake_confluence import Server, generate
 from fake_confluence.site import format_time
 from unit_tests.few_streams import sync
 from unit_tests.invalid_records import ODD, dated, instead, with_fields, with_links, with_raw, without
+from unit_tests.processes import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,14 +154,7 @@ def test_all_unicode_planes_and_large_bodies_are_printed_unchanged(tmp_path: Pat
         page["title"] = title
     with Server(site) as hostile:
         hostile.fail(PAGES, times=None, body=lambda body: body.replace(b'"half"', json.dumps(half).encode()))
-        files = {
-            "config": config_for(hostile),
-            "catalog": {"streams": [configured("pages"), configured("space")]},
-        }
-        args = [str(CONNECTOR), "read"]
-        for name, content in files.items():
-            (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
-            args += [f"--{name}", str(tmp_path / name)]
+        args = arguments(tmp_path, hostile, "pages", "space")
         ran = subprocess.run(args, capture_output=True, check=False, timeout=100)
     assert (ran.returncode, ran.stderr) == (0, b"")
     messages = [json.loads(line) for line in ran.stdout.decode("utf-8").splitlines()]

@@ -18,9 +18,9 @@ def main() -> None:
         parameters["body-format"] = "storage"
     count = 0
     with requests.Session() as session, (Path(job["directory"]) / "pages.jsonl").open("wb") as written:
-        session.auth = (job["email"], job["token"])
+        session.auth = (job["email"], job["api_token"])
         while True:
-            response = session.get(f"{job['url']}/wiki/api/v2/pages", params=parameters, timeout=60)
+            response = session.get(f"{job['domain_name']}/wiki/api/v2/pages", params=parameters, timeout=60)
             response.raise_for_status()
             page = orjson.loads(response.content)
             for record in page["results"]:

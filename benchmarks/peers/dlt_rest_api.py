@@ -51,8 +51,8 @@ def main() -> None:
         pages["parallelized"] = True
         resources.insert(0, {"name": "spaces", "endpoint": {"path": "spaces", "params": {"limit": 250}}})
     client = {
-        "base_url": f"{JOB['url']}/wiki/api/v2/",
-        "auth": {"type": "http_basic", "username": JOB["email"], "password": JOB["token"]},
+        "base_url": f"{JOB['domain_name']}/wiki/api/v2/",
+        "auth": {"type": "http_basic", "username": JOB["email"], "password": JOB["api_token"]},
         "paginator": NextCursor("_links.next", cursor_param="cursor"),
     }
     defaults = {"endpoint": {"data_selector": "results"}}
