@@ -293,7 +293,7 @@ def empty(postgres: Postgres) -> Postgres:
 @pytest.fixture
 def hostile(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Return a function that serves invalid records and returns the configuration to read them."""
-    with Server(generate(pages=30, spaces=2, labels=5, body_bytes=50)) as site:
+    with Server(generate(pages=30, spaces=1, labels=5, body_bytes=50)) as site:
 
         def serve(*names: str) -> Path:
             site.fail(
