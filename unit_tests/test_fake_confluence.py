@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -18,18 +18,9 @@ from common.connector import ROOT, STREAMS
 from fake_confluence import Server, Site, company, generate, load_contract
 from unit_tests.client import Client, Reply, paths_of, queries_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 PAGES, SPACES = "/wiki/api/v2/pages", "/wiki/api/v2/spaces"
 AUDIT, GROUP, SEARCH = "/wiki/rest/api/audit", "/wiki/rest/api/group", "/wiki/rest/api/search"
 OPERATIONS = load_contract().operations
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server(company()) as running:
-        yield running
 
 
 @pytest.fixture
