@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 import yaml
 
-from common.connector import CONNECTOR, ROOT, Output, output_of
+from common.connector import CONNECTOR, ROOT, STREAMS, Output, output_of
 from common.files import options
 from source_confluence.source import MANIFEST
 
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 # Do not look for connectors in Airbyte's registry, and do not send telemetry.
 ALONE = {**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
+# PyAirbyte (0.71.3) makes a text column for a field of several types, but does not convert its values to text.
+OF_SEVERAL_TYPES = [
+    name
+    for name, stream in STREAMS.items()
+    if any(
+        len({*field["type"]} - {"null"}) > 1
+        for field in stream.schema["properties"].values()
+        if isinstance(field["type"], list)
+    )
+]
 
 
 def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) -> Output:

@@ -26,23 +26,13 @@ from fake_confluence import Server, company, generate
 from tools import load
 from tools.recipes import create_views, recipes
 from unit_tests.invalid_records import ODD, each_in_a_record_of_its_own
-from unit_tests.runners import ALONE, pyairbyte
+from unit_tests.runners import ALONE, OF_SEVERAL_TYPES, pyairbyte
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DAY = 86400.0
 RECIPES = {recipe.name: recipe for recipe in recipes()}
-# PyAirbyte (0.71.3) makes a text column for a field of several types, but does not convert its values to text.
-OF_SEVERAL_TYPES = [
-    name
-    for name, stream in STREAMS.items()
-    if any(
-        len({*field["type"]} - {"null"}) > 1
-        for field in stream.schema["properties"].values()
-        if isinstance(field["type"], list)
-    )
-]
 IN_POSTGRES = [name for name in STREAMS if name not in OF_SEVERAL_TYPES]
 # Records on which PyAirbyte ends the read with an error, and records that it drops.
 REFUSED = [

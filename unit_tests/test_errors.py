@@ -14,6 +14,7 @@ from airbyte_cdk.sources.streams.http import rate_limiting
 
 from common.connector import LOGGER, STREAMS, Output, config_for, configured, connector, run_args
 from fake_confluence import Server, company
+from source_confluence.components import api_budget
 from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 
@@ -240,7 +241,10 @@ def test_a_stream_fails_if_every_response_is_cut_short(server: Server) -> None:
     assert all("is incomplete" in by_stream(output)[name][0] for name in SHAPES)
 
 
-def test_429_waits_for_retry_after_and_continues(server: Server, waits: list[float]) -> None:
+def test_429_waits_for_retry_after_and_continues(
+    server: Server, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_budget, "LONGEST_PAUSE", 0.1)
     server.fail(GROUP, times=1, status=429, headers={"Retry-After": "37"})
     output = read(config_for(server), "group")
     assert (output.exit_code, output.statuses) == (0, {"group": "COMPLETE"})

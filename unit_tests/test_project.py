@@ -304,11 +304,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Install the wheel into a clean environment and return its Python."""
     environment = tmp_path_factory.mktemp("clean")
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = str(environment / "bin" / "python")
     constraints = str(ROOT / "constraints.txt")
     install = ["install", "--quiet", "--no-compile", "--constraint", constraints, str(wheel)]
-    subprocess.run([python, "-m", "pip", *install], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
     return python
 
 
