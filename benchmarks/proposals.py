@@ -8,15 +8,18 @@ and without any. Prints the lowest CPU time of the rounds. No other program must
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import replace
+
+from requests.models import CONTENT_CHUNK_SIZE
 
 from benchmarks.readers import CONNECTOR, READERS, Job, Reader
 from benchmarks.runner import measure
 from benchmarks.site import served
 from benchmarks.workloads import WORKLOADS
 
-# What is removed: classes of the CDK from the factory's table, or methods of our classes.
+# What is removed: classes of the CDK from the factory's table, methods of our classes, or one of two settings.
 WITHOUT = {
     "OnceDecoder, OnceResponseFilter": ("JsonDecoder", "HttpResponseFilter"),
     "KeyExtractor": ("DpathExtractor",),
@@ -24,6 +27,8 @@ WITHOUT = {
     "PartitionCursor.observe": ("observe",),
     "resolve only the selected streams": ("_pre_process_manifest",),
     "skip the validation of the manifest": ("_validate_source",),
+    "read responses in larger pieces": ("PIECE",),
+    "gc.freeze": ("freeze",),
 }
 ROUNDS = 3
 READ = "import sys; from benchmarks.proposals import read_without as read; read(sys.argv[1], sys.argv[2:])"
@@ -58,7 +63,7 @@ def _reader(names: tuple[str, ...]) -> Reader:
 def read_without(names: str, arguments: list[str]) -> None:
     """Read like the console script, without these names (separated by commas)."""
     from source_confluence import run, source  # noqa: PLC0415 - its memory would count as that of the measured process
-    from source_confluence.components import cursor, factory  # noqa: PLC0415 - as above
+    from source_confluence.components import cursor, factory, requester  # noqa: PLC0415 - as above
 
     left_out = set(filter(None, names.split(",")))
     for replaced in list(factory.OURS):
@@ -69,6 +74,11 @@ def read_without(names: str, arguments: list[str]) -> None:
         for name in left_out & set(vars(owner)):
             left_out.remove(name)
             delattr(owner, name)  # then the CDK's own method is inherited
+    for module, name, value in ((requester, "PIECE", CONTENT_CHUNK_SIZE), (gc, "freeze", int)):
+        if name in left_out:
+            left_out.remove(name)
+            setattr(module, name, value)
     if left_out:
         sys.exit(f"The connector has no {', '.join(sorted(left_out))} to leave out: adapt the benchmark.")
-    run.run(arguments)
+    sys.argv[1:] = arguments
+    run.main()
