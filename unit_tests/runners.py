@@ -22,6 +22,8 @@ from source_confluence.source import MANIFEST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from typing_extensions import Self
+
 # Do not look for connectors in Airbyte's registry, and do not send telemetry.
 ALONE = {**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
 # PyAirbyte (0.71.3) makes a text column for a field of several types, but does not convert its values to text.
@@ -126,3 +128,50 @@ def manifest_server(python: Path) -> Iterator[str]:
         finally:
             process.terminate()
             rest.join()
+
+
+class PyAirbyte:
+    """PyAirbyte in its own process, which reads into one database.
+
+    Attributes:
+        counts: The number of records of each read.
+    """
+
+    def __init__(self, config: Path, source: Path, database: str, *how: str) -> None:
+        """Start; the arguments are those of `read_with_pyairbyte.py`."""
+        self.counts: list[int] = []
+        self._log = config.with_name(f"{source.name}.log")
+        self._process = subprocess.Popen(
+            [
+                pyairbyte("python"),
+                Path(__file__).with_name("read_with_pyairbyte.py"),
+                config,
+                source,
+                database,
+                *how,
+            ],
+            cwd=config.parent,
+            env=ALONE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log.open("w"),
+            text=True,
+        )
+
+    def begin(self, streams: list[str]) -> None:
+        """Begin to read streams."""
+        print(json.dumps(streams), file=self._process.stdin, flush=True)
+
+    def finish(self) -> None:
+        """Wait until they are read."""
+        assert self._process.stdout
+        line = next((each for each in self._process.stdout if each.startswith("records: ")), None)
+        assert line, self._log.read_text()[-4000:]
+        self.counts.append(int(line.removeprefix("records: ")))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()

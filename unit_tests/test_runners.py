@@ -21,7 +21,7 @@ import pytest
 from common.connector import STREAMS, Output, config_for, configured, connector, key_of
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
-from unit_tests.runners import ALONE, OF_SEVERAL_TYPES, pyairbyte, with_the_declarative_runner
+from unit_tests.runners import ALONE, OF_SEVERAL_TYPES, PyAirbyte, pyairbyte, with_the_declarative_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -54,7 +54,7 @@ class ProtocolRunner:
     def begin(self, streams: list[str]) -> None:
         self.streams = [configured(name, incremental=True) for name in streams]
 
-    def finish(self) -> Rows:
+    def finish(self) -> None:
         output = self.read(catalog={"streams": self.streams}, state=self.state)
         assert output.exit_code == 0, output.errors
         self.state = output.state
@@ -64,43 +64,22 @@ class ProtocolRunner:
             for name, records in output.records.items()
         }
         self.kept = {name: {**self.kept.get(name, {}), **new.get(name, {})} for name in STREAMS}
+
+    def rows(self) -> Rows:
         return self.kept
 
 
-class PyAirbyte:
-    """PyAirbyte with a DuckDB file, in its own process.
-
-    Attributes:
-        counts: The number of records of each read.
-    """
+class PyAirbyteRunner(PyAirbyte):
+    """PyAirbyte with a DuckDB file."""
 
     def __init__(self, source: Path, directory: Path, streams: Iterable[str]) -> None:
-        self.streams = list(streams)
-        self.database, self.log = directory / f"{source.name}.duckdb", directory / f"{source.name}.log"
-        self.counts: list[int] = []
-        script = Path(__file__).with_name("read_with_pyairbyte.py")
-        self.process = subprocess.Popen(
-            [pyairbyte("python"), script, "config.json", source, self.database],
-            cwd=directory,
-            env=ALONE,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("w"),
-            text=True,
-        )
+        self.database, self.streams = directory / f"{source.name}.duckdb", list(streams)
+        super().__init__(directory / "config.json", source, str(self.database))
 
     def begin(self, streams: list[str]) -> None:
-        print(
-            json.dumps([name for name in streams if name in self.streams]),
-            file=self.process.stdin,
-            flush=True,
-        )
+        super().begin([name for name in streams if name in self.streams])
 
-    def finish(self) -> Rows:
-        assert self.process.stdout
-        line = next((each for each in self.process.stdout if each.startswith("records: ")), None)
-        assert line, self.log.read_text()[-4000:]
-        self.counts.append(int(line.removeprefix("records: ")))
+    def rows(self) -> Rows:
         copy = shutil.copy(self.database, self.database.with_suffix(".copy"))  # the process locks the file
         with duckdb.connect(str(copy), read_only=True) as connection:
             return {name: rows_of(connection, name) for name in self.streams}
@@ -157,31 +136,30 @@ def directory(site: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runners(directory: Path) -> Iterator[dict[str, ProtocolRunner | PyAirbyte]]:
+def runners(directory: Path) -> Iterator[dict[str, ProtocolRunner | PyAirbyteRunner]]:
     config = json.loads((directory / "config.json").read_text())
-    started = {
-        PYAIRBYTE_PACKAGE: PyAirbyte(CONNECTOR, directory, NOT_IN_POSTGRES),
-        PYAIRBYTE_MANIFEST: PyAirbyte(directory / "manifest.yaml", directory, STREAMS),
-    }
-    yield {
-        PACKAGE: ProtocolRunner(partial(connector, "read", config)),
-        MANIFEST_ALONE: ProtocolRunner(partial(with_the_declarative_runner, directory)),
-        **started,
-    }
-    for runner in started.values():
-        runner.process.kill()
-        runner.process.communicate()
+    with (
+        PyAirbyteRunner(CONNECTOR, directory, NOT_IN_POSTGRES) as package,
+        PyAirbyteRunner(directory / "manifest.yaml", directory, STREAMS) as manifest,
+    ):
+        yield {
+            PACKAGE: ProtocolRunner(partial(connector, "read", config)),
+            MANIFEST_ALONE: ProtocolRunner(partial(with_the_declarative_runner, directory)),
+            PYAIRBYTE_PACKAGE: package,
+            PYAIRBYTE_MANIFEST: manifest,
+        }
 
 
 @pytest.fixture(scope="module")
-def copies(site: Server, runners: dict[str, ProtocolRunner | PyAirbyte]) -> dict[str, list[Rows]]:
+def copies(site: Server, runners: dict[str, ProtocolRunner | PyAirbyteRunner]) -> dict[str, list[Rows]]:
     """Read with all runners, change the site, and read again."""
     copies: dict[str, list[Rows]] = {name: [] for name in runners}
     for streams in (list(STREAMS), WITH_CURSOR):
         for runner in runners.values():
             runner.begin(streams)
         for name, runner in runners.items():
-            copies[name].append(runner.finish())
+            runner.finish()
+            copies[name].append(runner.rows())
         site.site.tick(DAY)
         site.site.edit_page(site.site.records("pages")[0]["id"], title=EDITED)
         site.site.edit_blog_post(site.site.records("blog_posts")[0]["id"], title=EDITED)
@@ -227,7 +205,7 @@ def test_the_package_reads_the_changes(copies: dict[str, list[Rows]]) -> None:
 @pytest.mark.parametrize("runner", [PACKAGE, MANIFEST_ALONE, PYAIRBYTE_PACKAGE])
 @pytest.mark.usefixtures("copies")
 def test_a_second_read_reads_only_changes(
-    runners: dict[str, ProtocolRunner | PyAirbyte], runner: str
+    runners: dict[str, ProtocolRunner | PyAirbyteRunner], runner: str
 ) -> None:
     first, second = runners[runner].counts
     assert 0 < second < first / 10
@@ -235,7 +213,7 @@ def test_a_second_read_reads_only_changes(
 
 @pytest.mark.usefixtures("copies")
 def test_pyairbyte_with_the_manifest_reads_everything_again(
-    runners: dict[str, ProtocolRunner | PyAirbyte], copies: dict[str, list[Rows]]
+    runners: dict[str, ProtocolRunner | PyAirbyteRunner], copies: dict[str, list[Rows]]
 ) -> None:
     # PyAirbyte does not pass its state to the manifest, so each read is a full read; the tables are still correct.
     everything = sum(len(copies[PYAIRBYTE_MANIFEST][1][name]) for name in WITH_CURSOR)
