@@ -484,7 +484,7 @@ def requested(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def resolve(host: str, *_: Any, **__: Any) -> None:
         names.append(host)
-        raise SystemExit(1)  # not retried
+        raise RuntimeError(host)  # not retried
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return names
