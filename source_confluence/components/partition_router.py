@@ -14,7 +14,7 @@ class EvenGroupingRouter(GroupingPartitionRouter):
     """Make smaller groups where there are few parents, up to 20 groups.
 
     A group is one list, whose pages are requested one after another. The CDK makes one group of 20 spaces: a single
-    list, which takes three times as long (`python -m benchmarks --only spaces-20`).
+    list, which takes twice as long with 50 ms a response (`python -m benchmarks --only spaces-20`).
 
     Test: `test_incremental.py`, few spaces. Delete it when the CDK can limit the number of groups.
     """
