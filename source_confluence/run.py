@@ -44,7 +44,7 @@ def main() -> None:
     with contextlib.suppress(AttributeError, OSError, TypeError):  # a C library without this setting
         # Two memory arenas for all threads: with one for each, a fifth of the memory is never used.
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
-    gc.freeze()  # garbage collections skip what was imported: 8 % of the CPU of a read
+    gc.freeze()  # garbage collections skip what was imported: `python -m benchmarks proposals`
     output = take_over_stdout()
     code: object = 0
     try:
