@@ -8,11 +8,8 @@ and without any. Prints the lowest CPU time of the rounds. No other program must
 
 from __future__ import annotations
 
-import gc
 import sys
 from dataclasses import replace
-
-from requests.models import CONTENT_CHUNK_SIZE
 
 from benchmarks.readers import CONNECTOR, READERS, Job, Reader
 from benchmarks.runner import measure
@@ -31,7 +28,6 @@ WITHOUT = {
     "gc.freeze": ("freeze",),
 }
 ROUNDS = 3
-READ = "import sys; from benchmarks.proposals import read_without as read; read(sys.argv[1], sys.argv[2:])"
 
 
 def main() -> None:
@@ -55,30 +51,12 @@ def main() -> None:
 
 def _reader(names: tuple[str, ...]) -> Reader:
     def command(job: Job) -> list[str]:
-        return [sys.executable, "-c", READ, ",".join(names), *READERS[CONNECTOR].command(job)[1:]]
+        return [
+            sys.executable,
+            "-m",
+            "benchmarks.without",
+            ",".join(names),
+            *READERS[CONNECTOR].command(job)[1:],
+        ]
 
     return replace(READERS[CONNECTOR], command=command)
-
-
-def read_without(names: str, arguments: list[str]) -> None:
-    """Read like the console script, without these names (separated by commas)."""
-    from source_confluence import run, source  # noqa: PLC0415 - its memory would count as that of the measured process
-    from source_confluence.components import cursor, factory, requester  # noqa: PLC0415 - as above
-
-    left_out = set(filter(None, names.split(",")))
-    for replaced in list(factory.OURS):
-        if replaced.__name__ in left_out:
-            left_out.remove(replaced.__name__)
-            del factory.OURS[replaced]
-    for owner in (cursor.PartitionCursor, source.SourceConfluence):
-        for name in left_out & set(vars(owner)):
-            left_out.remove(name)
-            delattr(owner, name)  # then the CDK's own method is inherited
-    for module, name, value in ((requester, "PIECE", CONTENT_CHUNK_SIZE), (gc, "freeze", int)):
-        if name in left_out:
-            left_out.remove(name)
-            setattr(module, name, value)
-    if left_out:
-        sys.exit(f"The connector has no {', '.join(sorted(left_out))} to leave out: adapt the benchmark.")
-    sys.argv[1:] = arguments
-    run.main()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.readers import CONNECTOR, READERS, Job, Reader
 from benchmarks.site import Site, served
-from benchmarks.workloads import Workload
+from benchmarks.workloads import BODY_BYTES, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,9 +74,12 @@ def measure(reader: Reader, workload: Workload, site: Site, state: Any = None) -
             failure = f"ended with {status}: {error}"
         elif workload.records not in (None, records):
             failure = f"{records:,} records instead of {workload.records:,}"
-        elif reader.writes_bodies:
+        elif workload.command == "read" and workload.bodies and reader.writes_bodies:
             held = sum(path.stat().st_size for path in job.directory.rglob("*") if path.is_file())
-            failure = "" if held >= workload.least_bytes else "bodies are missing"
+            failure = "" if held > BODY_BYTES * records else "bodies are missing"
+        else:
+            arrived = sorted(path.stat().st_size for path in job.directory.glob("attachment_files/*/*"))
+            failure = "" if arrived == sorted(workload.site.get("files", ())) else f"files of {arrived} bytes"
     return {
         "wall": wall,
         "cpu": usage.ru_utime + usage.ru_stime,

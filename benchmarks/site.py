@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fake_confluence import Server, generate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 TOO_MANY = 429
 
@@ -56,6 +56,8 @@ class Site:
 class _Sites(BaseManager):
     """The process of a site."""
 
+    site: Callable[[Mapping[str, Any]], Site]  # registered below
+
 
 _Sites.register("site", Site)
 
@@ -64,4 +66,4 @@ _Sites.register("site", Site)
 def served(sizes: Mapping[str, Any]) -> Iterator[Site]:
     """Serve a site from another process; each method of the site is called there."""
     with _Sites(ctx=get_context("spawn")) as sites:
-        yield sites.site(sizes)  # type: ignore[attr-defined]  # as registered
+        yield sites.site(sizes)

@@ -46,12 +46,6 @@ class Workload:
             return None
         return self.pages if self.expected is None else self.expected
 
-    @property
-    def least_bytes(self) -> int:
-        """The bytes that a read writes at least."""
-        bodies = self.bodies and self.command == "read"
-        return BODY_BYTES * (self.records or 0) if bodies else sum(self.site.get("files", ()))
-
     def quick(self) -> Workload:
         """Return a tenth of the workload, with one run of each reader except the slowest."""
         most = max(self.rounds.values())
@@ -152,9 +146,17 @@ def files(mb: int) -> dict[str, Workload]:
     """Return downloads of one file of this size, and of four files of a third; and the same with small files."""
 
     def read(title: str, sizes: list[int]) -> Workload:
-        site = {"spaces": 1, "body_bytes": 0, "files": sizes}
-        how: dict[str, Any] = {"bodies": False, "streams": ("attachment_files",), "expected": len(sizes)}
-        return Workload(title, OURS_ONCE, 1, site=site, settings={"max_file_mb": 1500}, **how)
+        return Workload(
+            title,
+            OURS_ONCE,
+            pages=1,
+            spaces=1,
+            site={"body_bytes": 0, "files": sizes},
+            bodies=False,
+            settings={"max_file_mb": 1500},
+            streams=("attachment_files",),
+            expected=len(sizes),
+        )
 
     many = {"file": [mb * MB], "files": [mb * MB // 3] * 4}
     return {

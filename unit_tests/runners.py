@@ -48,6 +48,7 @@ def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) ->
         capture_output=True,
         check=False,
         text=True,
+        timeout=120,
     )
     return output_of(ran.stdout, ran.stderr, ran.returncode)
 
@@ -168,6 +169,11 @@ class PyAirbyte:
         line = next((each for each in self._process.stdout if each.startswith("records: ")), None)
         assert line, self._log.read_text()[-4000:]
         self.counts.append(int(line.removeprefix("records: ")))
+
+    def end(self) -> tuple[int, str]:
+        """End after the last read; return the exit code and the end of the log."""
+        self._process.communicate()
+        return self._process.returncode, self._log.read_text()[-4000:]
 
     def __enter__(self) -> Self:
         return self

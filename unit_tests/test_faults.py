@@ -10,7 +10,6 @@ import json
 import logging
 import re
 import socket
-import subprocess
 import threading
 from collections import Counter
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -23,7 +22,7 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from common.connector import CONNECTOR, ROOT, Output, config_for, configured, connector, key_of
+from common.connector import ROOT, Output, config_for, configured, connector, key_of
 from common.files import options
 from common.markdown import between_marks
 from fake_confluence import Server, Site, company, generate
@@ -31,6 +30,7 @@ from source_confluence import source
 from source_confluence.components import authenticator, requester
 from unit_tests.clock import Clock
 from unit_tests.faults import FAMILIES, FAULTS, LISTS, V2, Family, Fault, Scene, reset_time, retry_date
+from unit_tests.runners import with_the_declarative_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -369,9 +369,8 @@ def alone(directory: Path, config: dict[str, Any], streams: list[str]) -> Output
     manifest = yaml.safe_load(source.MANIFEST.read_text(encoding="utf-8"))
     manifest["streams"] = [each for each in manifest["streams"] if each["$ref"].rpartition("/")[2] in streams]
     (directory / "manifest.yaml").write_text(json.dumps(manifest), encoding="utf-8")  # JSON is YAML
-    files = options(directory, config=config, catalog={"streams": [configured(name) for name in streams]})
-    runner = str(CONNECTOR.with_name("source-declarative-manifest"))
-    command = [runner, "read", "--manifest-path", "manifest.yaml", *files]
-    ran = subprocess.run(command, cwd=directory, capture_output=True, check=False, text=True, timeout=120)
-    messages = [json.loads(line) for line in ran.stdout.splitlines()]
-    return Output(messages=messages, exit_code=ran.returncode)
+    options(directory, config=config)
+    catalog = {"streams": [configured(name) for name in streams]}
+    output = with_the_declarative_runner(directory, catalog=catalog, state=None)
+    assert output.other == []
+    return output

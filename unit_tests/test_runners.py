@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from datetime import datetime, timezone
 from functools import partial
 from itertools import product
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from common.connector import STREAMS, Output, config_for, configured, connector, key_of
+from common.connector import CONNECTOR, STREAMS, Output, config_for, configured, connector, key_of
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from unit_tests.runners import ALONE, OF_SEVERAL_TYPES, PyAirbyte, pyairbyte, with_the_declarative_runner
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
 
 DAY = 86400.0
 WITH_CURSOR = [name for name, stream in STREAMS.items() if stream.cursor]
-# The streams that PyAirbyte reads with the package. `test_databases.py` reads the others with both.
-NOT_IN_POSTGRES = list(dict.fromkeys([*WITH_CURSOR, *OF_SEVERAL_TYPES]))
-CONNECTOR = Path(sys.executable).with_name("source-confluence")
+# PyAirbyte reads these with the package into DuckDB; in `test_databases.py` it reads the others into PostgreSQL.
+INTO_DUCKDB = list(dict.fromkeys([*WITH_CURSOR, *OF_SEVERAL_TYPES]))
 EDITED = "Edited since"
 PACKAGE, MANIFEST_ALONE = "source-confluence", "source-declarative-manifest"
 PYAIRBYTE_PACKAGE, PYAIRBYTE_MANIFEST = "PyAirbyte, local_executable", "PyAirbyte, source_manifest"
@@ -139,7 +137,7 @@ def directory(site: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runners(directory: Path) -> Iterator[dict[str, ProtocolRunner | PyAirbyteRunner]]:
     config = json.loads((directory / "config.json").read_text())
     with (
-        PyAirbyteRunner(CONNECTOR, directory, NOT_IN_POSTGRES) as package,
+        PyAirbyteRunner(CONNECTOR, directory, INTO_DUCKDB) as package,
         PyAirbyteRunner(directory / "manifest.yaml", directory, STREAMS) as manifest,
     ):
         yield {
@@ -171,7 +169,7 @@ def copies(site: Server, runners: dict[str, ProtocolRunner | PyAirbyteRunner]) -
     ("runner", "name"),
     [
         *product([MANIFEST_ALONE, PYAIRBYTE_MANIFEST], STREAMS),
-        *product([PYAIRBYTE_PACKAGE], NOT_IN_POSTGRES),
+        *product([PYAIRBYTE_PACKAGE], INTO_DUCKDB),
     ],
 )
 def test_a_runner_reads_the_same_records_as_the_package(

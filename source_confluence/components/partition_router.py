@@ -1,7 +1,9 @@
 """Groups of spaces that share the work among the workers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain, islice
+from types import SimpleNamespace
+from typing import Any
 
 from airbyte_cdk.sources.declarative.partition_routers import GroupingPartitionRouter
 from airbyte_cdk.sources.types import StreamSlice
@@ -20,19 +22,15 @@ class EvenGroupingRouter(GroupingPartitionRouter):
     """
 
     def stream_slices(self) -> Iterable[StreamSlice]:
-        """Yield groups of parents."""
-        parents = self._distinct_parents()
-        first = list(islice(parents, GROUPS * SIZES[-1] + 1))
+        """Yield the CDK's groups, of a size that follows from the number of parents."""
+        parents = self.underlying_partition_router
+        slices = iter(parents.stream_slices())
+        first = list(islice(slices, GROUPS * SIZES[-1] + 1))
         size = min([self.group_size, *(size for size in SIZES if len(first) <= GROUPS * size)])
-        parents = chain(first, parents)
-        while group := list(islice(parents, size)):
-            self._state = self.underlying_partition_router.get_stream_state()
-            yield self._create_grouped_slice(group)
-
-    def _distinct_parents(self) -> Iterator[StreamSlice]:
-        seen = set()
-        for parent in self.underlying_partition_router.stream_slices():
-            (key,) = (value for field, value in parent.partition.items() if field != "parent_slice")
-            if key not in seen:
-                seen.add(key)
-                yield parent
+        read: Any = SimpleNamespace(
+            stream_slices=lambda: chain(first, slices), get_stream_state=parents.get_stream_state
+        )
+        groups = GroupingPartitionRouter(size, read, self.config)
+        for group in groups.stream_slices():
+            self._state = groups.get_stream_state()
+            yield group
