@@ -3,7 +3,7 @@
     python -m benchmarks                     every workload, about 20 minutes: docs/benchmarks.md
     python -m benchmarks --quick             a small version, two or three minutes; writes nothing
     python -m benchmarks --only latency-50   one workload again; the page too, if the others were measured here
-    python -m benchmarks proposals           what each component saves: docs/cdk-proposals.md
+    python -m benchmarks proposals           what each component saves, ten minutes: docs/cdk-proposals.md
     python -m benchmarks scale               whether large sites are read completely, in constant memory
     python -m benchmarks files               whether memory stays constant while large files are downloaded
 
