@@ -30,7 +30,7 @@ class Client:
         self._server = server
         packed = base64.b64encode(f"demo@example.com:{token}".encode()).decode()
         self._headers = {"Authorization": f"Basic {packed}"}
-        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
 
     def raw(self, target: str) -> tuple[int, bytes, dict[str, str]]:
         try:

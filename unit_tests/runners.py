@@ -48,7 +48,7 @@ def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) ->
         capture_output=True,
         check=False,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     return output_of(ran.stdout, ran.stderr, ran.returncode)
 
@@ -78,7 +78,7 @@ class Builder:
         self.streams = {stream["name"]: stream for stream in self.manifest["streams"]}
 
     def call(self, command: str, **body: Any) -> dict[str, Any]:
-        response = requests.post(f"{self.url}/manifest/{command}", json=body, timeout=120)
+        response = requests.post(f"{self.url}/manifest/{command}", json=body, timeout=600)
         assert response.status_code == 200, response.text[:2000]
         return dict(response.json())
 

@@ -188,7 +188,7 @@ def test_an_interrupted_sync_keeps_the_records_that_it_read(tmp_path: Path) -> N
             if next(calls) == 1:  # the check has sent one request
                 os.killpg(process.pid, signal.SIGINT)
 
-        stderr = process.communicate(timeout=60)[1]
+        stderr = process.communicate(timeout=600)[1]
     assert process.returncode == 1, stderr
     assert "The sync was interrupted. The next one continues from there." in stderr
     assert "Traceback" not in stderr

@@ -155,7 +155,7 @@ def test_all_unicode_planes_and_large_bodies_are_printed_unchanged(tmp_path: Pat
     with Server(site) as hostile:
         hostile.fail(PAGES, times=None, body=lambda body: body.replace(b'"half"', json.dumps(half).encode()))
         args = arguments(tmp_path, hostile, "pages", "space")
-        ran = subprocess.run(args, capture_output=True, check=False, timeout=100)
+        ran = subprocess.run(args, capture_output=True, check=False, timeout=600)
     assert (ran.returncode, ran.stderr) == (0, b"")
     messages = [json.loads(line) for line in ran.stdout.decode("utf-8").splitlines()]
     records = [m["record"]["data"] for m in messages if m["type"] == "RECORD"]

@@ -152,7 +152,7 @@ def run(repository: Path, *module: str) -> str:
         capture_output=True,
         check=False,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-2000:]
     return ran.stdout
