@@ -1,6 +1,6 @@
 # The connector as Airbyte runs it:
 #
-#     docker build --tag airbyte/source-confluence:2.0.0 .
+#     docker build --tag source-confluence-cloud:2.0.0 .
 #
 # `airbyte-cdk image build --dockerfile Dockerfile` also works. The default below is the base image of metadata.yaml.
 ARG BASE_IMAGE=docker.io/airbyte/python-connector-base:4.1.0

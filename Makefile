@@ -47,7 +47,7 @@ lint: $(READY) ## Check style
 	$(BIN)/ruff format --check .
 
 format: $(READY) ## Format the code, and correct what can be corrected
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
 types: $(READY) ## Check types

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 METADATA: dict[str, Any] = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+(NAME,) = re.findall(r'^name = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+IMAGE = re.compile(r"([\w./-]*source-confluence[\w-]*):([0-9][\w.]*)")
 DOCUMENTS = [
     str(path.relative_to(ROOT)) for folder in (ROOT, ROOT / "docs") for path in sorted(folder.glob("*.md"))
 ]
@@ -51,8 +53,24 @@ def spec() -> dict[str, Any]:
 def test_the_version_is_the_same_everywhere() -> None:
     (packaged,) = re.findall(r'^version = "(.+)"$', text_of("pyproject.toml"), re.MULTILINE)
     newest = re.findall(r"^## (\S+)", text_of("CHANGELOG.md"), re.MULTILINE)[0]
-    (image,) = re.findall(r"docker build --tag \S+:(\S+) ", text_of("Dockerfile"))
-    assert METADATA["data"]["dockerImageTag"] == packaged == newest == image
+    assert METADATA["data"]["dockerImageTag"] == packaged == newest
+    named = {name for name in ("Dockerfile", "docs/platform.md") for name in IMAGE.findall(text_of(name))}
+    assert {version for _, version in named} == {packaged}
+
+
+def test_the_package_and_the_image_have_a_name_of_their_own() -> None:
+    registries = METADATA["data"]["remoteRegistries"]
+    assert METADATA["data"]["dockerRepository"] == registries["pypi"]["packageName"] == NAME
+    images = [name for path in ("Dockerfile", *DOCUMENTS) for name, _ in IMAGE.findall(text_of(path))]
+    assert {name.rpartition("/")[2] for name in images} == {NAME}
+    commands = [
+        block
+        for path in DOCUMENTS
+        for block in re.findall(r"^```.+?^```", text_of(path), re.DOTALL | re.MULTILINE)
+    ]
+    assert [
+        block for block in commands if re.search("airbyte.source-confluence", block)
+    ] == []  # Airbyte's names
 
 
 def test_every_breaking_change_is_in_the_changelog() -> None:
@@ -272,15 +290,12 @@ def test_the_build_context_has_only_the_copied_files() -> None:
 
 
 def test_the_image_starts_the_console_script_without_root() -> None:
-    (script,) = re.findall(
-        r"^(.+) = \"source_confluence.run:main\"$", text_of("pyproject.toml"), re.MULTILINE
-    )
+    (script,) = re.findall(r'^(.+) = "source_confluence.run:main"$', text_of("pyproject.toml"), re.MULTILINE)
     assert DOCKERFILE[-3:] == [
         ("USER", "1000:1000"),
         ("ENV", f'AIRBYTE_ENTRYPOINT="{script}"'),
         ("ENTRYPOINT", f'["{script}"]'),
     ]
-    assert METADATA["data"]["dockerRepository"] == f"airbyte/{script}"
 
 
 # ------------------------------------------------------------------ the installed package
@@ -320,7 +335,7 @@ def test_the_wheel_contains_only_the_connector(wheel: Path) -> None:
     assert {name for name in names if name.startswith("source_confluence/")} == expected
     others = {name.partition("/")[0] for name in names} - {"source_confluence"}
     version = METADATA["data"]["dockerImageTag"]
-    assert others == {f"airbyte_source_confluence-{version}.dist-info"}
+    assert others == {f"{NAME.replace('-', '_')}-{version}.dist-info"}
 
 
 def test_the_installed_package_starts_as_a_module_and_as_a_script(python: str, tmp_path: Path) -> None:
