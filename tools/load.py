@@ -5,6 +5,9 @@
 Each stream becomes a table. Incremental records replace rows with the same key; a full refresh replaces the
 table. The table `_syncs` has the status of each stream's last sync, and the state for the next one.
 
+The column `_airbyte_extracted_at` has the time at which a row was read, as in Airbyte's own tables. It is null if
+the last sync failed to read the row again: the row may no longer be true.
+
 A value that does not fit its column becomes text or null, and is reported. It does not affect other records.
 """
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 CONNECTOR = str(Path(sys.executable).with_name("source-confluence"))
+READ_AT = "_airbyte_extracted_at"
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can contain half a surrogate pair, UTF-8 cannot
 SYNCS = """CREATE TABLE IF NOT EXISTS _syncs (
     stream VARCHAR PRIMARY KEY, status VARCHAR, records BIGINT, finished TIMESTAMPTZ, state JSON)"""
@@ -163,7 +167,8 @@ def take(
     """Store what a message contains: a record, a state, or the status of a stream."""
     if record := message.get("record"):
         stream = streams[record["stream"]]
-        line, halves = HALF_A_PAIR.subn("\ufffd", json.dumps(record["data"], ensure_ascii=False))
+        data = {**record["data"], READ_AT: record["emitted_at"]}
+        line, halves = HALF_A_PAIR.subn("\ufffd", json.dumps(data, ensure_ascii=False))
         stream.file.write(line + "\n")
         stream.halves += halves
         stream.records += 1
@@ -192,6 +197,8 @@ def load(connection: duckdb.DuckDBPyConnection, stream: dict[str, Any], lines: P
         field: f'"{field}"' if kind == "JSON" else f"TRY_CAST(\"{field}\" ->> '$' AS {kind})"
         for field, kind in types.items()
     }
+    types[READ_AT] = "TIMESTAMPTZ"
+    values[READ_AT] = f"coalesce(to_timestamp(TRY_CAST(\"{READ_AT}\" ->> '$' AS BIGINT) / 1000), now())"
     key = ", ".join(f'"{field}"' for (field,) in stream["source_defined_primary_key"])
     columns = ", ".join(f'"{field}" {kind}' for field, kind in types.items())
     connection.execute(f'CREATE TABLE IF NOT EXISTS "{name}" ({columns})')
@@ -210,8 +217,11 @@ def load(connection: duckdb.DuckDBPyConnection, stream: dict[str, Any], lines: P
         "FROM came ORDER BY _line DESC"
     )
     replaced = f"WHERE ({key}) IN (SELECT ({key}) FROM newest)"  # noqa: S608 - as above
-    if whole and stream["supported_sync_modes"] == ["full_refresh"]:
-        replaced = ""
+    if stream["supported_sync_modes"] == ["full_refresh"]:
+        if whole:
+            replaced = ""
+        else:
+            connection.execute(f'UPDATE "{name}" SET "{READ_AT}" = NULL')  # noqa: S608 - as above
     connection.execute(f'DELETE FROM "{name}" {replaced}')  # noqa: S608 - as above
     connection.execute(f'INSERT INTO "{name}" BY NAME FROM newest')
 

@@ -347,6 +347,34 @@ def test_a_stream_that_failed_loses_no_row_in_duckdb(tmp_path: Path) -> None:
         assert kept == [("labels", "INCOMPLETE"), ("space", "COMPLETE")]
 
 
+def test_a_row_that_a_failed_sync_did_not_read_again_has_no_time_in_duckdb(tmp_path: Path) -> None:
+    with Server(generate(pages=4, spaces=2, body_bytes=50)) as site:
+        config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
+        config.write_text(json.dumps(config_for(site)))
+        site.site.collections["space_permissions"] = [
+            {"id": str(n), "principal": {}, "operation": {}, "_spaceId": str(1000 + n)} for n in range(2)
+        ]
+
+        def times() -> dict[str, datetime]:
+            load.sync(config, database, ["space_permissions", "pages"])
+            with duckdb.connect(str(database)) as connection:
+                rows = connection.execute(
+                    "SELECT spaceId, _airbyte_extracted_at FROM space_permissions UNION ALL "
+                    "SELECT 'pages', min(_airbyte_extracted_at) FROM pages"
+                )
+                return dict(rows.fetchall())
+
+        began = datetime.now(timezone.utc)
+        first = times()
+        assert all(began <= time <= datetime.now(timezone.utc) for time in first.values())
+        site.deny(r"/spaces/1001/permissions")
+        second = times()
+        assert second["1001"] is None
+        assert second["pages"] is not None  # a sync of changes does not read every page again
+        site.heal()
+        assert all(time > began for time in times().values())
+
+
 def test_a_new_field_becomes_a_column_in_duckdb(tmp_path: Path) -> None:
     stream, lines = discovered("labels"), tmp_path / "lines.jsonl"
     newer = {
