@@ -123,7 +123,7 @@ class Stream:
         kinds = [""]
         if "extra_fields['type']" in url:
             (config,) = self.router["parent_stream_configs"]
-            kinds = config["stream"]["retriever"]["partition_router"]["values"]
+            kinds = config["stream"]["retriever"]["partition_router"][0]["values"]
         found = []
         for kind in kinds:
             path = re.sub(r"\{\{[^}]*\}\}", "1", url.replace("{{ stream_slice.extra_fields['type'] }}", kind))

@@ -333,6 +333,10 @@ class Server:
             beside = self._beside_the_wiki(request)
             if beside is not None:
                 return beside
+        if len(request.target) > _LONGEST_URL:
+            return Response(
+                414, b"<html><body>414 Request-URI Too Large</body></html>", {"Content-Type": "text/html"}
+            )
         if self.rate and self._too_many():
             refused = refuse(api_of(request.path), 429, "Rate limit exceeded")
             return replace(refused, headers={"Retry-After": "1"})
@@ -377,6 +381,7 @@ class Server:
 # The cloud id of a site without records.
 _CLOUD_ID = "00000000-0000-4000-8000-000000000000"
 _GATEWAY = "/ex/confluence/"
+_LONGEST_URL = 8190  # as in the front end of Confluence
 _BROKEN = ("drop", "reset", "cut", "cut head", "reset body", "hang")
 _HOW = ("respond", "redirect", *_BROKEN, "drip", "drip head")
 _LINGER = 0.05  # seconds for the client to read the bytes before a reset

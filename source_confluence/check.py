@@ -13,7 +13,6 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from source_confluence.messages import ACCESS, LACKS_SCOPE, PLACE, explain, reason, scopes
 
 Build = Callable[..., list[AbstractStream]]
-MAX_KEYS = 250
 # A check must not renew the refresh token: the platform would store the changed configuration.
 NO_RENEWAL = {"refresh_token": "", "token_expiry_date": "2999-01-01T00:00:00Z"}
 
@@ -50,8 +49,7 @@ def complete(
 def unknown_space_keys(config: Mapping[str, Any], build: Build) -> str | None:
     """Return the sentence about configured space keys that Confluence does not list, None where there are none."""
     wanted = [*config.get("space_keys", []), *config.get("exclude_space_keys", [])]
-    # More keys than a request may name are looked for in the list of all spaces.
-    listed = _spaces(config, build, wanted if len(wanted) <= MAX_KEYS else []) if wanted else []
+    listed = _spaces(config, build, wanted) if wanted else []
     unknown = sorted(set(wanted) - {space["key"] for space in listed}, key=wanted.index)
     if not unknown:
         return None

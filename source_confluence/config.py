@@ -20,7 +20,6 @@ MUST_BE = {
     "minimum": "{name} must be between {minimum} and {maximum}.",
     "maximum": "{name} must be between {minimum} and {maximum}.",
     "minLength": "{name} must not be empty.",
-    "maxItems": "{name} must have {bound} entries at most.",
 }
 HINTS = {
     "configuration": "`source-confluence --help` shows one.",

@@ -173,11 +173,12 @@ def what_a_request_is_for(stream: Stream) -> str:
     kind = stream.router.get("type")
     if kind == "ListPartitionRouter":
         values = stream.router["values"]
+        several = isinstance(stream.declared["retriever"]["partition_router"], list)
         return (
             f"each of {', '.join(values)}"
             if isinstance(values, list)
             else "each of `custom_content_types`, in two formats"
-        )
+        ) + (", and each 100 chosen spaces" if several else "")
     if "accountId" in stream.key and kind == "GroupingPartitionRouter":
         return f"each {stream.router['group_size']} accounts, after the lists of {code(dict.fromkeys(stream.parents))}"
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces

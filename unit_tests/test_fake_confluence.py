@@ -363,6 +363,12 @@ def test_a_path_can_be_escaped(client: Client) -> None:
     assert client.get("/wiki/rest/api/space/%7Eines/watch").body["results"] == plain
 
 
+def test_an_url_above_8190_bytes_is_refused(client: Client) -> None:
+    path = "/wiki/api/v2/spaces?keys="
+    assert client.raw(path + "K" * (8190 - len(path)))[0] == 200
+    assert client.raw(path + "K" * (8191 - len(path)))[0] == 414
+
+
 def test_an_unknown_path_returns_404(client: Client) -> None:
     assert client.get("/wiki/api/v2/nothing").status == 404
     assert client.get("/elsewhere").status == 404
