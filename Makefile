@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-# Other environments for the connector. Their packages conflict with ours.
-HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready
+# Other environments: their packages conflict with ours.
+HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready .venv-release/.ready .venv-qa/.ready
 
 # The tests of `make check`: files that need neither a process for each test nor a large site.
 QUICK  := components config fake_confluence layout pagination openapi project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test live lint format types derived check-derived recipes bench golden site faults cdk
+.PHONY: help setup demo check test live lint format types derived check-derived recipes bench golden site faults cdk dist
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ cdk: ## Test another version of the CDK: make cdk VERSION=7.40.0 (some minutes)
 	build/cdk/bin/python -m pip install --quiet 'airbyte-cdk[manifest-server]==$(VERSION)'
 	build/cdk/bin/python -m pytest unit_tests/test_components.py unit_tests/test_streams.py unit_tests/test_errors.py \
 		unit_tests/test_incremental.py unit_tests/test_faults.py --numprocesses 2 --dist loadfile
+
+dist: $(READY) .venv-release/.ready ## Build wheel, sdist and bill of materials, and try them in an empty environment
+	$(BIN)/python -m tools.dist
 
 golden: $(READY) ## Write the records that the tests expect; review the diff before you commit it
 	$(BIN)/python -m tools.golden

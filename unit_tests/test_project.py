@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +19,8 @@ from pydantic import ValidationError
 
 from common.connector import ROOT, STREAMS, connector
 from common.streams import handwritten
-from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from tools.derive import derived, stream_address
-from unit_tests import readme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -296,80 +292,3 @@ def test_the_image_starts_the_console_script_without_root() -> None:
         ("ENV", f'AIRBYTE_ENTRYPOINT="{script}"'),
         ("ENTRYPOINT", f'["{script}"]'),
     ]
-
-
-# ------------------------------------------------------------------ the installed package
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from the files that the image gets."""
-    root = tmp_path_factory.mktemp("image")
-    for name in COPIED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, root / name)
-    out = str(tmp_path_factory.mktemp("wheel"))
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, str(root)]
-    subprocess.run(build, check=True)
-    (wheel,) = Path(out).glob("*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Install the wheel into a clean environment and return its Python."""
-    environment = tmp_path_factory.mktemp("clean")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    python = str(environment / "bin" / "python")
-    constraints = str(ROOT / "constraints.txt")
-    install = ["install", "--quiet", "--no-compile", "--constraint", constraints, str(wheel)]
-    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
-    return python
-
-
-def test_the_wheel_contains_only_the_connector(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
-    files = {path.relative_to(ROOT) for path in (ROOT / "source_confluence").rglob("*") if path.is_file()}
-    expected = {str(path) for path in files if path.suffix != ".pyc"}
-    assert {"source_confluence/py.typed", "source_confluence/access.json"} < expected
-    assert {name for name in names if name.startswith("source_confluence/")} == expected
-    others = {name.partition("/")[0] for name in names} - {"source_confluence"}
-    version = METADATA["data"]["dockerImageTag"]
-    assert others == {f"{NAME.replace('-', '_')}-{version}.dist-info"}
-
-
-def test_the_installed_package_starts_as_a_module_and_as_a_script(python: str, tmp_path: Path) -> None:
-    script = str(Path(python).with_name("source-confluence"))
-    for command in ([python, "-m", "source_confluence"], [script]):
-        ran = subprocess.run([*command, "spec"], cwd=tmp_path, capture_output=True, check=True, text=True)
-        (message,) = [line for line in map(json.loads, ran.stdout.splitlines()) if line["type"] == "SPEC"]
-        assert message["spec"]["connectionSpecification"]["title"] == "Confluence Spec"
-
-
-def test_the_installed_package_discovers_every_schema(python: str, tmp_path: Path) -> None:
-    code = (
-        "import json, logging; from source_confluence import SourceConfluence\n"
-        "config = {'domain_name': 'acme', 'email': 'a@example.com', 'api_token': 'x'}\n"
-        "catalog = SourceConfluence(config=config).discover(logging.getLogger(), config)\n"
-        "print(json.dumps({stream.name: stream.json_schema for stream in catalog.streams}))"
-    )
-    ran = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, check=True, text=True)
-    assert json.loads(ran.stdout) == {name: stream.schema for name, stream in STREAMS.items()}
-
-
-def test_the_installed_package_runs_the_commands_of_the_readme(python: str, tmp_path: Path) -> None:
-    with Server(company()) as site:
-        readme.arrive(tmp_path, Path(python).parent.parent, site)
-        readme.run(["bash", "-euc", "\n".join(readme.SHELL)], tmp_path)
-    assert readme.messages(tmp_path / "messages.jsonl")["RECORD"]
-
-
-@pytest.mark.parametrize(("config", "errors"), [("{'domain_name': 'acme'}", 0), ("'acme'", 1)])
-def test_the_installed_package_has_types(python: str, tmp_path: Path, config: str, errors: int) -> None:
-    code = (
-        f"from source_confluence import SourceConfluence\nSourceConfluence(config={config}).streams({{}})\n"
-    )
-    (tmp_path / "use.py").write_text(code)
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "use.py"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
-    assert ran.stdout.count("error:") == ran.stdout.count("[arg-type]") == errors, ran.stdout
