@@ -1,6 +1,6 @@
 """A Confluence Cloud site on the loopback interface, for the demo, tests and benchmarks.
 
-What it does not imitate: permissions of single users (every account reads everything), writing through the API,
+What it does not imitate: permissions of the reader (every account reads everything), writing through the API,
 rendering (`view` and similar formats are the storage format), the delay of the search and CQL queries that the
 connector does not send, rate limits by points (`Server.rate` counts requests), `fromDate` of the analytics, drafts
 and old versions of a single page, and the latency of Atlassian's servers.

@@ -47,7 +47,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """One GET operation, as contract.yaml describes it."""
+    """One operation, as contract.yaml describes it."""
 
     path: str
     api: str
@@ -55,6 +55,7 @@ class Operation:
     collections: tuple[str, ...]
     paging: str
     parameters: dict[str, Parameter]
+    method: str = "GET"
     limit_default: int = 0
     limit_max: int = 0
     limit_over: str = "refuse"
@@ -136,6 +137,7 @@ def _operation(api: str, path: str, block: dict[str, Any]) -> Operation:
         collections=_strings(block["collection"]),
         paging=paging,
         parameters=_parameters(block, paging),
+        method=block.get("method", "GET"),
         limit_default=limit.get("default", 0),
         limit_max=limit.get("max", 0),
         limit_over=limit.get("over", ""),

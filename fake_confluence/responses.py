@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import orjson
 
+from fake_confluence.permissions import refusal, subject_of
 from fake_confluence.site import Condition, Key, Record, Site, milliseconds, sort_key
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Call:
     base: str
     max_page: int
     sign: Callable[[Record], str]
+    body: bytes
 
     def one(self, name: str, default: str = "") -> str:
         """Return the only value of a parameter."""
@@ -75,8 +77,9 @@ def respond(  # noqa: PLR0913, PLR0917 - all inputs of a response
     base: str,
     max_page: int = 0,
     sign: Callable[[Record], str] = str,
+    body: bytes = b"",
 ) -> Response:
-    """Return the response to a GET request of an account that may read everything.
+    """Return the response to a request of an account that may read everything.
 
     Args:
         site: The data.
@@ -85,6 +88,7 @@ def respond(  # noqa: PLR0913, PLR0917 - all inputs of a response
         base: The address of the site, without /wiki.
         max_page: The largest number of records per page for any requested limit; 0 for no maximum.
         sign: Returns the signed URL of an attachment's file.
+        body: The body of the request.
     """
     path, _, query = target.partition("?")
     operation, path_values = contract.find(path)
@@ -96,10 +100,10 @@ def respond(  # noqa: PLR0913, PLR0917 - all inputs of a response
     try:
         pairs = parse_qsl(query, keep_blank_values=True)
         values = _understand(operation, pairs)
-        call = Call(site, contract, operation, path, path_values, pairs, values, base, max_page, sign)
+        call = Call(site, contract, operation, path, path_values, pairs, values, base, max_page, sign, body)
         return _PAGING[operation.paging](call)
-    except RefusalError as refusal:
-        return refuse(api, refusal.status, refusal.title, refusal.detail)
+    except RefusalError as error:
+        return refuse(api, error.status, error.title, error.detail)
 
 
 def api_of(path: str) -> str:
@@ -563,6 +567,29 @@ def _array(call: Call) -> Response:
     return Response(200, orjson.dumps([_render(call, record) for record in found]))
 
 
+def _check_permission(call: Call) -> Response:
+    """Return whether somebody may read a content that is not in the trash."""
+    _require_parent(call)
+    contents = call.site.select(call.operation.parents, [Condition("id", (call.path_values["id"],))])
+    if contents[0]["status"] not in ("current", "archived"):
+        raise _missing(call, "tree_items", call.path_values["id"])
+    try:
+        asked = json.loads(call.body)
+        kind, identifier, operation = (
+            asked["subject"]["type"],
+            asked["subject"]["identifier"],
+            asked["operation"],
+        )
+    except (ValueError, KeyError, TypeError):
+        raise RefusalError(400, "The request needs a subject and an operation") from None
+    subject = subject_of(call.site, kind, identifier)
+    if subject is None or operation != "read":  # the embedded site checks only reading
+        raise RefusalError(400, f"The subject or the operation is not valid: {asked}")
+    reason = refusal(call.site, contents[0], subject)
+    errors = [{"translation": reason, "args": []}] if reason else []
+    return Response(200, orjson.dumps({"hasPermission": not reason, "errors": errors, "_links": {}}))
+
+
 _PAGING: dict[str, Callable[[Call], Response]] = {
     "cursor": _cursor_list,
     "offset": _offset_list,
@@ -572,6 +599,7 @@ _PAGING: dict[str, Callable[[Call], Response]] = {
     "file": _file,
     "bulk": _bulk,
     "array": _array,
+    "check": _check_permission,
 }
 
 

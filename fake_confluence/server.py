@@ -346,12 +346,14 @@ class Server:
         denied = denied or self._denied(request)
         if denied is not None:
             return denied
-        if request.method != "GET":
+        if request.method != (operation.method if operation else "GET"):
             return refuse(api_of(request.path), 405, "Method Not Allowed")
         target = (
             request.target[len(_GATEWAY) + len(request.cloud_id) :] if request.cloud_id else request.target
         )
-        return respond(self.site, self.contract, target, self.url, self.max_page, self.media.sign)
+        return respond(
+            self.site, self.contract, target, self.url, self.max_page, self.media.sign, request.body
+        )
 
     def _too_many(self) -> bool:
         """Return whether the last second has reached the rate limit; otherwise count this request."""

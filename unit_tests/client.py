@@ -45,6 +45,12 @@ class Client:
         status, body, headers = self.raw(f"{path}?{urlencode(query)}" if query else path)
         return Reply(status, json.loads(body), headers)
 
+    def post(self, path: str, body: Any) -> Reply:
+        headers = {**self._headers, "Content-Type": "application/json"}
+        self.connection.request("POST", path, json.dumps(body), headers)
+        response = self.connection.getresponse()
+        return Reply(response.status, json.loads(response.read()), dict(response.getheaders()))
+
     def read(self, path: str, query: Pairs | None = None) -> list[dict[str, Any]]:
         """Read a list to its end: take the cursor or offset from each next link and keep the other parameters."""
         found: list[dict[str, Any]] = []

@@ -28,7 +28,7 @@ def document(api: str) -> dict[str, Any]:
 def declared(operation: Operation) -> dict[str, Any]:
     """Return an operation as the official document declares it."""
     path = operation.path.removeprefix("/wiki/api/v2")
-    found: dict[str, Any] = document(operation.api)["paths"][path]["get"]
+    found: dict[str, Any] = document(operation.api)["paths"][path][operation.method.lower()]
     return found
 
 

@@ -20,7 +20,8 @@ from unit_tests.client import Client, Reply, paths_of, queries_of
 
 PAGES, SPACES = "/wiki/api/v2/pages", "/wiki/api/v2/spaces"
 AUDIT, GROUP, SEARCH = "/wiki/rest/api/audit", "/wiki/rest/api/group", "/wiki/rest/api/search"
-OPERATIONS = load_contract().operations
+OPERATIONS = {path: o for path, o in load_contract().operations.items() if o.method == "GET"}
+CHECK = "/wiki/rest/api/content/{id}/permission/check"
 
 
 @pytest.fixture
@@ -335,6 +336,117 @@ def test_v1_users_are_looked_up_a_hundred_at_a_time() -> None:
         found = client.read("/wiki/rest/api/user/bulk", [("accountId", "712020:unknown"), *ids])
         assert [user["accountId"] for user in found] == [account for _, account in ids[:99]]
         assert client.get("/wiki/rest/api/user/bulk").status == 400
+
+
+def permission_site() -> Site:
+    """Return a site with a closed space A, an anonymous space B and a space C for all users with a licence."""
+
+    def user(name: str, kind: str = "none", **more: Any) -> dict[str, Any]:
+        return {"accountId": name, "_permissionTypes": ["all", kind], "_groups": ["g"], **more}
+
+    def permission(space: str, kind: str, principal: str, key: str = "read") -> dict[str, Any]:
+        operation = {"key": key, "targetType": "space"}
+        return {"principal": {"type": kind, "id": principal}, "operation": operation, "_spaceId": space}
+
+    def page(page_id: str, space: str = "A", parent: str | None = None) -> dict[str, Any]:
+        return {"id": page_id, "spaceId": space, "status": "current", "parentId": parent, "title": page_id}
+
+    def named(content: str, *users: str, operation: str = "read", groups: list[str] = []) -> dict[str, Any]:  # noqa: B006 - not changed
+        return {"operation": operation, "_contentId": content, "_users": list(users), "_groups": groups}
+
+    return Site(
+        {
+            "spaces": [{"id": space, "key": space, "status": "current"} for space in "ABC"],
+            "pages": [
+                *(page("1"), page("2", parent="1"), page("3", parent="9"), page("4", "B"), page("5", "C")),
+                {**page("6"), "status": "trashed"},
+            ],
+            "blog_posts": [{"id": "7", "spaceId": "A", "status": "current", "title": "7"}],
+            "tree_items": [{"id": "9", "spaceId": "A", "status": "current", "parentId": None, "title": "9"}],
+            "groups": [{"id": "g", "name": "g"}, {"id": "none", "name": "none"}],
+            "users": [
+                user("ann", _groups=[]),
+                user("bob"),
+                user("left", accountStatus="inactive"),
+                user("guest", "externalCollaborator", _groups=[]),
+                user("bot", accountType="app", _groups=[]),
+            ],
+            "space_roles": [{"id": "r", "spacePermissions": ["space/read"]}],
+            "space_permissions": [
+                *(
+                    permission("A", "user", "ann"),
+                    permission("A", "group", "g"),
+                    permission("A", "group", "gone"),
+                ),
+                permission("A", "user", "bot", key="export"),
+                permission("B", "access-class", "anonymous-users"),
+                permission("C", "access-class", "all-licensed-users"),
+            ],
+            "space_role_assignments": [
+                {
+                    "principal": {"principalType": "USER", "principalId": "guest"},
+                    "roleId": "r",
+                    "_spaceId": "A",
+                }
+            ],
+            "content_restrictions": [
+                *(named("1", "ann", groups=["gone"]), named("2", "bob", "ann"), named("9", groups=["g"])),
+                named("7", "ann", operation="update"),
+            ],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "readers"),
+    [
+        ("1", "ann"),
+        ("2", "ann"),  # bob is not in the list of the page above
+        ("3", "bob g"),  # the folder above names the group
+        ("4", "ann anonymous bob bot g guest none"),
+        ("5", "ann bob bot"),
+        ("7", "ann bob g guest"),  # only updates are restricted
+    ],
+)
+def test_a_permission_check_knows_space_permissions_and_restrictions(content: str, readers: str) -> None:
+    with Server(permission_site()) as running:
+        found = []
+        for kind, names in (("user", "ann bob left guest bot anonymous"), ("group", "g none")):
+            for name in names.split():
+                asked = {"subject": {"type": kind, "identifier": name}, "operation": "read"}
+                reply = Client(running).post(CHECK.replace("{id}", content), asked)
+                assert reply.status == 200
+                assert reply.body["hasPermission"] == (reply.body["errors"] == [])
+                found += [name] * reply.body["hasPermission"]
+    assert sorted(found) == readers.split()
+
+
+def test_a_guest_of_several_spaces_reads_none_of_them() -> None:
+    site = permission_site()
+    ann = {"subject": {"type": "user", "identifier": "guest"}, "operation": "read"}
+    site.records("space_role_assignments").append(
+        {**site.records("space_role_assignments")[0], "_spaceId": "C"}
+    )
+    with Server(site) as running:
+        replies = [Client(running).post(CHECK.replace("{id}", content), ann).body for content in "754"]
+    assert [reply["hasPermission"] for reply in replies] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "asked", "status"),
+    [
+        ("1", {"subject": {"type": "user", "identifier": "nobody"}, "operation": "read"}, 400),
+        ("1", {"subject": {"type": "user"}, "operation": "read"}, 400),
+        ("1", [], 400),
+        ("6", {"subject": {"type": "user", "identifier": "ann"}, "operation": "read"}, 404),
+        ("99", {"subject": {"type": "user", "identifier": "ann"}, "operation": "read"}, 404),
+    ],
+)
+def test_an_invalid_permission_check_is_refused(content: str, asked: Any, status: int) -> None:
+    with Server(permission_site()) as running:
+        reply = Client(running).post(CHECK.replace("{id}", content), asked)
+        assert reply.status == status
+        assert Client(running).get(CHECK.replace("{id}", "1")).status == 405
 
 
 def test_v1_restrictions_paginate_their_users_and_groups(client: Client, server: Server) -> None:

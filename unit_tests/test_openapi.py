@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPERATIONS = load_contract().operations
+READING = {path: o for path, o in OPERATIONS.items() if o.method == "GET" and o.paging != "file"}
 pytestmark = pytest.mark.skipif(
     not DOCUMENTS.is_dir(), reason="the official documents are not beside the repository"
 )
@@ -188,7 +189,7 @@ def deviating(api: str) -> dict[str, Any]:
 
 def response_schema(operation: Operation) -> dict[str, Any]:
     path = operation.path.removeprefix("/wiki/api/v2")
-    response = deviating(operation.api)["paths"][path]["get"]["responses"]["200"]
+    response = deviating(operation.api)["paths"][path][operation.method.lower()]["responses"]["200"]
     schema: dict[str, Any] = response["content"]["application/json"]["schema"]
     return schema
 
@@ -269,7 +270,7 @@ def faults(operation: Operation, body: Any) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [path for path, o in OPERATIONS.items() if o.paging != "file"])
+@pytest.mark.parametrize("path", READING)
 def test_every_response_matches_the_official_document(path: str, site: Site) -> None:
     operation, seen = OPERATIONS[path], 0
     wrong: dict[str, str] = {}
@@ -278,6 +279,27 @@ def test_every_response_matches_the_official_document(path: str, site: Site) -> 
         wrong |= dict.fromkeys(faults(operation, body), requested)
     assert wrong == {}
     assert seen
+
+
+def test_a_check_of_permissions_matches_the_official_document(site: Site) -> None:
+    operation = OPERATIONS["/wiki/rest/api/content/{id}/permission/check"]
+    official = document("v1")["components"]["schemas"]
+    page, answers = site.records("pages")[0]["id"], set()
+    with Server(site) as running:
+        for user in site.records("users"):
+            subject = {"type": "user", "identifier": user["accountId"]}
+            asked = {"subject": subject, "operation": "read"}
+            request = {
+                "$ref": "#/components/schemas/ContentPermissionRequest",
+                "components": {"schemas": official},
+            }
+            assert list(OAS30ReadValidator(request).iter_errors(asked)) == []
+            reply = Client(running).post(operation.path.replace("{id}", page), asked)
+            assert (reply.status, faults(operation, reply.body)) == (200, set())
+            answers.add(reply.body["hasPermission"])
+            described = official["PermissionCheckResponse"]["description"]
+            assert all(f"- {error['translation']}" in described for error in reply.body["errors"])
+    assert answers == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -298,7 +320,7 @@ def test_a_wrong_response_is_found(site: Site, change: dict[str, Any], expected:
 
 def test_the_embedded_site_shows_every_deviation(site: Site) -> None:
     served = set()
-    for operation in (each for each in OPERATIONS.values() if each.paging != "file"):
+    for operation in READING.values():
         for _, body in responses(operation, site):
             for place, value, _ in fields_of(operation.api, body, [response_schema(operation)]):
                 if place in DEVIATIONS and (value is None or DEVIATIONS[place][0] != "null"):
