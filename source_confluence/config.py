@@ -1,7 +1,9 @@
 """Read and validate what the user hands in: a sentence for each error, without values, which may be secrets."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -35,6 +37,7 @@ def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         AirbyteTracedException: It does not match the spec. The CDK's own message would quote the value, which may
             be a secret, and show a regular expression.
     """
+    _compare_names(config, spec["properties"])
     ways = spec["properties"]["credentials"]["oneOf"]
     ways_by_type = {way["properties"]["auth_type"]["const"]: way for way in ways}
     match config.get("credentials"):
@@ -58,6 +61,16 @@ def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         raise error(
             f"{why}, so this credential is not sent. Correct domain_name, or use an API token without scopes."
         )
+
+
+def _compare_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Refuse a misspelt name: a filter that is ignored reads the whole site. Report other unknown names."""
+    for name in sorted(config.keys() - known.keys()):
+        if name.startswith("_"):  # added by the normalization rules or by the platform
+            continue
+        if near := get_close_matches(name.lower(), known, 1):
+            raise error(f"There is no setting {name}. Did you mean {near[0]}? Correct or remove it.")
+        logging.getLogger("airbyte").warning("There is no setting %s; it is ignored.", name)
 
 
 def _sentence(problem: ValidationError) -> str:

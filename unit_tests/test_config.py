@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -49,6 +50,42 @@ def normal() -> Spec:
     declared = ManifestComponentTransformer().propagate_types_and_parameters("", declared, {})
     made: Spec = ModelToComponentFactory().create_component(SpecModel, declared, {})
     return made
+
+
+# Names of settings
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *(
+            ("space_key", "space_keys"),
+            ("Space_Keys", "space_keys"),
+            ("exclude_spaces", "exclude_space_keys"),
+        ),
+        *(("startdate", "start_date"), ("workers", "num_workers"), ("api_tokn", "api_token")),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_the_nearest_name(
+    server: Server, written: str, meant: str
+) -> None:
+    config = {name: value for name, value in config_for(server).items() if name != meant}
+    for command in ("check", "read"):
+        output = connector(command, {**config, written: ["ENG"]}, select=["space"])
+        said = f"There is no setting {written}. Did you mean {meant}? Correct or remove it."
+        assert output.exit_code == 1
+        assert said in output.stderr
+        assert output.records == {}
+    assert server.requests_to("") == []
+
+
+def test_an_unknown_setting_is_reported_and_ignored(server: Server, log: io.StringIO) -> None:
+    config = {**config_for(server), "billing_reference": "a secret", "_added": 1}
+    output = connector("read", config, select=["space"])
+    assert output.exit_code == 0
+    assert output.records["space"]
+    said = re.findall(r"There is no setting [^\"]+", log.getvalue())
+    assert said == ["There is no setting billing_reference; it is ignored."]
 
 
 # Addresses
