@@ -166,9 +166,9 @@ def _parameters(block: dict[str, Any], paging: str) -> dict[str, Parameter]:
     if "limit" in block:
         kind = block["limit"].get("type", "integer")
         found.append(Parameter("limit", kind))
-        if paging != "cursor":
+        if paging not in ("cursor", "contents"):
             found.append(Parameter("start", kind))
-    if paging in ("cursor", "search"):
+    if paging in ("cursor", "search", "contents"):
         found.append(Parameter("cursor"))
     if "sort" in block:
         orders = tuple(sign + name for name in block["sort"] for sign in ("", "-"))

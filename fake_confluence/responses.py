@@ -16,7 +16,7 @@ from fake_confluence.permissions import refusal, subject_of
 from fake_confluence.site import Condition, Key, Record, Site, milliseconds, sort_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fake_confluence.contract import Contract, Operation, Parameter
 
@@ -330,7 +330,7 @@ def _offset_list(call: Call) -> Response:
     _require_parent(call)
     operation = call.operation
     if operation.shape == "search_user":
-        _read_cql(call.one("cql"), ("user",))
+        _read_cql(call.one("cql"), {"user"})
     size = _capped(call, _page_size(call))
     start = _start(call)
     records = _in_order(call)[: operation.most or None]
@@ -364,7 +364,7 @@ def _start(call: Call) -> int:
 
 def _v1_links(call: Call, size: int, start: int | None, cursor: str = "") -> dict[str, str]:
     own = call.path.removeprefix("/wiki")
-    dropped = ("start", "limit", "next", "cursor")
+    dropped = ("start", "limit", "next", "cursor", "expand")  # a client must add the expansions again
     kept = [(name, text) for name, text in call.query if name not in dropped]
     requested = f"?{urlencode(kept)}" if kept else ""
     links = {
@@ -374,7 +374,8 @@ def _v1_links(call: Call, size: int, start: int | None, cursor: str = "") -> dic
     }
     if start is not None:
         cursors = [("cursor", cursor)] if cursor else []
-        more = urlencode([*cursors, *kept, ("limit", str(size)), ("start", str(start))])
+        starts = [("start", str(start))] if "start" in call.operation.parameters else []
+        more = urlencode([*cursors, *kept, ("limit", str(size)), *starts])
         links["next"] = f"{own}?next=true&{more}"
     return links
 
@@ -384,8 +385,8 @@ def _search(call: Call) -> Response:
 
     As on real sites, a page before the end can have fewer results than its limit, and `start` has no effect.
     """
-    cql = _read_cql(call.one("cql"), ("folder", "whiteboard", "database", "embed"))
-    found = [r for r in call.site.find("tree_items", "type", cql.kind) if _searched(call, r, cql)]
+    cql = _read_cql(call.one("cql"), {kind for kind in _CONTENT if _CONTENT[kind] in call.operation.collections})
+    found = _searched(call, cql)
     found.sort(key=lambda record: sort_key(record, "id"))
     limit = _page_size(call)
     begin, number = _read_search_cursor(call.one("cursor")) if "cursor" in call.values else (0, 0)
@@ -401,10 +402,23 @@ def _search(call: Call) -> Response:
         "start": begin,
         "limit": limit,
         "size": len(page),
-        **_search_totals(call, len(found)),
+        **(_search_totals(call, len(found)) if call.operation.paging == "search" else {}),
         "_links": _v1_links(call, limit, end if more else None, f"_sa_{packed}"),
     }
     return Response(200, orjson.dumps(body))
+
+
+# The types of content that a search finds, and the collections that hold them.
+_CONTENT = {
+    "page": "pages",
+    "blogpost": "blog_posts",
+    **dict.fromkeys(("folder", "whiteboard", "database", "embed"), "tree_items"),
+}
+
+
+def _type(record: Record) -> str:
+    """Return the type of a page, blog post or tree item."""
+    return str(record.get("type") or ("page" if "parentId" in record else "blogpost"))
 
 
 def _search_totals(call: Call, total: int) -> Record:
@@ -416,39 +430,54 @@ def _search_totals(call: Call, total: int) -> Record:
     }
 
 
-def _searched(call: Call, record: Record, cql: Cql) -> bool:
-    """Return whether a search finds a record: by its status and its space."""
+def _searched(call: Call, cql: Cql) -> list[Record]:
+    """Return the content that a search finds.
+
+    It is current, and in a current space unless the request includes the archived ones. `_indexed: False` in a record
+    means that the index of the search does not have it yet.
+    """
+    named = [space["id"] for key in cql.keys for space in call.site.find("spaces", "key", key)]
+    within = [Condition("spaceId", tuple(named))] if cql.keys else []
+    collections = dict.fromkeys(_CONTENT[kind] for kind in cql.kinds)
+    found = call.site.select(list(collections), within)
+    return [record for record in found if _type(record) in cql.kinds and _is_searched(call, record, cql)]
+
+
+def _is_searched(call: Call, record: Record, cql: Cql) -> bool:
     spaces = call.site.find("spaces", "id", record["spaceId"])
     archived = any(space["status"] == "archived" for space in spaces)
     if archived and not call.flag("includeArchivedSpaces"):
         return False
     if not archived and call.flag("excludeCurrentSpaces"):
         return False
-    key = _space_key(call, record)
-    return record["status"] == "current" and (not cql.keys or key in cql.keys) and key not in cql.not_keys
+    indexed = record["status"] == "current" and record.get("_indexed", True)
+    return indexed and _space_key(call, record) not in cql.not_keys
 
 
 class Cql(NamedTuple):
-    """A content type, the keys of the spaces to search (empty for all), and those to exclude."""
+    """Content types, the keys of the spaces to search (empty for all), and those to exclude."""
 
-    kind: str
+    kinds: list[str]
     keys: list[str]
     not_keys: list[str]
 
 
 _KEYS = r"\s*\(((?:\s*\"[^\"]*\"\s*,?)+)\))?"
 _CQL = re.compile(
-    rf"type\s*=\s*\"?(\w+)\"?(?:\s+and\s+space\s+in{_KEYS}(?:\s+and\s+space\s+not\s+in{_KEYS}", re.IGNORECASE
+    r"type\s*(?:=|in\s*\()\s*([\w\s\",]+?)\s*\)?"
+    rf"(?:\s+and\s+space\s+in{_KEYS}(?:\s+and\s+space\s+not\s+in{_KEYS}",
+    re.IGNORECASE,
 )
 
 
-def _read_cql(text: str, kinds: tuple[str, ...]) -> Cql:
-    """Parse the supported CQL: a type, and the spaces to search or to exclude."""
+def _read_cql(text: str, kinds: set[str]) -> Cql:
+    """Parse the supported CQL: types, and the spaces to search or to exclude."""
     found = _CQL.fullmatch(text.strip())
-    if found is None or found[1].lower() not in kinds:
+    named = re.findall(r"\w+", found[1].lower()) if found else []
+    if found is None or not named or not kinds.issuperset(named):
         raise RefusalError(400, f"Could not parse cql : {text}")
     keys, not_keys = (re.findall(r'"([^"]*)"', found[n] or "") for n in (2, 3))
-    return Cql(found[1].lower(), keys, not_keys)
+    return Cql(named, keys, not_keys)
 
 
 def _read_search_cursor(text: str) -> tuple[int, int]:
@@ -465,43 +494,55 @@ def _principals(call: Call) -> Response:
     _require_parent(call)
     content_id = call.path_values["id"]
     size, start = _capped(call, _page_size(call)), _start(call)
-    found = call.site.select(call.operation.collections, [Condition("_contentId", (content_id,))])
-    kept = {restriction["operation"]: restriction for restriction in found}
-    results, longest = [], 0
-    for operation in ("read", "update"):
-        restriction = kept.get(operation, {})
-        users, groups = restriction.get("_users", []), restriction.get("_groups", [])
-        longest = max(longest, len(users), len(groups))
-        restrictions = {
-            "user": {
-                **_principal_page(call, [_user(call, each) for each in users[start : start + size]]),
-                "totalSize": len(users),
-                "_links": {"self": f"{call.base}{call.path}"},
-            },
-            "group": _principal_page(call, [_group(call, each) for each in groups[start : start + size]]),
-            "_expandable": {},
-        }
-        links = {"self": f"{call.base}{call.path}/byOperation/{operation}"}
-        content = _restricted_content(call, content_id)
-        results.append({"operation": operation, "restrictions": restrictions, **content, "_links": links})
+    restrictions = _restrictions(call, content_id, {"read": _KINDS, "update": _KINDS}, start, size)
+    results = [
+        {**restriction, **_restricted_content(call, content_id)} for restriction in restrictions.values()
+    ]
+    count = len(call.site.find("content_restrictions", "_contentId", content_id))
     body = {
         "results": results,
         "start": start,
         "limit": size,
         "size": len(results),
-        "restrictionsHash": f"{len(kept)}-{content_id}" if kept else "",
-        "_links": _v1_links(call, size, start + size if start + size < longest else None),
+        "restrictionsHash": f"{count}-{content_id}" if count else "",
+        "_links": _v1_links(call, size, None),
     }
     return Response(200, orjson.dumps(body))
 
 
-def _principal_page(call: Call, page: list[Record]) -> Record:
-    return {
-        "results": page,
-        "start": _start(call),
-        "limit": _capped(call, _page_size(call)),
-        "size": len(page),
-    }
+_KINDS = ("user", "group")
+
+
+def _restrictions(
+    call: Call, content_id: str, wanted: dict[str, Sequence[str]], start: int, size: int
+) -> dict[str, Record]:
+    """Return the restriction of each wanted operation on a content.
+
+    As on real sites, the next link is in the list that was cut, not in the response. The document declares no link for
+    a list of groups.
+    """
+    found = call.site.find("content_restrictions", "_contentId", content_id)
+    kept = {restriction["operation"]: restriction for restriction in found}
+    restrictions = {}
+    for operation, kinds in wanted.items():
+        own = f"/rest/api/content/{content_id}/restriction/byOperation/{operation}"
+        lists = {}
+        for kind in kinds:
+            named = kept.get(operation, {}).get(f"_{kind}s", [])
+            page = [_PRINCIPALS[kind](call, each) for each in named[start : start + size]]
+            lists[kind] = {"results": page, "start": start, "limit": size, "size": len(page)}
+            if kind == "user":
+                more = {"next": f"{own}?next=true&limit={size}&start={start + size}"}
+                cut = start + size < len(named)
+                links = {"self": f"{call.base}/wiki{own}", **(more if cut else {})}
+                lists[kind] |= {"totalSize": len(named), "_links": links}
+        restrictions[operation] = {
+            "operation": operation,
+            "restrictions": {**lists, "_expandable": {kind: "" for kind in _KINDS if kind not in kinds}},
+            "_expandable": {"content": f"/rest/api/content/{content_id}"},
+            "_links": {"self": f"{call.base}/wiki{own}"},
+        }
+    return restrictions
 
 
 def _group(call: Call, group_id: str) -> Record:
@@ -517,12 +558,14 @@ def _user(call: Call, account: str) -> Record:
     return {"type": "unknown", "accountId": account, "accountType": "", "email": "", **names, "_links": {}}
 
 
+_PRINCIPALS: dict[str, Callable[[Call, str], Record]] = {"user": _user, "group": _group}
+
+
 def _restricted_content(call: Call, content_id: str) -> Record:
     if "content" not in call.values.get("expand", []):
-        return {"_expandable": {"content": f"/rest/api/content/{content_id}"}}
+        return {}
     found = call.site.select(call.operation.parents, [Condition("id", (content_id,))])[0]
-    kind = found.get("type") or ("page" if "parentId" in found else "blogpost")
-    return {"content": v1_content(call, found, kind), "_expandable": {}}
+    return {"content": v1_content(call, found, _type(found)), "_expandable": {}}
 
 
 def _object(call: Call) -> Response:
@@ -594,6 +637,7 @@ _PAGING: dict[str, Callable[[Call], Response]] = {
     "cursor": _cursor_list,
     "offset": _offset_list,
     "search": _search,
+    "contents": _search,
     "principals": _principals,
     "object": _object,
     "file": _file,
@@ -743,6 +787,31 @@ def _search_content(call: Call, record: Record, _shown: Record) -> Record:
     }
 
 
+def _expanded_content(call: Call, record: Record, _shown: Record) -> Record:
+    """Return a content with its space and its restrictions if they are expanded."""
+    content = v1_content(call, {**record, "_content": {}}, _type(record))
+    expanded = call.values.get("expand", [])
+    wanted: dict[str, list[str]] = {}
+    for _, operation, _, kind in (each.split(".") for each in expanded if "." in each):
+        wanted.setdefault(operation, []).append(kind)
+    if wanted:
+        restrictions = _restrictions(call, record["id"], wanted, 0, _MOST_PRINCIPALS)
+        hidden = {operation: "" for operation in ("read", "update") if operation not in wanted}
+        content["restrictions"] = {**restrictions, "_expandable": hidden}
+    if "space" in expanded:
+        (space,) = call.site.find("spaces", "id", record["spaceId"])
+        content["space"] = {
+            "id": int(space["id"]),
+            **{name: space[name] for name in ("key", "name", "type", "status")},
+            "_expandable": {"homepage": ""},
+            "_links": {"webui": f"/spaces/{space['key']}"},
+        }
+    return content
+
+
+_MOST_PRINCIPALS = 200  # of a list in a content
+
+
 def v1_content(call: Call, record: Record, kind: str) -> Record:
     """Return a content in the form of v1; `_content` of the record adds fields."""
     content_id = record["id"]
@@ -824,6 +893,7 @@ def _bare(_call: Call, record: Record, _shown: Record) -> Record:
 _SHAPES: dict[str, Callable[[Call, Record, Record], Record]] = {
     "space": _space,
     "search_content": _search_content,
+    "expanded_content": _expanded_content,
     "search_user": _search_user,
     "bulk_user": _bulk_user,
     "template": _template,

@@ -61,11 +61,20 @@ class Client:
             if isinstance(reply.body, list) or "results" not in reply.body:
                 return reply.body if isinstance(reply.body, list) else [reply.body]
             found += reply.body["results"]
-            link = reply.body["_links"].get("next")
+            link = reply.body["_links"].get("next") or inner_link(reply.body["results"])
             if link is None:
                 return found
             given = parse_qs(link.partition("?")[2])
             place = [(name, given[name][0]) for name in ("cursor", "start") if name in given]
+
+
+def inner_link(results: list[dict[str, Any]]) -> str | None:
+    """Return the next link of a list of users or groups in a restriction; a list of groups has none, but is full."""
+    for restriction in results:
+        for each in (restriction.get("restrictions") or {}).values() if "operation" in restriction else ():
+            if "results" in each and len(each["results"]) == each["limit"]:
+                return f"?start={each['start'] + each['limit']}"
+    return None
 
 
 def paths_of(operation: Operation, site: Site) -> list[str]:
@@ -86,6 +95,10 @@ def queries_of(operation: Operation, site: Site) -> list[Pairs]:
     if operation.path == SEARCH:
         kinds = ("folder", "whiteboard", "database", "embed")
         return [[("cql", f"type={kind}"), ("includeArchivedSpaces", "true")] for kind in kinds]
+    if operation.path.endswith("/content/search"):
+        kinds = "page, blogpost, folder, whiteboard, database, embed"
+        parts = ",".join(operation.parameters["expand"].values)
+        return [[("cql", f"type in ({kinds})"), ("expand", parts)], [("cql", "type=page"), ("expand", "space")]]
     if operation.path.endswith("/search/user"):
         return [[("cql", "type=user"), ("sitePermissionTypeFilter", "all")]]
     if operation.path.endswith("/user/bulk"):

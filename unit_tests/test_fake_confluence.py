@@ -20,6 +20,7 @@ from unit_tests.client import Client, Reply, paths_of, queries_of
 
 PAGES, SPACES = "/wiki/api/v2/pages", "/wiki/api/v2/spaces"
 AUDIT, GROUP, SEARCH = "/wiki/rest/api/audit", "/wiki/rest/api/group", "/wiki/rest/api/search"
+CONTENTS = "/wiki/rest/api/content/search"
 OPERATIONS = {path: o for path, o in load_contract().operations.items() if o.method == "GET"}
 CHECK = "/wiki/rest/api/content/{id}/permission/check"
 
@@ -456,10 +457,40 @@ def test_v1_restrictions_paginate_their_users_and_groups(client: Client, server:
     assert [result["operation"] for result in first["results"]] == ["read", "update"]
     assert first["limit"] == 200
     assert first["results"][0]["restrictions"]["user"]["size"] == 200
-    assert first["_links"]["next"].endswith("start=200")
+    assert "next" not in first["_links"], "the link is in the list that was cut"
+    assert first["results"][0]["restrictions"]["user"]["_links"]["next"].endswith("start=200")
     second = client.get(path, [("limit", "200"), ("start", "200")]).body
     assert second["results"][0]["restrictions"]["user"]["size"] == 50
-    assert "next" not in second["_links"]
+    assert "next" not in second["results"][0]["restrictions"]["user"]["_links"]
+
+
+def test_v1_content_search_returns_the_expanded_parts(client: Client, server: Server) -> None:
+    most = max(server.site.records("content_restrictions"), key=lambda r: len(r["_users"]))
+    parts = [f"restrictions.read.restrictions.{kind}" for kind in ("user", "group")]
+    query = [("cql", 'type in (page, blogpost) and space in ("ENG", "OPS", "HW")')]
+    plain = client.read(CONTENTS, query)
+    assert {content["type"] for content in plain} == {"page", "blogpost"}
+    assert not any({"space", "restrictions"} & set(content) for content in plain)
+    (found,) = [
+        content["restrictions"]
+        for content in client.read(CONTENTS, [*query, ("expand", ",".join(parts))])
+        if content["id"] == most["_contentId"]
+    ]
+    assert "update" not in found
+    users = found["read"]["restrictions"]["user"]
+    assert (len(users["results"]), users["limit"], "next" in users["_links"]) == (200, 200, True)
+    assert client.get(CONTENTS, [*query, ("expand", "ancestors." + parts[0])]).status == 400
+
+
+def test_v1_content_search_lacks_what_is_not_current_or_not_indexed(client: Client, server: Server) -> None:
+    page = next(page for page in server.site.records("pages") if page["status"] == "current")
+    query = [("cql", "type=page")]
+    before = {content["id"] for content in client.read(CONTENTS, query)}
+    archived = {space["id"] for space in server.site.records("spaces") if space["status"] == "archived"}
+    current = [page for page in server.site.records("pages") if page["status"] == "current"]
+    assert before == {page["id"] for page in current if page["spaceId"] not in archived}
+    page["_indexed"] = False
+    assert {content["id"] for content in client.read(CONTENTS, query)} == before - {page["id"]}
 
 
 @pytest.mark.parametrize("path", ["content", "content/1", "space", "space/ENG"])

@@ -237,6 +237,7 @@ NULL_ROWS = {
     "tree_item_index": (f"{V1}/search", first_without("content")),
     "tree_item_index, a row": (f"{V1}/search", first_none),
     "group_members": (f"{V1}/group/{{groupId}}/membersByGroupId", first_none),
+    "content_restrictions": (f"{V1}/content/search", first_none),
 }
 
 
