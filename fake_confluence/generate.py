@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _BEGIN = datetime(2021, 1, 4, 8, 0, tzinfo=timezone.utc)
 _END = datetime(2026, 6, 30, 12, 0, tzinfo=timezone.utc)
 _SPACE, _PAGE, _POST = 1_000, 1_000_000, 50_000_000
-_COMMENT, _LABEL, _FILE = 70_000_000, 90_000_000, 95_000_000
+_TREE_ITEM, _COMMENT, _LABEL, _FILE = 60_000_000, 70_000_000, 90_000_000, 95_000_000
 
 
 def generate(  # noqa: PLR0913 - a call names the few that it needs
@@ -22,6 +22,8 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
     pages: int = 1_000,
     spaces: int = 10,
     blog_posts: int = 0,
+    tree_items: int = 0,
+    restricted: int = 0,
     groups: int = 0,
     users: int = 10,
     audit_events: int = 0,
@@ -42,6 +44,8 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
         pages: Number of pages; one in fifty is archived.
         spaces: Number of spaces; all are current.
         blog_posts: Number of posts, evenly distributed over spaces and time.
+        tree_items: Number of folders, whiteboards, databases and embeds together, evenly distributed over spaces.
+        restricted: One in this many pages, posts and tree items is restricted to some users and groups; 0 for none.
         groups: Number of groups; user n is in group n modulo this.
         users: Number of users, who are the authors.
         audit_events: Number of events; one in five has the same millisecond as another.
@@ -76,6 +80,10 @@ def generate(  # noqa: PLR0913 - a call names the few that it needs
             },
             now=format_time(_END),
         )
+        if tree_items:
+            site.collections["tree_items"] = [_tree_item(n, spaces, people) for n in range(tree_items)]
+        if restricted:
+            site.collections["content_restrictions"] = _restrictions(site, restricted, people)
         if versions_per_page:
             site.collections["page_versions"] = _versions(site, versions_per_page, body)
         return site
@@ -195,6 +203,41 @@ def _blog_posts(count: int, spaces: int, people: list[str], body: dict[str, str]
             }
         )
     return made
+
+
+def _tree_item(n: int, spaces: int, people: list[str]) -> Record:
+    author, at = people[n % len(people)], format_time(_BEGIN + timedelta(minutes=n))
+    version = {"number": 1, "message": "", "minorEdit": False, "authorId": author, "createdAt": at}
+    return {
+        "id": str(_TREE_ITEM + n),
+        "type": ("folder", "whiteboard", "database", "embed")[n % 4],
+        "status": "current",
+        "title": f"Item {n}",
+        "spaceId": str(_SPACE + n % max(1, spaces)),
+        "parentId": None,
+        "parentType": None,
+        "position": n,
+        "authorId": author,
+        "ownerId": author,
+        "createdAt": at,
+        "version": version,
+    }
+
+
+def _restrictions(site: Site, every: int, people: list[str]) -> list[Record]:
+    """Restrict updates of each chosen content, and reading of every second one, to one to three users and a group."""
+    content = [r for name in ("pages", "blog_posts", "tree_items") for r in site.records(name)]
+    groups = [group["id"] for group in site.records("groups")]
+    return [
+        {
+            "operation": operation,
+            "_contentId": record["id"],
+            "_users": people[n % len(people) :][: 1 + n % 3],
+            "_groups": groups[n % len(groups) :][:1] if groups else [],
+        }
+        for n, record in enumerate(content[::every])
+        for operation in (("read", "update") if n % 2 else ("update",))
+    ]
 
 
 def _group(n: int) -> Record:

@@ -16,7 +16,7 @@ from fake_confluence.permissions import refusal, subject_of
 from fake_confluence.site import Condition, Key, Record, Site, milliseconds, sort_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fake_confluence.contract import Contract, Operation, Parameter
 
@@ -385,7 +385,9 @@ def _search(call: Call) -> Response:
 
     As on real sites, a page before the end can have fewer results than its limit, and `start` has no effect.
     """
-    cql = _read_cql(call.one("cql"), {kind for kind in _CONTENT if _CONTENT[kind] in call.operation.collections})
+    cql = _read_cql(
+        call.one("cql"), {kind for kind in _CONTENT if _CONTENT[kind] in call.operation.collections}
+    )
     found = _searched(call, cql)
     found.sort(key=lambda record: sort_key(record, "id"))
     limit = _page_size(call)
@@ -514,7 +516,7 @@ _KINDS = ("user", "group")
 
 
 def _restrictions(
-    call: Call, content_id: str, wanted: dict[str, Sequence[str]], start: int, size: int
+    call: Call, content_id: str, wanted: Mapping[str, Sequence[str]], start: int, size: int
 ) -> dict[str, Record]:
     """Return the restriction of each wanted operation on a content.
 

@@ -96,9 +96,12 @@ def queries_of(operation: Operation, site: Site) -> list[Pairs]:
         kinds = ("folder", "whiteboard", "database", "embed")
         return [[("cql", f"type={kind}"), ("includeArchivedSpaces", "true")] for kind in kinds]
     if operation.path.endswith("/content/search"):
-        kinds = "page, blogpost, folder, whiteboard, database, embed"
+        every = "page, blogpost, folder, whiteboard, database, embed"
         parts = ",".join(operation.parameters["expand"].values)
-        return [[("cql", f"type in ({kinds})"), ("expand", parts)], [("cql", "type=page"), ("expand", "space")]]
+        return [
+            [("cql", f"type in ({every})"), ("expand", parts)],
+            [("cql", "type=page"), ("expand", "space")],
+        ]
     if operation.path.endswith("/search/user"):
         return [[("cql", "type=user"), ("sitePermissionTypeFilter", "all")]]
     if operation.path.endswith("/user/bulk"):

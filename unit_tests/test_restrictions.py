@@ -146,7 +146,14 @@ def test_a_list_that_the_response_does_not_prove_is_not_complete(case: str) -> N
     assert record["readIsComplete"] is False
     assert record["updateIsComplete"] is ("restrictions" not in case)
     missing = [name for name in LISTS[:2] if record.get(name) is None]  # Airbyte leaves null out
-    lists = {"no restriction": 2, "no lists": 2, "no list of": 1, "null list": 1, "no rows": 1, "null rows": 1}
+    lists = {
+        "no restriction": 2,
+        "no lists": 2,
+        "no list of": 1,
+        "null list": 1,
+        "no rows": 1,
+        "null rows": 1,
+    }
     assert len(missing) == next((count for part, count in lists.items() if part in case), 0)
 
 
