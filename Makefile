@@ -31,7 +31,8 @@ $(READY): pyproject.toml constraints.txt
 setup: $(READY) ## Install the connector into .venv; the other targets do it when they need it
 
 demo: $(READY) ## Sync the embedded site, or that of CONFIG=secrets/config.json, into DuckDB and draw a report
-	$(BIN)/python -m tools.demo $(if $(CONFIG),--config $(CONFIG)) $(STREAMS)
+	@$(BIN)/python -m tools.demo $(STREAMS) $(if $(CONFIG),--config $(CONFIG)) \
+		$(if $(WITH),--with $(WITH)) $(if $(WITHOUT),--without $(WITHOUT))
 
 check: $(READY) lint types check-derived ## Run the fast checks and tests (a minute), for use while you work
 	$(BIN)/python -m pytest --numprocesses 2 $(QUICK:%=unit_tests/test_%.py) -k 'not installed and not wheel'

@@ -9,16 +9,20 @@ The column `_airbyte_extracted_at` has the time at which a row was read, as in A
 the last sync failed to read the row again: the row may no longer be true.
 
 A value that does not fit its column becomes text or null, and is reported. It does not affect other records.
+Ctrl-C ends a sync: the records that it read are stored, and the next one continues from there.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +31,12 @@ from typing import IO, TYPE_CHECKING, Any
 import duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-CONNECTOR = str(Path(sys.executable).with_name("source-confluence"))
+NAME = "source-confluence"
+# Next to the Python that runs this program, or on the PATH.
+CONNECTOR = shutil.which(NAME, path=Path(sys.executable).parent) or shutil.which(NAME) or NAME
+INTERRUPTED = "The sync was interrupted. The next one continues from there."
 READ_AT = "_airbyte_extracted_at"
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can contain half a surrogate pair, UTF-8 cannot
 SYNCS = """CREATE TABLE IF NOT EXISTS _syncs (
@@ -47,6 +54,8 @@ class Stream:
         records: How many there are.
         status: COMPLETE when it was read to its end.
         halves: How many halves of surrogate pairs were replaced.
+        failure: Why it was not read to its end.
+        refused: Whether Confluence refuses it: the next sync fails too.
 
     """
 
@@ -56,35 +65,54 @@ class Stream:
     records: int = 0
     status: str = "INCOMPLETE"
     halves: int = 0
+    failure: str = ""
+    refused: bool = False
+
+
+Progress = Callable[[dict[str, Stream], str], object]
 
 
 def run(command: str, *arguments: str | Path, files: Path | None = None) -> Iterator[dict[str, Any]]:
     """Run the connector and yield its messages; files arrive in a directory that exists.
 
+    Ctrl-C reaches only this process, which then ends the connector.
+
     Raises:
-        subprocess.CalledProcessError: The connector failed; stderr has the reason.
+        subprocess.CalledProcessError: The connector failed; its stderr says why.
 
     """
     ordered = [CONNECTOR, command, *map(str, arguments)]
     environment = {**os.environ, "AIRBYTE_STAGING_DIRECTORY": str(files.resolve())} if files else None
-    with subprocess.Popen(ordered, stdout=subprocess.PIPE, env=environment) as process:  # noqa: S603 - our own script
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(  # noqa: S603 - our own script
+            ordered, stdout=subprocess.PIPE, stderr=said, env=environment, start_new_session=True
+        ) as process,
+    ):
         assert process.stdout
-        yield from map(json.loads, process.stdout)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, ordered)
+        try:
+            yield from map(json.loads, process.stdout)
+        except BaseException:
+            process.terminate()
+            raise
+        if process.wait():
+            said.seek(0)
+            raise subprocess.CalledProcessError(process.returncode, ordered, stderr=said.read().strip())
 
 
-def check(config: Path) -> None:
-    """Check a configuration.
+def check(config: Path) -> str:
+    """Check a configuration, and return the message about streams that cannot be read; empty if there are none.
 
     Raises:
         SystemExit: The check failed; the message has the reason.
 
     """
+    status: dict[str, str] = {}
     for message in run("check", "--config", config):
-        status = message.get("connectionStatus")
+        status = message.get("connectionStatus") or status
         if status and status["status"] != "SUCCEEDED":
             sys.exit(status["message"])
+    return status.get("message") or ""
 
 
 def discover(
@@ -111,7 +139,7 @@ def sync(
     config: Path,
     database: Path,
     names: Sequence[str] = (),
-    progress: Callable[[dict[str, Stream]], object] = len,
+    progress: Progress = lambda _read, _said: None,
     files: Path | None = None,
 ) -> dict[str, Stream]:
     """Read what changed since the last sync into a database.
@@ -120,11 +148,14 @@ def sync(
         config: The configuration.
         database: The DuckDB file.
         names: The streams to read; all if none is named.
-        progress: What to call now and then, with what has been read.
+        progress: What to call now and then, with what has been read, and what the connector said about a retry.
         files: The directory in which files arrive; without one, none are downloaded.
 
     Returns:
         What was read. Records of a stream that failed are in the database too.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the records that were read are in the database.
 
     """
     with ExitStack() as stack:
@@ -140,13 +171,8 @@ def sync(
             if name in streams and kept:
                 streams[name].state = json.loads(kept)
         state.write_text(json.dumps([stream.state for stream in streams.values() if stream.state]))
-        try:
-            arguments = ("--config", config, "--catalog", catalog, "--state", state)
-            for message in run("read", *arguments, files=files):
-                take(message, streams, progress)
-        except (subprocess.CalledProcessError, KeyboardInterrupt):
-            print("\nThe sync was interrupted. The next one continues from there.", file=sys.stderr)
-        progress(streams)
+        arguments = ("--config", config, "--catalog", catalog, "--state", state)
+        whole = read_into(streams, arguments, progress, files)
         for name, stream in streams.items():
             stream.file.flush()
             connection.begin()
@@ -158,13 +184,33 @@ def sync(
             connection.commit()
             if stream.halves:
                 print(f"{name}: {stream.halves} half surrogate pairs become U+FFFD")
+    if not whole:
+        raise KeyboardInterrupt
     return streams
 
 
-def take(
-    message: dict[str, Any], streams: dict[str, Stream], progress: Callable[[dict[str, Stream]], object]
-) -> None:
-    """Store what a message contains: a record, a state, or the status of a stream."""
+def read_into(
+    streams: dict[str, Stream], arguments: Sequence[str | Path], progress: Progress, files: Path | None
+) -> bool:
+    """Read streams, with the reasons of those that fail; return False after Ctrl-C."""
+    ended = ""
+    try:
+        for message in run("read", *arguments, files=files):
+            take(message, streams, progress)
+            ended = message.get("trace", {}).get("error", {}).get("message", ended)
+    except subprocess.CalledProcessError as failed:
+        ended = ended or failed.stderr
+    except KeyboardInterrupt:
+        return False
+    for stream in streams.values():
+        if stream.status != "COMPLETE":
+            stream.failure = stream.failure or ended
+    return True
+
+
+def take(message: dict[str, Any], streams: dict[str, Stream], progress: Progress) -> None:
+    """Store what a message contains: a record, a state, the status of a stream, or why it failed."""
+    trace = message.get("trace", {})
     if record := message.get("record"):
         stream = streams[record["stream"]]
         data = {**record["data"], READ_AT: record["emitted_at"]}
@@ -172,13 +218,28 @@ def take(
         stream.file.write(line + "\n")
         stream.halves += halves
         stream.records += 1
-        if sum(stream.records for stream in streams.values()) % 500 == 0:
-            progress(streams)
+        if stream.records % 500 == 0:
+            progress(streams, "")
     elif state := message.get("state"):
         streams[state["stream"]["stream_descriptor"]["name"]].state = state
-    elif status := message.get("trace", {}).get("stream_status"):
+    elif status := trace.get("stream_status"):
         whole = status["status"] == "COMPLETE"  # and not STARTED, RUNNING or INCOMPLETE
         streams[status["stream_descriptor"]["name"]].status = "COMPLETE" if whole else "INCOMPLETE"
+        progress(streams, "")
+    elif (error := trace.get("error")) and error.get("stream_descriptor"):
+        stream = streams[error["stream_descriptor"]["name"]]
+        stream.failure, stream.refused = error["message"], error["failure_type"] == "config_error"
+    elif "Retrying" in (said := message.get("log", {}).get("message", "")):
+        progress(streams, said)
+
+
+def failures(streams: dict[str, Stream]) -> list[str]:
+    """Return a line for each reason for which streams were not read to their end, with their names."""
+    names: dict[str, list[str]] = {}
+    for name, stream in streams.items():
+        if stream.status != "COMPLETE":
+            names.setdefault(stream.failure, []).append(name)
+    return [f"{', '.join(found)}: {reason}" for reason, found in names.items()]
 
 
 def load(connection: duckdb.DuckDBPyConnection, stream: dict[str, Any], lines: Path, *, whole: bool) -> None:
@@ -249,7 +310,28 @@ def column_type(schema: dict[str, Any]) -> str:
     return scalars.get(kinds.pop(), "JSON") if len(kinds) == 1 else "JSON"
 
 
+def main() -> None:
+    """Read the command line and sync."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path, help="the configuration, as README.md describes it")
+    parser.add_argument("database", type=Path, help="the DuckDB file; created if it does not exist")
+    parser.add_argument("streams", nargs="*", metavar="STREAM", help="streams to read; all if none is named")
+    args = parser.parse_args()
+    try:
+        check(args.config)
+        read = sync(args.config, args.database, args.streams)
+    except FileNotFoundError:
+        sys.exit(f"There is no program {CONNECTOR}: install {NAME}-cloud for this Python.")
+    except subprocess.CalledProcessError as failed:
+        sys.exit(failed.stderr)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    print(f"{sum(stream.records for stream in read.values())} records of {len(read)} streams")
+    if failed_streams := failures(read):
+        sys.exit("\n".join(["Not complete:", *failed_streams]))
+
+
 if __name__ == "__main__":
-    check(Path(sys.argv[1]))
-    read = sync(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
-    sys.exit(any(stream.status != "COMPLETE" for stream in read.values()))
+    main()

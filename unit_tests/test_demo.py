@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -20,6 +21,7 @@ import pytest
 from common.connector import ROOT, STREAMS, config_for
 from fake_confluence import Server, company
 from tools import demo, recipes, report
+from tools.load import Stream
 from unit_tests.database import database
 
 HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -148,29 +150,130 @@ def test_the_second_sync_of_your_own_site_reads_what_changed(tmp_path: Path) -> 
     assert (directory / "report.html").exists()
 
 
-def test_an_error_names_an_unknown_stream(tmp_path: Path) -> None:
+def run(tmp_path: Path, site: Server, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run the demo with an own site."""
+    (tmp_path / "config.json").write_text(json.dumps({**config_for(site), **more}))
+    command = [sys.executable, "-m", "tools.demo", "--config", "config.json", *arguments]
+    return subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
+
+
+def test_a_refused_stream_is_named_with_the_reason_before_and_after(tmp_path: Path) -> None:
     with Server(company()) as site:
-        config = tmp_path / "config.json"
-        config.write_text(json.dumps(config_for(site)))
-        command = [sys.executable, "-m", "tools.demo", "--config", str(config), "page"]
-        ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
+        site.deny("/wiki/rest/api/audit")
+        ran = run(tmp_path, site, "--with", "page_restrictions", "--without", "tasks")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    before, progress, after = re.split(
+        r"^( +[\d,]+ records, .+)$", ran.stdout, maxsplit=1, flags=re.MULTILINE
+    )
+    assert "not for these streams: audit: " in before
+    (failed,) = re.findall(r"^Not complete:\n  (.+)$", after, re.MULTILINE)
+    assert failed.startswith("audit: ")
+    assert "permission" in failed
+    shown = re.findall(r"(\d+) of (\d+) streams complete", progress + after)
+    complete, total = map(int, shown[-1])
+    assert complete == total - 1
+    tables = set(re.findall(r"^  (\w+) +\d+$", after, re.MULTILINE))
+    costly = {name for name, stream in STREAMS.items() if demo.is_costly(stream)}
+    assert tables == STREAMS.keys() - (costly - {"page_restrictions"}) - {"tasks"}
+    assert re.search(r"^  147 requests: .*page_versions", after, re.MULTILINE)
+    assert "Every sync reads in full: space, " in after
+
+
+def test_a_stream_that_fails_for_another_reason_fails_the_demo(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        site.site.collections["labels"][0].pop("id")
+        ran = run(tmp_path, site, "space", "labels")
+    assert ran.returncode == 1
+    assert re.search(r"^Not complete:\n  labels: .+$", ran.stdout, re.MULTILINE)
+    assert "interrupted" not in ran.stdout + ran.stderr
+
+
+def test_a_stream_costs_much_if_it_costs_a_request_for_each_page_post_comment_or_attachment() -> None:
+    assert not demo.is_costly(STREAMS["page_labels"])
+    assert not demo.is_costly(STREAMS["named_users"])
+    for name in ("page_versions", "blog_post_likes", "footer_comment_replies", "attachment_files"):
+        assert demo.is_costly(STREAMS[name])
+    every = demo.chosen(["all"], [], [], own=True)
+    assert every == demo.chosen([], [], [], own=False) == list(STREAMS)
+    assert demo.chosen(["space"], ["pages"], ["space"], own=True) == ["pages"]
+
+
+def test_progress_estimates_the_time_that_is_left() -> None:
+    def read(**streams: tuple[int, str]) -> dict[str, Stream]:
+        file = io.StringIO()
+        return {name: Stream({}, file, None, *counted) for name, counted in streams.items()}
+
+    progress = demo.Progress({"tasks": 400}, began=0.0)
+    complete = (1000, "COMPLETE")
+    assert progress.left(read(page_index=complete, pages=(250, "INCOMPLETE")), 10.0) == 30.0
+    assert progress.left(read(tasks=(100, "INCOMPLETE")), 10.0) == 30.0
+    assert progress.left(read(page_index=complete, page_likes=(500, "INCOMPLETE")), 10.0) == 10.0
+    assert progress.left(read(pages=(250, "INCOMPLETE")), 10.0) is None
+    assert progress.left(read(page_index=complete, pages=(0, "INCOMPLETE")), 10.0) is None
+
+
+@pytest.mark.parametrize("options", [["page"], ["--with", "page"], ["--without", "page"]])
+def test_an_error_names_an_unknown_stream(tmp_path: Path, options: list[str]) -> None:
+    with Server(company()) as site:
+        ran = run(tmp_path, site, *options)
     assert ran.returncode == 1
     assert ran.stderr.startswith("There is no stream page. The streams are ")
 
 
-def test_an_error_explains_an_invalid_configuration(tmp_path: Path) -> None:
+def test_an_error_explains_an_invalid_configuration_once(tmp_path: Path) -> None:
     with Server(company()) as site:
-        (tmp_path / "config.json").write_text(json.dumps({**config_for(site), "api_token": "wrong"}))
-        for config, words in (
-            ("config.json", "Check email and api_token"),
-            ("missing.json", "There is no missing.json"),
-        ):
-            command = [sys.executable, "-m", "tools.demo", "--config", config]
-            ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
-            assert ran.returncode
-            assert words in ran.stderr
-            assert "Traceback" not in ran.stderr
+        wrong = run(tmp_path, site, api_token="wrong")
+        misspelt = run(tmp_path, site, space_key=["ENG"])
+        (tmp_path / "config.json").unlink()
+        command = [sys.executable, "-m", "tools.demo", "--config", "config.json"]
+        missing = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
+    for ran, words in (
+        (wrong, "Check email and api_token"),
+        (misspelt, "Did you mean space_keys?"),
+        (missing, "There is no config.json"),
+    ):
+        assert ran.returncode
+        assert ran.stderr.count(words) == 1
+        assert ran.stdout == ""
+        assert "Traceback" not in ran.stderr
     assert not (tmp_path / "demo").exists()
+
+
+def test_ctrl_c_during_the_check_ends_the_demo_without_a_traceback(tmp_path: Path) -> None:
+    with Server(company()) as site:
+        (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
+        command = [sys.executable, "-m", "tools.demo", "--config", "config.json"]
+        calls = itertools.count()
+        site.before("", lambda _: interrupt())
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=HERE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+        def interrupt() -> None:
+            if next(calls) == 0:
+                os.killpg(process.pid, signal.SIGINT)
+
+        stderr = process.communicate(timeout=600)[1]
+    assert process.returncode == 130
+    assert stderr == "\nThe sync was interrupted. The next one continues from there.\n"
+
+
+def test_the_loader_can_be_copied(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "tools" / "load.py", tmp_path)
+    with Server(company()) as site:
+        site.deny("/wiki/api/v2/labels")
+        (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
+        command = [sys.executable, "load.py", "config.json", "copy.duckdb", "space", "labels"]
+        copied = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
+        helped = subprocess.run(
+            [*command[:2], "--help"], cwd=tmp_path, capture_output=True, check=False, text=True
+        )
+    assert copied.stdout == "13 records of 2 streams\n"
+    assert copied.stderr.startswith("Not complete:\nlabels: ")
+    assert copied.returncode == 1
+    assert helped.stdout.startswith("usage: load.py ")
+    assert execute(tmp_path / "copy.duckdb", "SELECT count(*) FROM space") == [(13,)]
 
 
 def test_an_interrupted_sync_keeps_the_records_that_it_read(tmp_path: Path) -> None:
