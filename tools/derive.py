@@ -15,6 +15,7 @@ import json
 import re
 import sys
 import textwrap
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def manifest_with_foot() -> str:
 
 def stream_tables() -> str:
     """Return a table of streams for each banner of the manifest."""
-    head = ("Stream", "One record is", "Key", "Sync", "Requests")
+    head = ("Stream", "One record is", "Key", "Sync", "Requests", "100,000 parents cost")
     parts = [
         f"### {banner}\n\n{markdown([head, *map(stream_row, found)])}"
         for banner, found in by_banner().items()
@@ -104,6 +105,7 @@ def stream_row(stream: Stream) -> tuple[str, ...]:
         code(stream.key),
         f"incremental by `{stream.cursor}`" if stream.cursor else "full",
         requests(stream),
+        cost(stream),
     )
 
 
@@ -162,10 +164,31 @@ def stream_address(name: str) -> list[str]:
 
 def requests(stream: Stream) -> str:
     """Describe the number of requests of a stream."""
-    pagination = stream.declared["retriever"]["paginator"].get("pagination_strategy", {})
-    size = pagination.get("page_size")
-    pages = f", pages of {size if isinstance(size, int) else 250:,}" if size else ""
+    size = page_size(stream)
+    pages = f", pages of {size:,}" if size else ""
     return f"1 for {what_a_request_is_for(stream)}{pages}"
+
+
+def page_size(stream: Stream) -> int:
+    """Return the most records of a response; 0 if a response is an object or a whole list."""
+    pagination = stream.declared["retriever"]["paginator"].get("pagination_strategy", {})
+    size = pagination.get("page_size", 0)
+    return size if isinstance(size, int) else 250
+
+
+def cost(stream: Stream) -> str:
+    """Say what 100,000 parents cost; nothing for lists, and for the few parents that are spaces or groups."""
+    if stream.router.get("type") != "SubstreamPartitionRouter" or {"space", "group"} & set(stream.parents):
+        return ""
+    count = requests_for(stream, 100_000)
+    slow, fast = (f"{count / 3600 / rate:.1f}" for rate in (5, 20))
+    return f"{count:,} requests, {slow} or {fast} hours"
+
+
+def requests_for(stream: Stream, count: int) -> int:
+    """Return the requests for this many parents, each with few records: theirs, those of files, and the list."""
+    (parent,) = (known for known in streams() if known.name in stream.parents)
+    return count * (2 if stream.uploader else 1) + ceil(count / page_size(parent))
 
 
 def what_a_request_is_for(stream: Stream) -> str:

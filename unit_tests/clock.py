@@ -16,7 +16,7 @@ import backoff._sync
 from airbyte_cdk.sources.declarative.retrievers.page_size_reducer import PageSizeReducer
 from airbyte_cdk.sources.streams.http import rate_limiting
 
-from source_confluence.components import api_budget
+from source_confluence.components import api_budget, partition_router
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,7 +69,8 @@ class Clock:
         reducing = lambda reducer, seconds: self.wait(reducer, seconds)  # noqa: E731, PLW0108 - becomes a method
         self._patches.enter_context(patch.object(PageSizeReducer, "_sleep", reducing))
         pacing = SimpleNamespace(monotonic=self.monotonic, sleep=self.let_pass)
-        self._patches.enter_context(patch.object(api_budget, "time", pacing))
+        for module in (api_budget, partition_router):
+            self._patches.enter_context(patch.object(module, "time", pacing))
         ours = SimpleNamespace(datetime=SimpleNamespace(now=self.now))
         self._patches.enter_context(patch.object(backoff._sync, "datetime", ours))  # noqa: SLF001 - as above
         return self

@@ -12,7 +12,10 @@ from airbyte_cdk.sources.declarative.auth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.declarative.decoders import JsonDecoder
 from airbyte_cdk.sources.declarative.extractors import DpathExtractor, RecordFilter
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
-from airbyte_cdk.sources.declarative.partition_routers import GroupingPartitionRouter
+from airbyte_cdk.sources.declarative.partition_routers import (
+    GroupingPartitionRouter,
+    SubstreamPartitionRouter,
+)
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.error_handlers.backoff_strategies import (
     WaitTimeFromHeaderBackoffStrategy,
@@ -32,7 +35,7 @@ from source_confluence.components.cursor import PartitionCursor, SpaceGroupCurso
 from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
 from source_confluence.components.file_uploader import StreamingFileUploader
 from source_confluence.components.interpolation import added_field, record_filter
-from source_confluence.components.partition_router import EvenGroupingRouter
+from source_confluence.components.partition_router import CountingRouter, EvenGroupingRouter
 from source_confluence.components.requester import CarefulRequester
 from source_confluence.components.retriever import WholeListRetriever
 from source_confluence.messages import foreign_state
@@ -59,6 +62,7 @@ OURS: dict[type, Callable[[Any], Any]] = {
     JsonDecoder: as_a(OnceDecoder),
     RecordFilter: record_filter,
     SimpleRetriever: as_a(WholeListRetriever),
+    SubstreamPartitionRouter: as_a(CountingRouter),
     WaitTimeFromHeaderBackoffStrategy: lambda wait: RetryAfterBackoffStrategy(
         wait.max_waiting_time_in_seconds
     ),
@@ -87,6 +91,9 @@ class ComponentFactory(ModelToComponentFactory):
         component = OURS.get(type(component), lambda it: it)(component)
         if isinstance(component, CarefulRequester):
             component.skipped = self.skipped
+        if isinstance(component, WholeListRetriever):
+            router = named.get("partition_router")
+            component.parents = router if isinstance(router, CountingRouter) else None
         if isinstance(component, StreamingFileUploader):
             chosen = self._stream_name_to_configured_stream.items()  # nothing without a catalog: in a check
             component.wanted = frozenset(name for name, it in chosen if it.include_files is not False)

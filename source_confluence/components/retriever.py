@@ -9,6 +9,8 @@ from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
 from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils import AirbyteTracedException
 
+from source_confluence.components.partition_router import CountingRouter
+
 EMPTY_PAGES = 100
 NOWHERE = {"no cursor in the next link", "no start in the next link"}  # as the manifest says
 
@@ -23,6 +25,8 @@ class WholeListRetriever(SimpleRetriever):
     Tests: `test_faults.py`, "next: a loop of two pages"; `test_oddities.py`, 13 and 18;
     `test_invalid_records.py`, "no id". Delete it when the CDK fails in these cases.
     """
+
+    parents: CountingRouter | None = None  # the factory sets it
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
@@ -46,6 +50,8 @@ class WholeListRetriever(SimpleRetriever):
                 else:
                     count += 1
                     yield record
+            if self.parents:
+                self.parents.advance(self.name)
             if keyless:
                 lacking = "a record" if keyless == 1 else f"{keyless} records"
                 raise list_error(
