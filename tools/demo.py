@@ -101,7 +101,8 @@ def run(args: argparse.Namespace) -> None:
     records = sum(stream.records for stream in read.values())
     print(f"\n{records} records in {monotonic() - progress.began:.1f} s\n")
     show(directory)
-    tell_what_is_left_out(read, database)
+    if args.config:
+        tell_what_is_left_out(read, database)
     if lines := failures(read):
         print("\n".join(["", "Not complete:", *(f"  {line}" for line in lines)]))
     if any(not stream.refused for stream in read.values() if stream.status != "COMPLETE"):
