@@ -65,6 +65,7 @@ def derived() -> Iterator[tuple[Path, str]]:
     yield index, text
     signing_in = ROOT / "docs" / "authentication.md"
     text = between_marks(signing_in.read_text(encoding="utf-8"), "scopes of pages", scopes_of_pages())
+    text = between_marks(text, "scopes for an AI", scopes_for_an_ai())
     yield signing_in, between_marks(text, "all scopes", as_text(all_scopes()))
     oddities = ROOT / "docs" / "oddities.md"
     yield oddities, between_marks(oddities.read_text(encoding="utf-8"), "parameters", parameter_table())
@@ -307,9 +308,27 @@ def scopes_of_pages() -> str:
         {"read:page:confluence", "read:space:confluence"},
         {stream.name: stream for stream in streams()},
     )
-    *names, last = [f"`{name}`" for name, s in known.items() if scopes >= set(ways_to_read(s, known)[0])]
-    listed = textwrap.fill(f"This reads {', '.join(names)} and {last}.", 118, break_long_words=False)
-    return f"{as_text(scopes)}\n{listed}\n"
+    names = [name for name, s in known.items() if scopes >= set(ways_to_read(s, known)[0])]
+    return f"{as_text(scopes)}\n{these_are_read(names)}"
+
+
+def scopes_for_an_ai() -> str:
+    """Return the scopes of the text for an AI and of those who may see it, and the streams of its recipes."""
+    known, queries = {stream.name: stream for stream in streams()}, {r.name: r.query for r in recipes()}
+    used, waiting = set[str](), ["text_for_ai"]
+    while waiting:
+        found = set(re.findall(r'\b(?:FROM|JOIN) "?(\w+)', queries.get(waiting.pop(), ""))) - used
+        used |= found
+        waiting += found
+    names = [name for name in known if name in {*used, "users"}]
+    scopes = {scope for name in names for scope in ways_to_read(known[name], known)[0]}
+    return f"{as_text(scopes)}\n{these_are_read(names)}"
+
+
+def these_are_read(streams: list[str]) -> str:
+    """Return a sentence that names streams."""
+    *names, last = code(streams).split(", ")
+    return textwrap.fill(f"This reads {', '.join(names)} and {last}.", 118, break_long_words=False) + "\n"
 
 
 def as_text(scopes: set[str]) -> str:

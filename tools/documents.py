@@ -4,7 +4,7 @@
 
 The database contains the tables of a sync and the view of the recipe `text_for_ai`. Each line is a page: its
 `document_key`, `title`, `path`, `content` in Markdown, `url`, `last_modified`, `labels`, and the account ids that
-`may_see` it. It accepts bodies in any format: storage, atlas_doc_format, or rendered.
+`may_see` it: nobody if the list is empty. It accepts bodies in any format: storage, atlas_doc_format, or rendered.
 """
 
 from __future__ import annotations

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from common.connector import STREAMS
 from common.markdown import between_marks
 from tools.documents import documents
+from tools.load import READ_AT, column_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +32,9 @@ README = FOLDER.parent / "README.md"
 # In the order of the page. A recipe that uses another one comes after it.
 NAMES = (
     *("latest_pages", "page_tree", "subtrees", "labelled_pages", "people", "spaces_alive", "edits_by_month"),
-    *("contributors", "page_ages", "label_counts", "comment_threads", "space_access", "who_can_see"),
-    *("audit_by_person", "text_for_ai", "deletions", "forget", "apply_deletions"),
+    *("contributors", "page_ages", "label_counts", "comment_threads", "space_access", "space_readers"),
+    *("reader_lists", "unknown_readers", "who_can_see", "audit_by_person", "text_for_ai"),
+    *("deletions", "forget", "apply_deletions"),
 )
 WRITTEN = "Architecture overview"  # the page that is shown in Markdown
 HEAD = """\
@@ -46,6 +49,9 @@ run both. Each is a file in [recipes/](../recipes) and a view in the demo's data
 
 The report, `demo/report.html`, uses the same queries. To make one from your own database with a table for each stream,
 run `.venv/bin/python -m tools.report your.duckdb report.html`. It leaves out streams that were not synced.
+
+A recipe needs the tables that it names. Of those after *Optional*, create an empty one for each that you do not have.
+`_syncs` is the table of [tools/load.py](../tools/load.py) with the status of each stream's last sync.
 """
 
 
@@ -107,6 +113,17 @@ class Recipe:
         """Whether it is a query and does not change tables."""
         return not self.query.startswith(("DELETE", "UPDATE"))
 
+    @property
+    def optional(self) -> list[str]:
+        """The tables that can be missing: the query then treats them as empty."""
+        _, _, named = self.about.partition("\nOptional: ")
+        return re.findall(r"`(\w+)`", named)
+
+    def query_on(self, tables: set[str]) -> str:
+        """Return the query for a database with these tables: an empty one stands for each optional one."""
+        empty = "".join(f"{empty_table(name)},\n" for name in self.optional if name not in tables)
+        return re.sub(r"^WITH( RECURSIVE)?\s", rf"\g<0>{empty}", self.query) if empty else self.query
+
 
 def recipes() -> Iterator[Recipe]:
     """Yield the recipes in the order of the page."""
@@ -117,6 +134,16 @@ def recipes() -> Iterator[Recipe]:
         title, _, rest = head.partition("\n")
         about, _, show = rest.partition("\nShow: ")
         yield Recipe(name, title, about, show, "\n".join(lines[length:]).strip())
+
+
+def empty_table(name: str) -> str:
+    """Return a common table expression with the columns of a stream and no rows."""
+    types = {"stream": "VARCHAR", "status": "VARCHAR", "finished": "TIMESTAMPTZ"}  # of _syncs
+    if name in STREAMS:
+        fields = STREAMS[name].schema["properties"].items()
+        types = {**{field: column_type(schema) for field, schema in fields}, READ_AT: "TIMESTAMPTZ"}
+    columns = ", ".join(f'NULL::{kind} AS "{field}"' for field, kind in types.items())
+    return f"{name} AS (SELECT {columns} WHERE FALSE)"
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> dict[str, str]:
@@ -134,12 +161,13 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
     connection.execute(
         "SET python_enable_replacements = false"
     )  # a missing table must not resolve to a Python variable
+    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     lacking: dict[str, str] = {}
     for recipe in recipes():
         if not recipe.asks:
             continue
         try:
-            connection.execute(f"CREATE OR REPLACE {kind} {recipe.name} AS {recipe.query}")
+            connection.execute(f"CREATE OR REPLACE {kind} {recipe.name} AS {recipe.query_on(tables)}")
         except duckdb.CatalogException as error:
             name = missing(error)
             lacking[recipe.name] = lacking.get(name, name)

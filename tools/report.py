@@ -65,9 +65,12 @@ ASKED = {
         FROM deletions""",
     "seen": """
         SELECT count(*) AS pages, count(*) FILTER (WHERE lists > 0) AS restricted,
-          count(*) FILTER (WHERE lists IS NULL) AS unseen
+          count(*) FILTER (WHERE lists IS NULL AND why IS NULL) AS unseen
         FROM page_index p LEFT JOIN (SELECT DISTINCT id, lists FROM who_can_see) s ON s.id = p.id
-        WHERE p.status = 'current'""",
+        LEFT JOIN unknown_readers u ON u.id = p.id WHERE p.status = 'current'""",
+    "unknown": """
+        SELECT sum(n)::BIGINT AS pages, string_agg(why || ': ' || n, ', ' ORDER BY why) AS reasons
+        FROM (SELECT why, count(*) AS n FROM unknown_readers GROUP BY why)""",
 }
 # The query of each part of the report. At most fifteen rows of a kind, so that the charts stay readable.
 QUERIES = {

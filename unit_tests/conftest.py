@@ -15,9 +15,12 @@ from airbyte_cdk.sources.utils import files_directory
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from fake_confluence import Server, company
+from unit_tests import postgres as postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from unit_tests.postgres import Postgres
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,6 +69,13 @@ def log() -> Iterator[io.StringIO]:
 def server() -> Iterator[Server]:
     """Serve the company, a new one for each test."""
     with Server(company()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Run a PostgreSQL server."""
+    with postgres_server.running() as running:
         yield running
 
 

@@ -519,12 +519,22 @@ def readable(granted: set[str]) -> set[str]:
 
 def test_the_documented_scopes_are_exactly_the_needed_scopes(spec: Config) -> None:
     text = (ROOT / "docs" / "authentication.md").read_text(encoding="utf-8")
-    _, pages, everything = re.split(r"^### (?:Only pages and posts|Everything)$", text, flags=re.MULTILINE)
-    pages_scopes, all_scopes = (
-        set(part.partition("```text\n")[2].partition("```")[0].split()) for part in (pages, everything)
+    _, pages, ai, everything = re.split(
+        r"^### (?:Only pages and posts|Pages for an AI, and who may see them|Everything)$",
+        text,
+        flags=re.MULTILINE,
     )
-    named = set(re.findall(r"`([a-z_]+)`", pages.partition("This reads")[2].partition(".")[0]))
+    pages_scopes, ai_scopes, all_scopes = (
+        set(part.partition("```text\n")[2].partition("```")[0].split()) for part in (pages, ai, everything)
+    )
+    named, named_for_ai = (
+        set(re.findall(r"`([a-z_]+)`", part.partition("This reads")[2].partition(".")[0]))
+        for part in (pages, ai)
+    )
     assert readable(pages_scopes) == named
+    assert readable(ai_scopes) >= named_for_ai
+    assert {"pages", "users", "group_members", "space_permissions", "page_restrictions"} <= named_for_ai
+    assert [scope for scope in ai_scopes if readable(ai_scopes - {scope}) >= named_for_ai] == []
     wanted = set(STREAMS) - set(
         re.findall(r"`(\w+_levels)`", everything.partition("None of them can write.")[2])
     )

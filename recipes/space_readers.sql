@@ -1,0 +1,72 @@
+-- Who may read a space
+-- One row for each person who may read a space: by name, through a group, through a role, or because the space is open to
+-- all users with a licence or to anonymous visitors. A guest has no licence, and can be in one space at a time: a guest
+-- who seems to be in several is in none.
+--
+-- Nothing counts that the last sync failed to read again, or that is 8 days older than the newest rows. Not included:
+-- accounts that are not active or not in `users`, apps, anonymous visitors, other classes of people, and administrators,
+-- who can grant themselves access.
+--
+-- Optional: `space_roles`, `space_role_assignments`
+-- Show: SELECT space, count(*) AS people, count(*) FILTER (WHERE guest) AS guests FROM space_readers
+-- GROUP BY space ORDER BY people DESC, space LIMIT 4
+WITH recent AS (
+  SELECT max(read_at) - INTERVAL '8 days' AS since FROM (
+    SELECT max(_airbyte_extracted_at) AS read_at FROM page_index
+    UNION ALL SELECT max(_airbyte_extracted_at) FROM users
+    UNION ALL SELECT max(_airbyte_extracted_at) FROM space_permissions
+  ) newest
+),
+accounts AS (  -- a person counts as a guest unless Confluence says otherwise
+  SELECT accountId, coalesce(displayName, publicName, accountId) AS person,
+         coalesce(isGuest OR isExternalCollaborator OR externalCollaborator,
+                  isGuest, isExternalCollaborator, externalCollaborator, TRUE) AS guest
+  FROM users JOIN recent ON _airbyte_extracted_at >= since
+  WHERE accountType = 'atlassian' AND accountStatus = 'active'
+),
+permitted AS (
+  SELECT spaceId, lower(principal ->> 'type') AS kind, principal ->> 'id' AS id
+  FROM space_permissions JOIN recent ON _airbyte_extracted_at >= since
+  WHERE (operation ->> 'key') = 'read' AND (operation ->> 'targetType') = 'space'
+),
+reading_roles AS (
+  SELECT r.id FROM space_roles r JOIN recent ON _airbyte_extracted_at >= since
+  CROSS JOIN LATERAL generate_series(0, json_array_length(r.spacePermissions::JSON)::INT - 1) AS place(n)
+  WHERE (r.spacePermissions ->> n::INT) IN ('read/space', 'space/read')
+),
+holders AS (  -- a role is replaced by its holders
+  SELECT spaceId, kind, id FROM permitted
+  UNION
+  SELECT a.spaceId, lower(a.principalType), a.principalId
+  FROM space_role_assignments a JOIN recent ON _airbyte_extracted_at >= since
+  LEFT JOIN permitted p ON p.kind = 'role' AND p.spaceId = a.spaceId AND p.id = a.roleId
+  WHERE p.id IS NOT NULL OR a.roleId IN (SELECT id FROM reading_roles)
+),
+classes AS (
+  SELECT spaceId, lower(replace(id, '_', '-')) AS class FROM holders WHERE kind NOT IN ('user', 'group', 'role')
+),
+granted AS (
+  SELECT spaceId, id AS accountId FROM holders WHERE kind = 'user'
+  UNION
+  SELECT h.spaceId, m.accountId FROM holders h
+  JOIN group_members m ON h.kind = 'group' AND m.groupId = h.id
+  JOIN recent ON m._airbyte_extracted_at >= since
+),
+only_space AS (  -- of each person who is named in one space, not counting those open to anonymous visitors
+  SELECT g.accountId, min(g.spaceId) AS spaceId FROM granted g
+  LEFT JOIN classes c ON c.spaceId = g.spaceId AND c.class = 'anonymous-users'
+  WHERE c.spaceId IS NULL
+  GROUP BY g.accountId HAVING count(DISTINCT g.spaceId) = 1
+),
+readers AS (
+  SELECT g.spaceId, g.accountId FROM granted g JOIN accounts p ON p.accountId = g.accountId AND NOT p.guest
+  UNION
+  SELECT o.spaceId, o.accountId FROM only_space o
+  UNION
+  SELECT c.spaceId, p.accountId FROM classes c
+  JOIN accounts p ON c.class = 'anonymous-users' OR c.class = 'all-licensed-users' AND NOT p.guest
+)
+SELECT s.key AS space, r.spaceId, p.accountId, p.person, p.guest
+FROM readers r
+JOIN accounts p ON p.accountId = r.accountId
+JOIN space s ON s.id = r.spaceId

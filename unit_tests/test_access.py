@@ -1,0 +1,542 @@
+"""The recipes about access show a page to those who may see it, and to nobody when that is not known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from unit_tests.access import (
+    ago,
+    assigned,
+    found,
+    in_duckdb,
+    in_postgres,
+    loaded,
+    may_read,
+    page_of,
+    readers,
+    unrestricted,
+    user,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from unit_tests.access import Ask, Records
+
+    Given = Callable[..., Ask]
+    Streams = Mapping[str, list[dict[str, Any]] | None]
+
+A = "ann bob cid"
+PEOPLE = [user("ann"), user("bob"), user("cid")]
+GUEST = user("guest", isGuest=True)
+EVERYBODY, ANYBODY = "all-licensed-users", "anonymous-users"
+
+
+def item_of(number: int, parent: int | None = None, kind: str = "folder", **more: Any) -> dict[str, Any]:
+    return page_of(number, parent, type=kind, **more)
+
+
+def long_list(first: dict[str, Any], **second: Any) -> list[dict[str, Any]]:
+    """Return a list in two parts, the first of which says that there is a second."""
+    first["restrictions"]["user"]["_links"] = {"next": "/rest/api/content/1/restriction?start=200"}
+    return [first, *([readers(1, **second)] if second else [])]
+
+
+def earlier(*rows: dict[str, Any], **span: float) -> list[dict[str, Any]]:
+    """Return records that were read earlier than the others."""
+    return [{**row, "_airbyte_extracted_at": ago(**span)} for row in rows]
+
+
+def full(number: int, users: str, limit: int) -> dict[str, Any]:
+    """Return a part of a list that has at most this many users."""
+    record = readers(number, users)
+    record["restrictions"]["user"]["limit"] = limit
+    return record
+
+
+def hidden(number: int, users: str = "") -> dict[str, Any]:
+    """Return a list with a user whom Confluence does not name."""
+    record = readers(number, users)
+    record["restrictions"]["user"]["results"].insert(0, None)
+    return record
+
+
+@pytest.fixture(params=["DuckDB", "PostgreSQL"])
+def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Given:
+    """Return a function that loads records, and returns another that queries the recipes about them.
+
+    By default, the space ENG (1) has the unrestricted pages 1, 2 and 3, each below the last. Its readers are Ann, and
+    through a group Bob and Cid. Ann is the only reader of the space HR (2).
+    """
+
+    def load(
+        failed: Records | None = None, again: Records | None = None, **streams: list[dict[str, Any]] | None
+    ) -> Ask:
+        records = {
+            "space": [{"id": "1", "key": "ENG"}, {"id": "2", "key": "HR"}],
+            "users": PEOPLE,
+            "group_members": [{"groupId": "g", "accountId": name} for name in ("bob", "cid")],
+            "space_permissions": [
+                may_read("1", "user", "ann"),
+                may_read("1", "group", "g"),
+                may_read("2", "user", "ann"),
+            ],
+            "page_index": [page_of(1), page_of(2, 1), page_of(3, 2)],
+            "page_restrictions": unrestricted(1, 2, 3),
+            **streams,
+        }
+        first = {name: data for name, data in records.items() if data is not None}
+        file = tmp_path_factory.mktemp("access") / "confluence.duckdb"
+        connection = loaded(file, first, failed or {}, again or {})
+        if request.param == "DuckDB":
+            return in_duckdb(connection)
+        return in_postgres(connection, request.getfixturevalue("postgres"))
+
+    return load
+
+
+def seen(ask: Ask) -> dict[str, str]:
+    """Return the people who can see each page or post, by its id."""
+    return dict(ask("SELECT id, string_agg(accountId, ' ' ORDER BY accountId) FROM who_can_see GROUP BY id"))
+
+
+def unknown(ask: Ask) -> dict[str, str]:
+    """Return why the readers of a page or post are not known, by its id."""
+    return dict(ask("SELECT id, why FROM unknown_readers"))
+
+
+# Who can see each page: the tables that differ, and the truth.
+READERS: dict[str, tuple[Streams, dict[str, str]]] = {
+    "no list restricts anything": ({}, {"1": A, "2": A, "3": A}),
+    # Lists
+    "the lists of a page and of its ancestors add up": (
+        {"page_restrictions": [readers(1, "ann bob"), *unrestricted(2), readers(3, groups="g")]},
+        {"1": "ann bob", "2": "ann bob", "3": "bob"},
+    ),
+    "lists that share no reader": (
+        {"page_restrictions": [readers(1, "ann"), readers(2, "bob"), *unrestricted(3)]},
+        {"1": "ann"},
+    ),
+    "a list gives no access to the space": (
+        {
+            "space_permissions": [may_read("1", "user", "ann")],
+            "page_restrictions": [readers(1, "ann bob"), *unrestricted(2, 3)],
+        },
+        dict.fromkeys("123", "ann"),
+    ),
+    "only updates are restricted": (
+        {"page_restrictions": [*unrestricted(1, 2, 3), readers(2, "ann", operation="update")]},
+        dict.fromkeys("123", A),
+    ),
+    "a list in two parts": (
+        {
+            "page_index": [page_of(1)],
+            "page_restrictions": [
+                readers(1, "ann"),
+                readers(1, "bob", start=200, _airbyte_extracted_at=ago()),
+            ],
+        },
+        {"1": "ann bob"},
+    ),
+    "more than 200 readers": (
+        {
+            "page_index": [page_of(1)],
+            "page_restrictions": long_list(readers(1, " ".join(f"left{n}" for n in range(200))), users="bob"),
+        },
+        {"1": "bob"},
+    ),
+    "a list with a hidden user": (
+        {"page_index": [page_of(1)], "page_restrictions": [hidden(1, "ann")]},
+        {"1": "ann"},
+    ),
+    "a list with a hidden user only": ({"page_index": [page_of(1)], "page_restrictions": [hidden(1)]}, {}),
+    "restrictions without users and groups": (
+        {"page_index": [page_of(1)], "page_restrictions": [readers(1, restrictions=None)]},
+        {"1": A},
+    ),
+    "a deleted group": ({"page_index": [page_of(1)], "page_restrictions": [readers(1, groups="gone")]}, {}),
+    "an app": (
+        {
+            "page_index": [page_of(1)],
+            "users": [*PEOPLE, user("app", accountType="app")],
+            "space_permissions": [may_read("1", "user", "app"), may_read("1", "access-class", EVERYBODY)],
+            "page_restrictions": [readers(1, "app")],
+        },
+        {},
+    ),
+    "a deactivated account": (
+        {
+            "page_index": [page_of(1)],
+            "users": [user("ann"), user("bob", accountStatus="inactive"), user("cid", accountStatus=None)],
+            "page_restrictions": [readers(1, "ann bob cid")],
+        },
+        {"1": "ann"},
+    ),
+    # Lists from two streams
+    "lists from the search only": (
+        {
+            "page_restrictions": None,
+            "content_restrictions": [found(1, "ann"), found(2, groups="g"), found(3)],
+            "page_index": [page_of(1), page_of(2), page_of(3)],
+        },
+        {"1": "ann", "2": "bob cid", "3": A},
+    ),
+    "the search has the newer lists": (
+        {
+            "page_index": [page_of(1), page_of(2)],
+            "page_restrictions": earlier(readers(1), readers(2, "ann"), hours=1),
+            "content_restrictions": [found(1, "bob"), found(2)],
+        },
+        {"1": "bob", "2": A},
+    ),
+    "the search has the older lists": (
+        {
+            "page_index": [page_of(1), page_of(2)],
+            "page_restrictions": [readers(1), readers(2, "ann")],
+            "content_restrictions": earlier(found(1, "bob"), found(2), hours=1),
+        },
+        {"1": A, "2": "ann"},
+    ),
+    "what the search lacks": (
+        {
+            "page_index": [page_of(1, status="archived"), page_of(2, 1), page_of(3)],
+            "page_restrictions": earlier(readers(1, "ann bob"), hours=1),
+            "content_restrictions": [found(2), found(3, groups="gone")],
+        },
+        {"2": "ann bob"},
+    ),
+    "a list that the search cuts": (
+        {
+            "page_index": [page_of(1), page_of(2)],
+            "page_restrictions": [
+                *earlier(readers(1, "ann bob"), hours=1),
+                readers(2, "cid", _airbyte_extracted_at=ago(hours=-1)),
+            ],
+            "content_restrictions": [
+                found(1, "ann", readIsComplete=False),
+                found(2, "ann", readIsComplete=False),
+            ],
+        },
+        {"1": "ann bob", "2": "cid"},
+    ),
+    # The tree
+    "a restricted folder above": (
+        {
+            "page_index": [page_of(1), page_of(3, 2)],
+            "tree_items": [item_of(2, 1)],
+            "page_restrictions": unrestricted(1, 3),
+            "tree_item_restrictions": [readers(2, "bob", of="treeItem")],
+        },
+        {"1": A, "3": "bob"},
+    ),
+    "only updates of the folder above are restricted": (
+        {
+            "page_index": [page_of(3, 2)],
+            "tree_items": [item_of(2, kind="whiteboard")],
+            "page_restrictions": unrestricted(3),
+            "tree_item_restrictions": [
+                *unrestricted(2, of="treeItem"),
+                readers(2, "ann", of="treeItem", operation="update"),
+            ],
+        },
+        {"3": A},
+    ),
+    "an archived page, and a page below it": (
+        {
+            "page_index": [page_of(1, status="archived"), page_of(2, 1)],
+            "page_restrictions": [readers(1, "ann bob"), *unrestricted(2)],
+        },
+        {"2": "ann bob"},
+    ),
+    "a trashed page": (
+        {
+            "page_index": [page_of(1), page_of(2, status="trashed")],
+            "pages": [page_of(1), page_of(2, 1)],
+        },
+        {"1": A},
+    ),
+    "a page that the reading account sees no more": (
+        {"page_index": [page_of(1)], "pages": [page_of(1), page_of(2, 1)]},
+        {"1": A},
+    ),
+    "a page that was moved below a restricted one": (
+        {
+            "page_index": [page_of(1), page_of(3, 1)],
+            "pages": [page_of(1), page_of(3)],
+            "page_restrictions": [readers(1, "ann"), *unrestricted(3)],
+        },
+        {"1": "ann", "3": "ann"},
+    ),
+    "a page that was moved to a space with fewer readers": (
+        {"page_index": [page_of(1), page_of(3, spaceId="2")], "pages": [page_of(1), page_of(3)]},
+        {"1": A, "3": "ann"},
+    ),
+    "pages below each other": ({"page_index": [page_of(1, 2), page_of(2, 1)]}, {"1": A, "2": A}),
+    "a blog post": (
+        {
+            "page_index": [],
+            "blog_post_index": [page_of(7), page_of(8), page_of(9, status="trashed")],
+            "blog_post_restrictions": [*unrestricted(7, 9, of="blogPost"), readers(8, "bob", of="blogPost")],
+        },
+        {"7": A, "8": "bob"},
+    ),
+    # The space
+    "a personal space": ({"space_permissions": [may_read("1", "user", "ann")]}, dict.fromkeys("123", "ann")),
+    "a space open to all users with a licence": (
+        {
+            "users": [*PEOPLE, GUEST, user("customer", accountType="customer"), user("unsure", isGuest=None)],
+            "space_permissions": [may_read("1", "access-class", "ALL_LICENSED_USERS")],
+        },
+        dict.fromkeys("123", A),
+    ),
+    "a space open to anonymous visitors": (
+        {"users": [*PEOPLE, GUEST], "space_permissions": [may_read("1", "access-class", ANYBODY)]},
+        dict.fromkeys("123", A + " guest"),
+    ),
+    "another class of people": ({"space_permissions": [may_read("1", "access-class", "product-admins")]}, {}),
+    "permission to do something else": (
+        {
+            "space_permissions": [
+                {**may_read("1", "user", "ann"), "operation": {"key": "create", "targetType": "page"}}
+            ]
+        },
+        {},
+    ),
+    "a role": (
+        {
+            "space_permissions": [may_read("1", "role", "viewer")],
+            "space_role_assignments": [
+                *(assigned("1", "viewer", "USER", "ann"), assigned("1", "viewer", "GROUP", "g")),
+                assigned("2", "viewer", "USER", "dan"),
+            ],
+        },
+        dict.fromkeys("123", A),
+    ),
+    "a role for all users with a licence": (
+        {
+            "users": [*PEOPLE, GUEST],
+            "space_permissions": [may_read("1", "role", "viewer")],
+            "space_role_assignments": [assigned("1", "viewer", "ACCESS_CLASS", EVERYBODY)],
+        },
+        dict.fromkeys("123", A),
+    ),
+    "a role that is not among the permissions": (
+        {
+            "users": [*PEOPLE, GUEST],
+            "space_permissions": [],
+            "space_roles": [
+                {"id": "viewer", "spacePermissions": ["space/read"]},
+                {"id": "writer", "spacePermissions": ["page/create"]},
+            ],
+            "space_role_assignments": [
+                *(assigned("1", "viewer", "USER", "guest"), assigned("1", "writer", "USER", "ann")),
+                assigned("1", "other", "USER", "bob"),
+            ],
+        },
+        dict.fromkeys("123", "guest"),
+    ),
+    "a role without holders": ({"space_permissions": [may_read("1", "role", "viewer")]}, {}),
+    "a guest in a group": (
+        {
+            "users": [user("ann"), GUEST],
+            "group_members": [{"groupId": "partners", "accountId": "guest"}],
+            "space_permissions": [may_read("1", "group", "partners")],
+        },
+        dict.fromkeys("123", "guest"),
+    ),
+    "a guest in several spaces": (
+        {
+            "users": [user("ann", isGuest=None, isExternalCollaborator=True)],
+            "space_permissions": [may_read("1", "user", "ann"), may_read("2", "user", "ann")],
+        },
+        {},
+    ),
+    "a guest in a space and in spaces open to anonymous visitors": (
+        {
+            "users": [user("ann"), GUEST],
+            "page_index": [page_of(1), page_of(2, spaceId="2")],
+            "space_permissions": [
+                *(may_read("1", "user", "guest"), may_read("2", "user", "guest")),
+                may_read("2", "access-class", ANYBODY),
+            ],
+        },
+        {"1": "guest", "2": "ann guest"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", READERS)
+def test_a_page_is_shown_to_its_readers(given: Given, case: str) -> None:
+    streams, truth = READERS[case]
+    ask = given(**streams)
+    assert seen(ask) == truth
+    assert unknown(ask) == {}
+
+
+# Whose readers are not known: the tables that differ, and why; all other pages are shown.
+ONE = {"page_index": [page_of(1), page_of(2)]}
+UNKNOWN: dict[str, tuple[Streams, dict[str, str]]] = {
+    "no rows": ({"page_restrictions": unrestricted(1, 3)}, dict.fromkeys("23", "never read")),
+    "rows of other operations only": (
+        {**ONE, "page_restrictions": [readers(1), readers(2, operation="update")]},
+        {"2": "never read"},
+    ),
+    "no rows of a post": ({"blog_post_index": [page_of(7)]}, {"7": "never read"}),
+    "no rows of a folder above": ({"tree_items": [item_of(2)]}, {}),
+    "a parent in no table": (
+        {"page_index": [page_of(1), page_of(2), page_of(3, 77, parentType="folder")]},
+        {"3": "ancestor missing"},
+    ),
+    "a folder above without rows": (
+        {"page_index": [page_of(1), page_of(3, 4)], "tree_items": [item_of(4)]},
+        {"3": "never read"},
+    ),
+    "the first part of a list only": (
+        {**ONE, "page_restrictions": [*long_list(readers(1, "ann")), *unrestricted(2)]},
+        {"1": "list cut"},
+    ),
+    "the second part of a list only": (
+        {**ONE, "page_restrictions": [readers(1, "ann", start=200), *unrestricted(2)]},
+        {"1": "list cut"},
+    ),
+    "a part that is left over from an older list": (
+        {
+            **ONE,
+            "page_restrictions": [
+                *(readers(1, "ann"), readers(1, "bob", start=200, _airbyte_extracted_at=ago(hours=1))),
+                *unrestricted(2),
+            ],
+        },
+        {"1": "list cut"},
+    ),
+    "a list that the search cuts": (
+        {
+            **ONE,
+            "page_restrictions": None,
+            "content_restrictions": [found(1, "ann", readIsComplete=False), found(2)],
+        },
+        {"1": "list cut"},
+    ),
+    "a list that the search cuts, and that was empty before": (
+        {
+            **ONE,
+            "page_restrictions": earlier(*unrestricted(1, 2), hours=1),
+            "content_restrictions": [found(1, "ann", readIsComplete=False)],
+        },
+        {"1": "list cut"},
+    ),
+    "a list without a proof": (
+        {**ONE, "page_restrictions": None, "content_restrictions": [found(1, readIsComplete=None), found(2)]},
+        {"1": "list cut"},
+    ),
+    "a full last part": (
+        {**ONE, "page_restrictions": [full(1, "ann bob", 2), full(2, "ann bob cid", 4)]},
+        {"1": "list cut"},
+    ),
+    "what the search lacks": (
+        {**ONE, "page_restrictions": None, "content_restrictions": [found(1)]},
+        {"2": "never read"},
+    ),
+    "a page that the search found in another space": (
+        {**ONE, "page_restrictions": None, "content_restrictions": [found(1), found(2, spaceId="2")]},
+        {"2": "changed since"},
+    ),
+    "a page that was edited after its list was read": (
+        {
+            "page_index": [
+                page_of(1, updatedAt="2026-06-30T11:30:00Z"),
+                page_of(2, updatedAt="2026-06-30T10:30:00Z"),
+            ],
+            "page_restrictions": [
+                {**row, "_airbyte_extracted_at": ago(hours=1)} for row in unrestricted(1, 2)
+            ],
+        },
+        {"1": "changed since"},
+    ),
+    "a page that was edited after the list above it was read": (
+        {
+            "page_index": [page_of(1), page_of(2, 1, updatedAt="2026-06-30T11:30:00Z")],
+            "page_restrictions": [readers(1, _airbyte_extracted_at=ago(hours=1)), *unrestricted(2)],
+        },
+        {"2": "changed since"},
+    ),
+    "a folder that was moved after its list was read": (
+        {
+            "page_index": [page_of(1), page_of(3, 2)],
+            "page_restrictions": unrestricted(1, 3),
+            "tree_items": [item_of(2, updatedAt="2026-06-30T11:30:00Z")],
+            "tree_item_restrictions": [readers(2, of="treeItem", _airbyte_extracted_at=ago(hours=1))],
+        },
+        {"3": "changed since"},
+    ),
+    "a list that was read a week ago": (
+        {
+            **ONE,
+            "page_restrictions": [
+                {**row, "_airbyte_extracted_at": ago(days=7)} for row in unrestricted(1, 2)
+            ],
+        },
+        {},
+    ),
+    "a list that was read nine days ago": (
+        {**ONE, "page_restrictions": [*unrestricted(1), readers(2, _airbyte_extracted_at=ago(days=9))]},
+        {"2": "too old"},
+    ),
+    "an index that was read nine days ago": (
+        {"page_index": earlier(page_of(1), page_of(2), days=9)},
+        dict.fromkeys("12", "too old"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_a_page_whose_readers_are_not_known_is_shown_to_nobody(given: Given, case: str) -> None:
+    streams, why = UNKNOWN[case]
+    ask = given(**streams)
+    assert unknown(ask) == why
+    pages = streams.get("page_index") or [page_of(1), page_of(2), page_of(3)]
+    current = {page["id"] for page in [*pages, *(streams.get("blog_post_index") or [])]}
+    assert seen(ask) == dict.fromkeys(current - set(why), A)
+
+
+# What a second sync failed to read again: what it did read, who can see each page, and why.
+FAILED: dict[str, tuple[Records, dict[str, str], dict[str, str]]] = {
+    "the lists": ({"page_restrictions": []}, {}, dict.fromkeys("123", "stream incomplete")),
+    "some lists": ({"page_restrictions": unrestricted(1, 2)}, {"1": A, "2": A}, {"3": "stream incomplete"}),
+    "the index": ({"page_index": [page_of(1)]}, {"1": A}, dict.fromkeys("23", "stream incomplete")),
+    "the people": ({"users": [user("ann")]}, dict.fromkeys("123", "ann"), {}),
+    "the members of groups": ({"group_members": []}, dict.fromkeys("123", "ann"), {}),
+    "the permissions": (
+        {"space_permissions": [may_read("1", "group", "g")]},
+        dict.fromkeys("123", "bob cid"),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILED)
+def test_what_a_failed_sync_did_not_read_again_opens_nothing(given: Given, case: str) -> None:
+    failed, shown, why = FAILED[case]
+    ask = given(failed)
+    assert (seen(ask), unknown(ask)) == (shown, why)
+
+
+def test_a_role_that_a_failed_sync_did_not_read_again_opens_nothing(given: Given) -> None:
+    role = {"id": "viewer", "spacePermissions": ["space/read"]}
+    holder = assigned("1", "viewer", "USER", "ann")
+    records = {"space_permissions": [], "space_roles": [role], "space_role_assignments": [holder]}
+    assert seen(given(**records)) == dict.fromkeys("123", "ann")
+    for failed in ("space_roles", "space_role_assignments"):
+        assert seen(given({failed: []}, **records)) == {}
+
+
+def test_a_list_that_a_failed_sync_did_not_read_again_is_not_replaced_by_an_older_one(given: Given) -> None:
+    older = earlier(*unrestricted(1, 2, 3), days=1)
+    lists = {"page_restrictions": older, "content_restrictions": [found(n, "ann") for n in (1, 2, 3)]}
+    ask = given({"content_restrictions": [found(2, "bob"), found(1, "bob")]}, **lists)
+    assert (seen(ask), unknown(ask)) == ({"1": "bob", "2": "bob"}, {"3": "stream incomplete"})
+    again = {"page_restrictions": [*unrestricted(1, 2), readers(3, "bob")]}
+    ask = given({"content_restrictions": []}, again, **lists)
+    assert (seen(ask), unknown(ask)) == ({"1": A, "2": A, "3": "bob"}, {})
