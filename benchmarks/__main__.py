@@ -2,7 +2,7 @@
 
     python -m benchmarks                     every workload, about 20 minutes: docs/benchmarks.md
     python -m benchmarks --quick             a small version, two or three minutes; writes nothing
-    python -m benchmarks --only latency-50   one workload again; the page too, if the others were measured here
+    python -m benchmarks --only latency-50   one workload again, and its part of the page
     python -m benchmarks proposals           what each component saves, ten minutes: docs/cdk-proposals.md
     python -m benchmarks scale               whether large sites are read completely, in constant memory
     python -m benchmarks files               whether memory stays constant while large files are downloaded
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks import proposals
 from benchmarks.goals import Results
-from benchmarks.report import document, failures, goal_table, tables
+from benchmarks.report import document, failures, goal_table, tables, updated
 from benchmarks.runner import run_all
 from benchmarks.workloads import WORKLOADS, files, scale
 
@@ -55,13 +55,16 @@ def main() -> None:
 
 
 def keep(measured: Results) -> None:
-    """Store results; write the page if there are results of all workloads."""
+    """Store results; write the page if there are results of all workloads, otherwise its parts."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     kept |= measured
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(kept), encoding="utf-8")
     if set(WORKLOADS) <= set(kept):
-        PAGE.write_text(document({name: kept[name] for name in WORKLOADS}), encoding="utf-8")
+        page = document({name: kept[name] for name in WORKLOADS})
+    else:
+        page = updated(PAGE.read_text(encoding="utf-8"), measured)
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -115,6 +115,10 @@ def _requests(known: Known) -> Iterator[Goal]:
                 f"{known.title(name)}: requests for {pages:,} pages in {spaces:,} space{'s' * (spaces > 1)}"
             )
             yield Goal(text, known.median(name, "requests"), most, "", 0)
+    if known("restrictions", CONNECTOR):
+        yield Goal(
+            f"{known.title('restrictions')}: requests", known.median("restrictions", "requests"), 250, "", 0
+        )
     if known("rate-limit", CONNECTOR):
         rate = known.results["rate-limit"]["workload"]["rate"]
         runs = known.results["rate-limit"]["runs"][CONNECTOR]

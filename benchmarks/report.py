@@ -73,6 +73,22 @@ def document(results: Results) -> str:
     )
 
 
+def updated(page: str, results: Results) -> str:
+    """Return a page with these results in place of earlier ones of the same workloads."""
+    for name, result in results.items():
+        section = tables({name: result})
+        title = section.partition("\n")[0]
+        found = re.search(rf"{re.escape(title)}\n.*?(?=\n### |\Z)", page, re.DOTALL)
+        page = page.replace(found[0], section) if found else f"{page}\n{section}"
+    for goal in goals(results):
+        row = _line(goal.row)
+        found = re.search(rf"^\| {re.escape(goal.text)} \|.*\n", page, re.MULTILINE)
+        page = (
+            page.replace(found[0], row) if found else page.replace("\n## Where dlt", f"{row}\n## Where dlt")
+        )
+    return page
+
+
 def goal_table(results: Results) -> str:
     """Return a table of the goals."""
     head = ("Goal", "At most", "Measured", "Met")
@@ -82,7 +98,7 @@ def goal_table(results: Results) -> str:
 def tables(results: Results) -> str:
     """Return a table for each workload, with a description above it."""
     return "\n".join(
-        f"### {result['workload']['title']}\n\n{_described(name, result['workload'])}\n\n{_table(result)}"
+        f"### {result['workload']['title']}\n\n{_described(name, result)}\n\n{_table(result)}"
         for name, result in results.items()
     )
 
@@ -118,8 +134,9 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GB of memory, {system}, {', '.join(pinned)}"
 
 
-def _described(name: str, workload: dict[str, Any]) -> str:
-    """Describe what was read, and the command that reads it again."""
+def _described(name: str, result: dict[str, Any]) -> str:
+    """Describe what was read and when, and the command that reads it again."""
+    workload = result["workload"]
     spaces = f"{workload['spaces']:,} space{'s' if workload['spaces'] > 1 else ''}"
     parts = [f"{workload['pages']:,} pages in {spaces}"]
     parts.append("bodies of 4 KB" if workload["bodies"] else "read without bodies")
@@ -128,7 +145,7 @@ def _described(name: str, workload: dict[str, Any]) -> str:
         parts.append(f"429 beyond {workload['rate']} requests a second")
     if workload["again"]:
         parts.append(f"{', '.join(workload['streams'])} from the state of a read just before")
-    return f"{', '.join(parts)}. Again: `python -m benchmarks --only {name}`"
+    return f"{', '.join(parts)}, {result['today']}. Again: `python -m benchmarks --only {name}`"
 
 
 def _table(result: dict[str, Any]) -> str:
@@ -148,7 +165,11 @@ def _markdown(rows: Iterable[tuple[str, ...]]) -> str:
     """Return a table with right-aligned numbers."""
     head, *others = rows
     line = ("---", *("---" if title == "Met" else "--:" for title in head[1:]))
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, line, *others))
+    return "".join(map(_line, (head, line, *others)))
+
+
+def _line(row: tuple[str, ...]) -> str:
+    return f"| {' | '.join(row)} |\n"
 
 
 def _spread(values: list[float], digits: int) -> str:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 import time
+from collections import defaultdict
 from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.readers import CONNECTOR, READERS, Job, Reader
 from benchmarks.site import Site, served
 from benchmarks.workloads import BODY_BYTES, Workload
+from common.restrictions import BULK, in_bulk, of_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,6 +79,8 @@ def measure(reader: Reader, workload: Workload, site: Site, state: Any = None) -
         elif workload.command == "read" and workload.bodies and reader.writes_bodies:
             held = sum(path.stat().st_size for path in job.directory.rglob("*") if path.is_file())
             failure = "" if held > BODY_BYTES * records else "bodies are missing"
+        elif BULK in workload.streams and len(workload.streams) > 1:
+            failure = _differences(printed)
         else:
             arrived = sorted(path.stat().st_size for path in job.directory.glob("attachment_files/*/*"))
             failure = "" if arrived == sorted(workload.site.get("files", ())) else f"files of {arrived} bytes"
@@ -116,6 +120,20 @@ def _messages(printed: Path, command: str) -> tuple[int, list[dict[str, Any]]]:
                 state = json.loads(line)["state"]
                 states[state["stream"]["stream_descriptor"]["name"]] = state
     return count, list(states.values())
+
+
+def _differences(printed: Path) -> str:
+    """Say how many contents have other restrictions in bulk than one by one; nothing if all are equal."""
+    records = defaultdict(list)
+    with printed.open("rb") as lines:
+        for line in lines:
+            if COUNTED["read"] in line[:200]:
+                record = json.loads(line)["record"]
+                records[record["stream"]].append(record["data"])
+    bulk, each = in_bulk(records), of_each(records)
+    wrong = sum(each.get(content) != lists for content, lists in bulk.items())
+    wrong += len(records[BULK]) - len(bulk)
+    return f"{wrong:,} contents have other restrictions in bulk" if wrong else ""
 
 
 def _last_number(printed: Path) -> int:

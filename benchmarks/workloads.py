@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, IMPORT, READERS, UPSTREAM
+from common.restrictions import BULK, EACH
 
 BODY_BYTES = 4_000
 TENTH, SMALL = ", a tenth", ", small"
@@ -13,6 +14,7 @@ MB = 1_000_000
 PEERS = dict.fromkeys((CONNECTOR, DLT, DLT_SPACES, BARE), 3)
 ONCE = dict.fromkeys((CONNECTOR, DLT, DLT_SPACES), 1)
 OURS_ONCE = {CONNECTOR: 1}
+RESTRICTED = {"blog_posts": 2_000, "tree_items": 500, "restricted": 20, "groups": 10, "body_bytes": 0}
 START = {CONNECTOR: 5, IMPORT: 5}
 
 
@@ -44,6 +46,10 @@ class Workload:
         """The correct number of records; None for any number."""
         if self.again:
             return None
+        if BULK in self.streams:
+            content = self.pages + int(self.site["blog_posts"]) + int(self.site["tree_items"])
+            # The search lacks archived pages, one in fifty; otherwise there is a record for each operation.
+            return content - self.pages // 50 + (2 * content if len(self.streams) > 1 else 0)
         return self.pages if self.expected is None else self.expected
 
     def quick(self) -> Workload:
@@ -98,6 +104,22 @@ WORKLOADS = {
         bodies=False,
         streams=("pages", "blog_posts", "footer_comments"),
         again=True,
+    ),
+    "restrictions": Workload(
+        "Restrictions of 22,500 pages, posts and tree items: in bulk",
+        OURS_ONCE,
+        site=RESTRICTED,
+        latency=0.05,
+        bodies=False,
+        streams=(BULK,),
+    ),
+    "restrictions-each": Workload(
+        "The same in bulk and one by one, compared",
+        OURS_ONCE,
+        site=RESTRICTED,
+        latency=0.05,
+        bodies=False,
+        streams=(BULK, *EACH),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,11 +10,21 @@ import pytest
 
 from benchmarks.goals import goals
 from benchmarks.readers import READERS, Job
-from benchmarks.report import document, failures
+from benchmarks.report import document, failures, updated
 from benchmarks.runner import measure, run_all
 from benchmarks.site import served
 from benchmarks.workloads import WORKLOADS, Workload
+from common.restrictions import BULK, EACH
 
+RESTRICTED = Workload(
+    "Tiny restrictions",
+    {"connector": 1},
+    pages=50,
+    spaces=2,
+    site={"blog_posts": 4, "tree_items": 4, "restricted": 5, "groups": 2},
+    bodies=False,
+    streams=(BULK, *EACH),
+)
 TINY = Workload("Tiny", {"connector": 1, "bare": 1}, pages=600, spaces=30)
 
 
@@ -51,6 +62,32 @@ def test_a_run_that_lost_records_does_not_count() -> None:
     results = {"latency-0": _result(TINY, {"bare": [run]})}
     assert failures(results) == "latency-0: bare loop 590 records instead of 600"
     assert "failed: 590 records instead of 600" in document(results)
+
+
+def test_restrictions_in_bulk_that_differ_from_those_of_each_content_are_a_failure() -> None:
+    def command(job: Job) -> list[str]:
+        read = READERS["connector"].command(job)
+        return ["sh", "-c", '"$@" | sed "/page_restrictions/s/712020:00000001/712020:other/"', "-", *read]
+
+    with served(RESTRICTED.sizes) as site:
+        run = measure(READERS["connector"], RESTRICTED, site)
+        wrong = measure(replace(READERS["connector"], command=command), RESTRICTED, site)
+    assert (run["records"], run["failure"]) == (57 + 2 * 58, "")
+    assert re.fullmatch(r"[1-9] contents have other restrictions in bulk", wrong["failure"])
+
+
+def test_one_workload_that_ran_again_replaces_its_part_of_the_page() -> None:
+    def page(wall: float, *names: str) -> str:
+        runs = {"connector": [_run(wall=wall)], "dlt": [_run(wall=10.0)]}
+        return document({name: _result(WORKLOADS[name], runs) for name in names})
+
+    runs = {"connector": [_run(wall=4.0)], "dlt": [_run(wall=10.0)]}
+    again = {"latency-200": _result(WORKLOADS["latency-200"], runs)}
+    assert updated(page(5.0, "latency-50", "latency-200"), again).count("| 0.40 |") == 2
+    added = updated(page(5.0, "latency-50"), again)
+    assert updated(added, again) == added
+    assert added.count("### ") == 2
+    assert "| 200 ms a response: wall ÷ dlt, one list | 0.35 | 0.40 | **no** |" in added
 
 
 def test_a_failed_run_does_not_count() -> None:

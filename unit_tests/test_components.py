@@ -13,11 +13,17 @@ from airbyte_cdk.sources.declarative.extractors.dpath_extractor import DpathExtr
 from airbyte_cdk.sources.declarative.interpolation.interpolated_string import InterpolatedString
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
+from airbyte_cdk.sources.declarative.transformations import RemoveFields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.connector import ROOT
-from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
+from source_confluence.components.decoder import (
+    KeyExtractor,
+    OnceDecoder,
+    OnceResponseFilter,
+    PlainRemoveFields,
+)
 from source_confluence.components.interpolation import RecordInterpolation
 
 RESPONSES = {
@@ -104,6 +110,15 @@ def test_the_extractor_returns_the_same_records_as_the_cdk(path: list[str], body
         field_path=[*path], config={"field": "results"}, parameters={}, decoder=OnceDecoder(parameters={})
     )
     assert taken(ours, body) == taken(theirs, body)
+
+
+@pytest.mark.parametrize("condition", ["", "{{ property == 1 }}"])
+@pytest.mark.parametrize("pointers", [[["a"], ["none"]], [["a", "b"]], [["*"]], [["a"], ["*", "b"]]], ids=str)
+def test_fields_are_removed_as_by_the_cdk(pointers: list[list[str]], condition: str) -> None:
+    ours, theirs = ({"a": {"b": 1}, "c": 1, "d": {"b": 2}} for _ in range(2))
+    PlainRemoveFields(pointers, parameters={}, condition=condition).transform(ours)
+    RemoveFields(pointers, parameters={}, condition=condition).transform(theirs)
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from common.connector import Output, config_for, connector
+from common.restrictions import EACH, LISTS, in_bulk, of_each
 from fake_confluence import Server, generate
 
 if TYPE_CHECKING:
@@ -15,41 +16,13 @@ if TYPE_CHECKING:
 
     from fake_confluence import Site
 
-BULK, EACH = "/wiki/rest/api/content/search", "/wiki/rest/api/content/{id}/restriction"
-EXACT = {
-    "page_restrictions": "pageId",
-    "blog_post_restrictions": "blogPostId",
-    "tree_item_restrictions": "treeItemId",
-}
-LISTS = ("readAccountIds", "readGroupIds", "updateAccountIds", "updateGroupIds")
-Readers = dict[str, tuple[set[str], ...]]
+SEARCH, RESTRICTION = "/wiki/rest/api/content/search", "/wiki/rest/api/content/{id}/restriction"
 
 
 def read(server: Server, *streams: str, **config: Any) -> Output:
     output = connector("read", config_for(server, **config), select=streams)
     assert (output.exit_code, output.errors) == (0, [])
     return output
-
-
-def in_bulk(output: Output) -> Readers:
-    """Return the lists of each content whose lists are complete."""
-    return {
-        record["id"]: tuple(set(record[name]) for name in LISTS)
-        for record in output.records["content_restrictions"]
-        if record["readIsComplete"] and record["updateIsComplete"]
-    }
-
-
-def of_each(output: Output) -> Readers:
-    """Return the same lists from the streams that make a request for each content."""
-    found: dict[str, tuple[set[str], ...]] = {}
-    for stream, field in EXACT.items():
-        for record in output.records[stream]:
-            lists = found.setdefault(record[field], (set(), set(), set(), set()))
-            place = 0 if record["operation"] == "read" else 2
-            lists[place].update(user["accountId"] for user in record["restrictions"]["user"]["results"])
-            lists[place + 1].update(group["id"] for group in record["restrictions"]["group"]["results"])
-    return found
 
 
 def restrict(site: Site, content: str, users: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
@@ -74,13 +47,13 @@ def current(site: Site) -> list[str]:
 
 
 def test_restrictions_in_bulk_are_those_of_each_page_post_and_tree_item(server: Server) -> None:
-    output = read(server, "content_restrictions", *EXACT)
-    exact, bulk = of_each(output), in_bulk(output)
+    output = read(server, "content_restrictions", *EACH)
+    exact, bulk = of_each(output.records), in_bulk(output.records)
     assert len(bulk) == len(output.records["content_restrictions"])
     assert bulk == {content: lists for content, lists in exact.items() if content in bulk}
     assert any(lists[0] or lists[1] for lists in bulk.values())
     requests = [request.operation for request in server.log]
-    assert requests.count(BULK) < requests.count(EACH) / 10
+    assert requests.count(SEARCH) < requests.count(RESTRICTION) / 10
 
 
 def test_content_that_the_search_lacks_has_no_record(server: Server) -> None:
@@ -141,7 +114,7 @@ def test_a_list_that_the_response_does_not_prove_is_not_complete(case: str) -> N
     site = generate(pages=1, spaces=1, groups=1)
     restrict(site, site.records("pages")[0]["id"], accounts(3), [site.records("groups")[0]["id"]])
     with Server(site) as server:
-        server.fail(BULK, times=None, body=change)
+        server.fail(SEARCH, times=None, body=change)
         (record,) = read(server, "content_restrictions").records["content_restrictions"]
     assert record["readIsComplete"] is False
     assert record["updateIsComplete"] is ("restrictions" not in case)
@@ -164,7 +137,7 @@ def test_25_spaces_with_the_longest_keys_fit_into_one_address() -> None:
     site.changed("spaces")
     with Server(site) as server:
         found = read(server, "content_restrictions").records["content_restrictions"]
-        searches = [request for request in server.log if request.operation == BULK]
+        searches = [request for request in server.log if request.operation == SEARCH]
     assert {record["id"] for record in found} == set(current(site))
     assert {len(request.values("cql")[0].split('", "')) for request in searches} == {25}
     assert max(len(request.target) for request in searches) < 8_190
@@ -181,8 +154,8 @@ def test_all_users_and_groups_of_a_page_are_read(users: int, groups: int) -> Non
     restrict(site, page, accounts(users), ids)
     with Server(site) as server:
         output = read(server, "page_restrictions")
-        requests = [request for request in server.log if request.operation == EACH]
-    assert of_each(output)[page][:2] == (set(accounts(users)), set(ids))
+        requests = [request for request in server.log if request.operation == RESTRICTION]
+    assert of_each(output.records)[page][:2] == (set(accounts(users)), set(ids))
     records = [record for record in output.records["page_restrictions"] if record["operation"] == "read"]
     places = [record["start"] for record in records if record["pageId"] == page]
     assert places == list(range(0, max(users, groups) + 1, 200)), "the last one shows that nothing follows"
@@ -194,10 +167,10 @@ def test_a_smaller_limit_than_the_requested_one_leaves_nobody_out() -> None:
     site = generate(pages=1, spaces=1)
     restrict(site, site.records("pages")[0]["id"], accounts(100))
     with Server(site) as server:
-        server.before(EACH, lambda _: setattr(server, "max_page", 30))
+        server.before(RESTRICTION, lambda _: setattr(server, "max_page", 30))
         server.before("/wiki/api/v2/pages", lambda _: setattr(server, "max_page", 0))
         output = read(server, "page_restrictions")
-    assert of_each(output)[site.records("pages")[0]["id"]][0] == set(accounts(100))
+    assert of_each(output.records)[site.records("pages")[0]["id"]][0] == set(accounts(100))
 
 
 @pytest.mark.parametrize("place", ["the response", "the list"])
@@ -216,6 +189,6 @@ def test_a_link_in_the_response_or_in_its_list_is_followed(place: str) -> None:
     site = generate(pages=1, spaces=1)
     restrict(site, site.records("pages")[0]["id"], accounts(300))
     with Server(site) as server:
-        server.fail(EACH, times=None, body=change)
+        server.fail(RESTRICTION, times=None, body=change)
         output = read(server, "page_restrictions")
-    assert of_each(output)[site.records("pages")[0]["id"]][0] >= set(accounts(300)[195:])
+    assert of_each(output.records)[site.records("pages")[0]["id"]][0] >= set(accounts(300)[195:])

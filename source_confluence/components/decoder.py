@@ -9,6 +9,7 @@ import orjson
 from airbyte_cdk.sources.declarative.decoders.json_decoder import JsonDecoder
 from airbyte_cdk.sources.declarative.extractors.dpath_extractor import DpathExtractor
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
+from airbyte_cdk.sources.declarative.transformations import RemoveFields
 from requests import Response
 
 WILDCARDS = frozenset("*?[")
@@ -80,3 +81,19 @@ class KeyExtractor(DpathExtractor):
                 yield from found
             elif found:
                 yield found
+
+
+class PlainRemoveFields(RemoveFields):
+    """Delete a field by its name, where `dpath.delete` visits every leaf of the record for each field.
+
+    It saves two fifths of the CPU of `content_restrictions`: see docs/cdk-proposals.md. Delete it when the CDK does the
+    same.
+    """
+
+    def transform(self, record: dict[str, Any], *args: Any, **named: Any) -> None:
+        """Remove the fields from a record."""
+        if self.condition or any(len(path) > 1 or WILDCARDS & set(path[0]) for path in self.field_pointers):
+            super().transform(record, *args, **named)
+            return
+        for (name,) in self.field_pointers:
+            record.pop(name, None)

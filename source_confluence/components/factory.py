@@ -24,6 +24,7 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_fil
 from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
 from airbyte_cdk.sources.declarative.retrievers.file_uploader import DefaultFileUploader
 from airbyte_cdk.sources.declarative.retrievers.page_size_reducer import PageSizeReduction
+from airbyte_cdk.sources.declarative.transformations import RemoveFields
 from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition
 from airbyte_cdk.sources.message.repository import StateFilteringMessageRepository
 from airbyte_cdk.sources.streams.core import NO_CURSOR_STATE_KEY
@@ -32,7 +33,12 @@ from airbyte_cdk.sources.streams.http.error_handlers.response_models import Resp
 from source_confluence.components.authenticator import TimelyOauthAuthenticator
 from source_confluence.components.backoff_strategy import RetryAfterBackoffStrategy
 from source_confluence.components.cursor import PartitionCursor, SpaceGroupCursor, is_grouped
-from source_confluence.components.decoder import KeyExtractor, OnceDecoder, OnceResponseFilter
+from source_confluence.components.decoder import (
+    KeyExtractor,
+    OnceDecoder,
+    OnceResponseFilter,
+    PlainRemoveFields,
+)
 from source_confluence.components.file_uploader import StreamingFileUploader
 from source_confluence.components.interpolation import added_field, record_filter
 from source_confluence.components.partition_router import CountingRouter, EvenGroupingRouter
@@ -61,6 +67,7 @@ OURS: dict[type, Callable[[Any], Any]] = {
     HttpResponseFilter: as_a(OnceResponseFilter),
     JsonDecoder: as_a(OnceDecoder),
     RecordFilter: record_filter,
+    RemoveFields: as_a(PlainRemoveFields),
     SimpleRetriever: as_a(WholeListRetriever),
     SubstreamPartitionRouter: as_a(CountingRouter),
     WaitTimeFromHeaderBackoffStrategy: lambda wait: RetryAfterBackoffStrategy(
