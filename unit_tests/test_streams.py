@@ -21,7 +21,7 @@ from source_confluence.source import MANIFEST
 from tools.golden import FILE, first_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fake_confluence import Request
 
@@ -171,6 +171,30 @@ def test_every_field_is_declared(whole: Reading, name: str) -> None:
     records = whole.output.records[name]
     found = {field for record in records for field in fields.undeclared(STREAMS[name].schema, record)}
     assert found - OF_ANY_TYPE == set(), f"describe these fields in schemas/{name}.json"
+
+
+def lists_inside(value: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each list of results inside a record, with its place."""
+    if isinstance(value, dict):
+        if isinstance(value.get("results"), list):
+            yield place, value
+        for field, below in value.items():
+            yield from lists_inside(below, f"{place}.{field}".lstrip("."))
+    elif isinstance(value, list):
+        for below in value:
+            yield from lists_inside(below, place)
+
+
+@every_stream
+def test_a_list_inside_a_record_is_whole_or_continues_in_the_next_record(whole: Reading, name: str) -> None:
+    for record in whole.output.records[name]:
+        for place, found in lists_inside(record):
+            more = (found.get("meta") or {}).get("hasMore") or "next" in (found.get("_links") or {})
+            if more or len(found["results"]) == found.get("limit"):
+                assert (name in EXACT, place.partition(".")[0]) == (True, "restrictions")
+                later = record["start"] + len(found["results"])
+                key = (record[STREAMS[name].key[0]], record["operation"], later)
+                assert key in {key_of(name, each) for each in whole.output.records[name]}
 
 
 @every_stream
