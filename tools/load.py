@@ -1,9 +1,13 @@
 """Sync Confluence into a DuckDB file, or update the file. You can copy this program; it needs only duckdb.
 
-    python -m tools.load secrets/config.json confluence.duckdb [STREAM ...]
+    python -m tools.load [--full] secrets/config.json confluence.duckdb [STREAM ...]
 
 Each stream becomes a table. Incremental records replace rows with the same key; a full refresh replaces the
-table. The table `_syncs` has the status of each stream's last sync, and the state for the next one.
+table. --full reads streams from their beginning, and keeps the rows that it does not find.
+
+The table `_syncs` has the status of each stream's last sync, when it was finished, and the state for the next one. All
+streams of a sync have the same time. `full_read` is when the last complete read from the beginning began, and
+`full_before` the one before it.
 
 The column `_airbyte_extracted_at` has the time at which a row was read, as in Airbyte's own tables. It is null if
 the last sync failed to read the row again: the row may no longer be true.
@@ -25,6 +29,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -39,8 +44,19 @@ CONNECTOR = shutil.which(NAME, path=Path(sys.executable).parent) or shutil.which
 INTERRUPTED = "The sync was interrupted. The next one continues from there."
 READ_AT = "_airbyte_extracted_at"
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can contain half a surrogate pair, UTF-8 cannot
-SYNCS = """CREATE TABLE IF NOT EXISTS _syncs (
-    stream VARCHAR PRIMARY KEY, status VARCHAR, records BIGINT, finished TIMESTAMPTZ, state JSON)"""
+SYNCS = """
+    CREATE TABLE IF NOT EXISTS _syncs (
+        stream VARCHAR PRIMARY KEY, status VARCHAR, records BIGINT, finished TIMESTAMPTZ, state JSON);
+    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS full_read TIMESTAMPTZ;
+    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS full_before TIMESTAMPTZ;
+"""
+SYNCED = """
+    INSERT INTO _syncs VALUES ($stream, $status, $records, $finished, $state, $full_read, NULL)
+    ON CONFLICT (stream) DO UPDATE SET
+        status = excluded.status, records = excluded.records, finished = excluded.finished, state = excluded.state,
+        full_before = CASE WHEN excluded.full_read IS NULL THEN full_before ELSE full_read END,
+        full_read = coalesce(excluded.full_read, full_read)
+"""
 
 
 @dataclass
@@ -56,6 +72,7 @@ class Stream:
         halves: How many halves of surrogate pairs were replaced.
         failure: Why it was not read to its end.
         refused: Whether Confluence refuses it: the next sync fails too.
+        full: Whether it is read from its beginning.
 
     """
 
@@ -67,6 +84,7 @@ class Stream:
     halves: int = 0
     failure: str = ""
     refused: bool = False
+    full: bool = True
 
 
 Progress = Callable[[dict[str, Stream], str], object]
@@ -135,12 +153,14 @@ def discover(
     return streams
 
 
-def sync(
+def sync(  # noqa: PLR0913 - a call names the few that it needs
     config: Path,
     database: Path,
     names: Sequence[str] = (),
     progress: Progress = lambda _read, _said: None,
     files: Path | None = None,
+    *,
+    full: bool = False,
 ) -> dict[str, Stream]:
     """Read what changed since the last sync into a database.
 
@@ -150,6 +170,7 @@ def sync(
         names: The streams to read; all if none is named.
         progress: What to call now and then, with what has been read, and what the connector said about a retry.
         files: The directory in which files arrive; without one, none are downloaded.
+        full: Read the streams from their beginning.
 
     Returns:
         What was read. Records of a stream that failed are in the database too.
@@ -161,32 +182,47 @@ def sync(
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         connection = stack.enter_context(duckdb.connect(str(database)))
-        connection.execute(SYNCS)
         catalog, state = directory / "catalog.json", directory / "state.json"
         streams = {}
         for schema in discover(config, catalog, names, files=files is not None):
             file = (directory / f"{schema['name']}.jsonl").open("w", encoding="utf-8")
             streams[schema["name"]] = Stream(schema, stack.enter_context(file))
-        for name, kept in connection.execute("SELECT stream, state FROM _syncs").fetchall():
-            if name in streams and kept:
-                streams[name].state = json.loads(kept)
+        began = resume(connection, streams, full=full)
         state.write_text(json.dumps([stream.state for stream in streams.values() if stream.state]))
         arguments = ("--config", config, "--catalog", catalog, "--state", state)
         whole = read_into(streams, arguments, progress, files)
-        for name, stream in streams.items():
-            stream.file.flush()
-            connection.begin()
-            load(connection, stream.schema, Path(stream.file.name), whole=stream.status == "COMPLETE")
-            connection.execute(
-                "INSERT OR REPLACE INTO _syncs VALUES (?, ?, ?, now(), ?)",
-                [name, stream.status, stream.records, json.dumps(stream.state)],
-            )
-            connection.commit()
-            if stream.halves:
-                print(f"{name}: {stream.halves} half surrogate pairs become U+FFFD")
+        store(connection, streams, began)
     if not whole:
         raise KeyboardInterrupt
     return streams
+
+
+def resume(
+    connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], *, full: bool = False
+) -> datetime:
+    """Continue each stream from the state of its last sync, unless all are read in full, and return the time."""
+    connection.execute(SYNCS)
+    for name, kept in connection.execute("SELECT stream, state FROM _syncs").fetchall():
+        if name in streams and not full and kept not in (None, "null"):
+            streams[name].state = json.loads(kept)
+            streams[name].full = streams[name].schema["supported_sync_modes"] == ["full_refresh"]
+    return datetime.now(timezone.utc)
+
+
+def store(connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], began: datetime) -> None:
+    """Update the tables with what a sync has read since it began, and `_syncs`."""
+    finished = datetime.now(timezone.utc)
+    for name, stream in streams.items():
+        stream.file.flush()
+        connection.begin()
+        complete = stream.status == "COMPLETE"
+        load(connection, stream.schema, Path(stream.file.name), whole=complete)
+        row = {"stream": name, "status": stream.status, "records": stream.records, "finished": finished}
+        read = {"state": json.dumps(stream.state), "full_read": began if complete and stream.full else None}
+        connection.execute(SYNCED, {**row, **read})
+        connection.commit()
+        if stream.halves:
+            print(f"{name}: {stream.halves} half surrogate pairs become U+FFFD")
 
 
 def read_into(
@@ -315,13 +351,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--full", action="store_true", help="read the streams from their beginning")
     parser.add_argument("config", type=Path, help="the configuration, as README.md describes it")
     parser.add_argument("database", type=Path, help="the DuckDB file; created if it does not exist")
     parser.add_argument("streams", nargs="*", metavar="STREAM", help="streams to read; all if none is named")
     args = parser.parse_args()
     try:
         check(args.config)
-        read = sync(args.config, args.database, args.streams)
+        read = sync(args.config, args.database, args.streams, full=args.full)
     except FileNotFoundError:
         sys.exit(f"There is no program {CONNECTOR}: install {NAME}-cloud for this Python.")
     except subprocess.CalledProcessError as failed:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
     """Return a manifest with only some of the streams and with smaller groups of spaces."""
     whole = yaml.safe_load(source.MANIFEST.read_text(encoding="utf-8"))
-    declared = [copy.deepcopy(STREAMS[name].declared) for name in ("space", *select)]
+    declared = [copy.deepcopy(STREAMS[name].declared) for name in dict.fromkeys(("space", *select))]
     _shrink(declared, group_size)
     return {
         **{key: whole[key] for key in ("version", "type", "check", "spec", "concurrency_level")},

@@ -301,6 +301,36 @@ def test_a_row_that_a_failed_sync_did_not_read_again_has_no_time_in_duckdb(tmp_p
         assert all(time > began for time in times().values())
 
 
+def test_all_streams_of_a_sync_have_one_time_and_full_reads_are_counted_in_duckdb(tmp_path: Path) -> None:
+    config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
+    names = ["pages", "space"]
+
+    def syncs() -> dict[str, list[datetime]]:
+        with duckdb.connect(str(database)) as connection:
+            rows = connection.execute(
+                "SELECT stream, finished, full_read, full_before FROM _syncs"
+            ).fetchall()
+        return {stream: times for stream, *times in rows}
+
+    with Server(generate(pages=6, spaces=2, body_bytes=50)) as site:
+        config.write_text(json.dumps(config_for(site)))
+        began = datetime.now(timezone.utc)
+        load.sync(config, database, names)
+        first = syncs()
+        assert first["pages"] == first["space"]
+        finished, full, before = first["pages"]
+        assert began <= full < finished
+        assert before is None
+        load.sync(config, database, names)  # of changes
+        assert syncs()["pages"][1:] == [full, None]
+        load.sync(config, database, names, full=True)
+        again, earlier = syncs()["pages"][1:]
+        assert (again > finished, earlier) == (True, full)
+        site.deny("/wiki/api/v2/pages")
+        load.sync(config, database, names, full=True)
+    assert syncs()["pages"][1:] == [again, earlier]
+
+
 def test_a_new_field_becomes_a_column_in_duckdb(tmp_path: Path) -> None:
     stream, lines = discovered("labels"), tmp_path / "lines.jsonl"
     newer = {
