@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from common.connector import ROOT, STREAMS
+from common.connector import CONNECTOR, ROOT, STREAMS, config_for
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from tools import builder
@@ -142,3 +145,58 @@ def test_changes_in_the_builder_are_reported_with_their_streams(
         "is gone:": "audit",
         "is new:": "label_list",
     }
+
+
+# ------------------------------------------------------------------ docs/quickstart.md
+
+TERRAFORM = ROOT / "docs" / "terraform"
+PROGRAM = shutil.which("terraform") or ""
+needs_terraform = pytest.mark.skipif(not PROGRAM, reason="Terraform is not installed")
+
+
+def terraform(*arguments: str, said: str = "") -> str:
+    quiet = {**os.environ, "TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"}
+    ran = subprocess.run(
+        [PROGRAM, *arguments],
+        cwd=TERRAFORM,
+        env=quiet,
+        input=said,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@needs_terraform
+def test_the_terraform_example_is_formatted() -> None:
+    assert terraform("fmt", "-check", "-diff") == ""
+
+
+@needs_terraform
+def test_terraform_reads_the_manifest_as_it_is(tmp_path: Path) -> None:
+    example = (TERRAFORM / "main.tf").read_text(encoding="utf-8")
+    (expression,) = re.findall(r"^  manifest +=(.+)$", example, re.MULTILINE)
+    path = MANIFEST.resolve()
+    written = expression.replace("${path.module}/../../source_confluence/manifest.yaml", str(path)).strip()
+    printed = terraform(f"-chdir={tmp_path}", "console", said=written)
+    assert json.loads(json.loads(printed)) == yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+
+
+def test_a_copied_loader_finds_the_connector_on_the_path(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "tools" / "load.py", tmp_path)
+    with Server(company()) as site:
+        (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
+        command = [str(pyairbyte("python")), "load.py", "config.json", "wiki.duckdb", "space"]
+        with_it, without = (
+            subprocess.run(
+                command, cwd=tmp_path, env={"PATH": path}, capture_output=True, check=False, text=True
+            )
+            for path in (str(CONNECTOR.parent), str(tmp_path))
+        )
+    assert (with_it.stdout, with_it.returncode) == ("13 records of 1 streams\n", 0), with_it.stderr
+    assert (
+        without.stderr
+        == "There is no program source-confluence: install source-confluence-cloud for this Python.\n"
+    )
