@@ -496,7 +496,16 @@ def _principals(call: Call) -> Response:
     _require_parent(call)
     content_id = call.path_values["id"]
     size, start = _capped(call, _page_size(call)), _start(call)
-    restrictions = _restrictions(call, content_id, {"read": _KINDS, "update": _KINDS}, start, size)
+    expanded = call.values.get("expand") or [f"restrictions.{kind}" for kind in _KINDS]
+    wanted = {
+        operation: [
+            kind
+            for kind in _KINDS
+            if {f"restrictions.{kind}", f"{operation}.restrictions.{kind}"} & set(expanded)
+        ]
+        for operation in ("read", "update")
+    }
+    restrictions = _restrictions(call, content_id, wanted, start, size)
     results = [
         {**restriction, **_restricted_content(call, content_id)} for restriction in restrictions.values()
     ]

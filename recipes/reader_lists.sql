@@ -30,22 +30,28 @@ content AS (
   UNION ALL
   SELECT id, type, status, title, spaceId, parentId, updatedAt, _airbyte_extracted_at FROM tree_items
 ),
-parts AS (  -- a long list has several, in the order of `start`
-  SELECT 'page_restrictions' AS stream, pageId AS id, start, restrictions -> 'user' AS users,
-         restrictions -> 'group' AS groups, _airbyte_extracted_at AS read_at
+responses AS (
+  SELECT 'page_restrictions' AS stream, pageId AS id, start, restrictions, _airbyte_extracted_at AS read_at
   FROM page_restrictions WHERE operation = 'read'
   UNION ALL
-  SELECT 'blog_post_restrictions', blogPostId, start, restrictions -> 'user', restrictions -> 'group', _airbyte_extracted_at
+  SELECT 'blog_post_restrictions', blogPostId, start, restrictions, _airbyte_extracted_at
   FROM blog_post_restrictions WHERE operation = 'read'
   UNION ALL
-  SELECT 'tree_item_restrictions', treeItemId, start, restrictions -> 'user', restrictions -> 'group', _airbyte_extracted_at
+  SELECT 'tree_item_restrictions', treeItemId, start, restrictions, _airbyte_extracted_at
   FROM tree_item_restrictions WHERE operation = 'read'
+),
+parts AS (  -- a long list has several, in the order of `start`; a list that is missing is not an empty one
+  SELECT stream, id, start, restrictions, read_at,
+         CASE WHEN (restrictions -> 'user' ->> 'results') IS NOT NULL THEN restrictions -> 'user' END AS users,
+         CASE WHEN (restrictions -> 'group' ->> 'results') IS NOT NULL THEN restrictions -> 'group' END AS groups
+  FROM responses
 ),
 followed AS (
   SELECT stream, id, start, read_at, lead(read_at) OVER (PARTITION BY id ORDER BY start) AS next_at,
          coalesce(json_array_length((users -> 'results')::JSON) >= (users ->> 'limit')::INT, FALSE)
            OR coalesce(json_array_length((groups -> 'results')::JSON) >= (groups ->> 'limit')::INT, FALSE)
-           OR (users -> '_links' ->> 'next') IS NOT NULL AS is_cut
+           OR (users -> '_links' ->> 'next') IS NOT NULL
+           OR (restrictions IS NOT NULL AND (users IS NULL OR groups IS NULL)) AS is_cut
   FROM parts
 ),
 reads AS (  -- a part that was read before the part in front of it is left over from an older list

@@ -397,6 +397,20 @@ UNKNOWN: dict[str, tuple[Streams, dict[str, str]]] = {
         {**ONE, "page_restrictions": [*long_list(readers(1, "ann")), *unrestricted(2)]},
         {"1": "list cut"},
     ),
+    "a list of users that is missing": (
+        {**ONE, "page_restrictions": [readers(1, restrictions={"group": {"results": []}}), *unrestricted(2)]},
+        {"1": "list cut"},
+    ),
+    "a list of groups that is null": (
+        {
+            **ONE,
+            "page_restrictions": [
+                readers(1, restrictions={"user": {"results": []}, "group": {"results": None}}),
+                *unrestricted(2),
+            ],
+        },
+        {"1": "list cut"},
+    ),
     "the second part of a list only": (
         {**ONE, "page_restrictions": [readers(1, "ann", start=200), *unrestricted(2)]},
         {"1": "list cut"},
