@@ -155,6 +155,13 @@ class Access:
             grant.uses -= 1
         return None
 
+    def is_unknown(self, authorization: str) -> bool:
+        """Return whether a request has no credential, or an email and token that no account has."""
+        kind, _, packed = authorization.partition(" ")
+        account = _unpacked(packed)
+        known = account == f"{self.email}:{self.token}" or account in self._scoped
+        return kind.lower() in ("", "basic") and not known
+
     def token_response(self, content_type: str, body: bytes) -> Response:
         """Respond to a token request: JSON or a form, with a refresh token or client credentials."""
         try:

@@ -60,6 +60,7 @@ class Call:
     max_page: int
     sign: Callable[[Record], str]
     body: bytes
+    email: str
 
     def one(self, name: str, default: str = "") -> str:
         """Return the only value of a parameter."""
@@ -78,8 +79,9 @@ def respond(  # noqa: PLR0913, PLR0917 - all inputs of a response
     max_page: int = 0,
     sign: Callable[[Record], str] = str,
     body: bytes = b"",
+    email: str = "",
 ) -> Response:
-    """Return the response to a request of an account that may read everything.
+    """Return the response to a request of an account that may read everything on this site.
 
     Args:
         site: The data.
@@ -89,6 +91,7 @@ def respond(  # noqa: PLR0913, PLR0917 - all inputs of a response
         max_page: The largest number of records per page for any requested limit; 0 for no maximum.
         sign: Returns the signed URL of an attachment's file.
         body: The body of the request.
+        email: The email address of the account; empty for an anonymous visitor.
     """
     path, _, query = target.partition("?")
     operation, path_values = contract.find(path)
@@ -100,7 +103,9 @@ def respond(  # noqa: PLR0913, PLR0917 - all inputs of a response
     try:
         pairs = parse_qsl(query, keep_blank_values=True)
         values = _understand(operation, pairs)
-        call = Call(site, contract, operation, path, path_values, pairs, values, base, max_page, sign, body)
+        call = Call(
+            site, contract, operation, path, path_values, pairs, values, base, max_page, sign, body, email
+        )
         return _PAGING[operation.paging](call)
     except RefusalError as error:
         return refuse(api, error.status, error.title, error.detail)
@@ -249,12 +254,15 @@ def _timestamp(name: str, text: str) -> int:
 
 
 def _require_parent(call: Call) -> None:
+    """Raise 404 without the parent. For v1 content in the trash does not exist."""
     operation = call.operation
     if not operation.parents:
         return
     wanted = next(iter(call.path_values.values()))
     parents = operation.parents
-    if not any(call.site.find(name, operation.parent_field, wanted) for name in parents):
+    found = [each for name in parents for each in call.site.find(name, operation.parent_field, wanted)]
+    hidden = ("trashed", "deleted") if operation.api == "v1" else ()
+    if not any(each.get("status") not in hidden for each in found):
         raise _missing(call, parents[0], wanted)
 
 
@@ -591,11 +599,27 @@ def _object(call: Call) -> Response:
     return Response(200, orjson.dumps(_render(call, found[0])))
 
 
+def _only(call: Call) -> Response:
+    """Return the record that the parameters name."""
+    return Response(200, orjson.dumps(_render(call, _named(call)[0])))
+
+
+def _visitor(call: Call) -> Response:
+    """Return the user of the credential, or the anonymous user."""
+    picture = {"path": "/wiki/aa-avatar/default", "width": 48, "height": 48, "isDefault": True}
+    user = {"type": "anonymous", "displayName": "Anonymous", "profilePicture": picture, "_expandable": {}}
+    if call.email:
+        account = {"accountId": "712020:demo", "accountType": "atlassian", "email": call.email}
+        user |= {"type": "known", "displayName": "Demo", "publicName": "Demo", **account}
+        user |= next(map(public, call.site.find("users", "email", call.email)), {})
+    return Response(200, orjson.dumps({**user, "_links": {"base": f"{call.base}/wiki", "context": "/wiki"}}))
+
+
 def _named(call: Call) -> list[Record]:
-    """Return the records that the path names."""
+    """Return the records that the path or the parameters name."""
     found = call.site.select(call.operation.collections, _conditions(call))
     if not found:
-        wanted = next(reversed(call.path_values.values()), "")
+        wanted = next(reversed([*call.path_values.values(), *(text for _, text in call.query)]), "")
         raise _missing(call, call.operation.collections[0], wanted)
     return found
 
@@ -655,6 +679,8 @@ _PAGING: dict[str, Callable[[Call], Response]] = {
     "bulk": _bulk,
     "array": _array,
     "check": _check_permission,
+    "named": _only,
+    "visitor": _visitor,
 }
 
 

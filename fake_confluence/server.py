@@ -20,6 +20,7 @@ from fake_confluence.access import TENANT_INFO, TOKEN_ENDPOINT, Access, OAuthApp
 from fake_confluence.contract import Contract, load_contract
 from fake_confluence.media import Media
 from fake_confluence.responses import Response, api_of, refuse, respond
+from fake_confluence.site import public_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,6 +111,7 @@ class Server:
         token: str = "demo-token",  # noqa: S107 - valid only for this server
         max_page: int = 0,
         rate: int = 0,
+        public: Iterable[str] = (),
     ) -> None:
         """Prepare a server; `start` makes it listen.
 
@@ -121,6 +123,8 @@ class Server:
             latency: The delay of each response, in seconds.
             max_page: The largest number of records per page for any requested limit; 0 for no maximum.
             rate: The requests per second that are accepted; others get 429. 0 for no limit.
+            public: Keys of the spaces that anonymous visitors can see. On a site with any, an unknown email and
+                token is an anonymous visitor.
         """
         self.site = site
         self.port = port
@@ -129,6 +133,7 @@ class Server:
         self.access = Access(email, token, info.get("cloudId", _CLOUD_ID))
         self.max_page = max_page
         self.rate = rate
+        self.public = frozenset(public)
         self._recent: deque[float] = deque()
         self.log: list[Request] = []
         self.contract: Contract = load_contract()
@@ -343,6 +348,9 @@ class Server:
         operation = self.contract.operations.get(request.operation)
         authorization = request.headers.get("authorization", "")
         denied = self.access.refusal(authorization, request.path, request.cloud_id, operation)
+        site, email = self.site, self.email
+        if denied and self.public and self.access.is_unknown(authorization) and not request.cloud_id:
+            site, email, denied = public_part(self.site, self.public), "", None
         denied = denied or self._denied(request)
         if denied is not None:
             return denied
@@ -352,7 +360,7 @@ class Server:
             request.target[len(_GATEWAY) + len(request.cloud_id) :] if request.cloud_id else request.target
         )
         return respond(
-            self.site, self.contract, target, self.url, self.max_page, self.media.sign, request.body
+            site, self.contract, target, self.url, self.max_page, self.media.sign, request.body, email
         )
 
     def _too_many(self) -> bool:

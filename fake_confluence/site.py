@@ -344,6 +344,38 @@ _VERSIONED = {
 }
 
 
+def public_part(site: Site, keys: Iterable[str]) -> Site:
+    """Return what anonymous visitors can see: these spaces and what is in them."""
+    wanted = frozenset(keys)
+    seen = {space["id"] for space in site.records("spaces") if space["key"] in wanted}
+    kept: dict[str, list[Record]] = {
+        "spaces": [space for space in site.records("spaces") if space["id"] in seen]
+    }
+    for _ in range(3):  # pages, their comments, and the replies to these
+        for name, records in site.collections.items():
+            if name != "spaces":
+                kept[name] = [
+                    record for record in records if seen & {str(record.get(field)) for field in _INSIDE}
+                ]
+                seen |= {str(record["id"]) for record in kept[name] if record.get("id")}
+    return Site(kept, now=site.now, cloud_id=site.cloud_id)
+
+
+_INSIDE = (
+    *(
+        "spaceId",
+        "_spaceId",
+        "pageId",
+        "_pageId",
+        "blogPostId",
+        "_blogPostId",
+        "customContentId",
+        "attachmentId",
+    ),
+    *("_attachmentId", "_commentId", "parentCommentId", "_contentId", "_treeItemId"),
+)
+
+
 def field_of(record: Record, field: str) -> Any:
     """Return the value of a dotted field name; None if there is none."""
     value: Any = record

@@ -10,9 +10,30 @@ from airbyte_cdk.sources.streams.concurrent.abstract_stream import AbstractStrea
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
-from source_confluence.messages import ACCESS, LACKS_SCOPE, PLACE, explain, reason, scopes
+from source_confluence.messages import (
+    ACCESS,
+    INVALID_CREDENTIAL,
+    LACKS_SCOPE,
+    NOBODY,
+    explain,
+    reason,
+    scopes,
+    status_of,
+)
 
 Build = Callable[..., list[AbstractStream]]
+BASIC = ("api_token", "scoped_api_token")  # for the others Atlassian refuses a wrong credential
+# Streams of the whole site, which an account can read that sees no space.
+WITHOUT_CONTENT = frozenset(
+    (
+        *("audit", "classification_levels", "group", "group_members", "site_info", "space_permission_types"),
+        *("space_role_mode", "space_roles", "users"),
+    )
+)
+NO_SPACE = (
+    "This account can see no space, so everything would seem to be deleted. Give it access to the spaces that you want "
+    "to read, and check that domain_name is the address of your Confluence site."
+)
 # A check must not renew the refresh token: the platform would store the changed configuration.
 NO_RENEWAL = {"refresh_token": "", "token_expiry_date": "2999-01-01T00:00:00Z"}
 
@@ -33,10 +54,10 @@ def complete(
     if "refresh_token" in credentials:
         config = {**config, "credentials": {**credentials, **NO_RENEWAL}}
     if status.status != Status.SUCCEEDED:
-        said = PLACE.sub("", str(status.message))
-        status.message = explain("space", said.strip("'\"").replace("\\'", "'"))
-    elif unknown := unknown_space_keys(config, build):
-        status.status, status.message = Status.FAILED, unknown
+        said = str(status.message).strip("'\"").replace("\\'", "'")
+        status.message = explain("space", said, status_of(said))
+    elif obstacle := why_nothing_can_be_read(config, build):
+        status.status, status.message = Status.FAILED, obstacle
     elif unreadable := _unreadable_streams(config, build):
         status.message = "The connection works, but not for these streams: " + " ".join(
             f"{', '.join(names)}: {why}" for why, names in unreadable.items()
@@ -46,7 +67,44 @@ def complete(
     return status
 
 
-def unknown_space_keys(config: Mapping[str, Any], build: Build) -> str | None:
+def why_nothing_can_be_read(
+    config: Mapping[str, Any], build: Build, selected: frozenset[str] = frozenset({"space"})
+) -> str | None:
+    """Return the sentence for what would make a read look complete that is not, None where there is nothing.
+
+    On a site with public spaces, a wrong email and token is an anonymous visitor: everything else would seem to be
+    deleted. It also would if a key in the configuration were wrong, or if the account could see no space at all.
+
+    Args:
+        config: The configuration.
+        build: Builds streams from a configuration and their names.
+        selected: The names of the streams to read.
+
+    Raises:
+        AirbyteTracedException: The keys cannot be looked up.
+    """
+    if config["_auth_type"] in BASIC and _first(config, build, "current_user").get("type") in NOBODY:
+        return INVALID_CREDENTIAL
+    if config.get("space_keys") or config.get("exclude_space_keys"):
+        try:
+            return _unknown_space_keys(config, build)
+        except AirbyteTracedException as failure:
+            said = reason(str(failure.message))
+            failure.message = f"space_keys and exclude_space_keys could not be looked up. {said}"
+            raise
+    return None if selected <= WITHOUT_CONTENT or _first(config, build, "space") else NO_SPACE
+
+
+def _first(config: Mapping[str, Any], build: Build, name: str) -> Mapping[str, Any]:
+    """Return the first record of a stream, something if it is refused: then the streams of the read say why."""
+    try:
+        (stream,) = build(config, [name])
+        return next((record.data for part in stream.generate_partitions() for record in part.read()), {})
+    except AirbyteTracedException:
+        return {"refused": True}
+
+
+def _unknown_space_keys(config: Mapping[str, Any], build: Build) -> str | None:
     """Return the sentence about configured space keys that Confluence does not list, None where there are none."""
     wanted = [*config.get("space_keys", []), *config.get("exclude_space_keys", [])]
     listed = _spaces(config, build, wanted) if wanted else []
@@ -100,5 +158,5 @@ def _refusal(stream: AbstractStream) -> str | None:
             next(iter(partition.read()), None)
     except AirbyteTracedException as error:
         if error.failure_type == FailureType.config_error:
-            return PLACE.sub("", reason(str(error)))
+            return reason(error.message or str(error))
     return None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,21 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 # For each stream the scopes that it needs and the streams that a check reads on its behalf; `make derived` writes it.
 ACCESS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("access.json").read_text("utf-8"))
 REASONS = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text("utf-8"))
-PLACE = re.compile(r" It came after \d+ records[^.]*\.")  # as the retriever says it
+# Atlassian's words
 LACKS_SCOPE = "scope does not match"
+NO_ACCESS = re.compile(
+    "not permitted to use Confluence|cannot access Confluence|not installed on this instance"
+)
+NOBODY = ("anonymous", "unknown")  # types of the user that Confluence names for a wrong credential
+INVALID_CREDENTIAL = (
+    "Confluence does not know this credential: it is wrong, expired or revoked. Confluence would show what an "
+    "anonymous visitor sees, and everything else would seem to be deleted. Check email and api_token, or the "
+    "credential that you use instead."
+)
+REFUSALS = {403, 404, 405, 451, 501}  # statuses for which a permission or plan may be missing
+MOST_PLACES = 5
+PLACE = "\x1f"  # ends the place of a failure, at the beginning of an internal message
+STATUS = re.compile(r"failed with status code '(\d{3})'")  # as the CDK says it
 NO_SUCH_STREAM = "The connector has no such stream. Refresh the schema of the connection."
 
 # What the CDK puts before or around the reason.
@@ -32,6 +46,12 @@ def error(message: str, internal_message: str = "") -> AirbyteTracedException:
     )
 
 
+def status_of(internal_message: str | None) -> int:
+    """Return the status of the response that an error of the CDK is about, 0 where there is none."""
+    found = STATUS.search(internal_message or "")
+    return int(found[1]) if found else 0
+
+
 def foreign_state(streams: str, failure: Exception) -> AirbyteTracedException:
     """Return the error for a state that this connector cannot read."""
     sentence = "was not written by this connector. Use the state of the last sync, or reset the stream."
@@ -39,7 +59,7 @@ def foreign_state(streams: str, failure: Exception) -> AirbyteTracedException:
 
 
 class Failures:
-    """Why streams failed: each reason in a sentence, once.
+    """Why streams failed: each reason in a sentence, once, with the places.
 
     The CDK reports it for every partition, and at the end lists exceptions as Python prints them.
 
@@ -48,7 +68,9 @@ class Failures:
     """
 
     def __init__(self, unknown: Iterable[str]) -> None:
-        self._reasons = dict.fromkeys(unknown, NO_SUCH_STREAM)
+        # By stream, and the status of the response or the cause: the sentence, and the places.
+        self._reasons: dict[tuple[str, int | str], str] = {(name, 0): NO_SUCH_STREAM for name in unknown}
+        self._places: defaultdict[tuple[str, int | str], list[str]] = defaultdict(list)
         self._types: set[FailureType | None] = {FailureType.config_error for _ in self._reasons}
 
     def __bool__(self) -> bool:
@@ -64,16 +86,26 @@ class Failures:
         trace.stack_trace = filter_secrets(trace.stack_trace or "")
         if trace.stream_descriptor is None:
             return True
-        stream = trace.stream_descriptor.name
-        trace.message = filter_secrets(explain(stream, trace.message))
-        is_new = PLACE.sub("", self._reasons.get(stream, "")) != PLACE.sub("", trace.message)
-        self._reasons[stream] = trace.message
-        self._types.add(trace.failure_type)
+        place, _, trace.internal_message = trace.internal_message.rpartition(PLACE)
+        stream, status = trace.stream_descriptor.name, status_of(trace.internal_message)
+        kind = (stream, status or trace.internal_message)
+        is_new = kind not in self._reasons
+        if is_new:
+            self._reasons[kind] = filter_secrets(explain(stream, trace.message, status))
+            self._types.add(trace.failure_type)
+        if place:
+            self._places[kind].append(place)
+        trace.message = self._reasons[kind] + self._at(kind)
         return is_new
+
+    def _at(self, kind: tuple[str, int | str]) -> str:
+        places = sorted(set(self._places[kind]))
+        more = f" and {len(places) - MOST_PLACES} more" if len(places) > MOST_PLACES else ""
+        return f" It happened at {', '.join(places[:MOST_PLACES])}{more}." if places else ""
 
     def as_exception(self, cause: str) -> AirbyteTracedException:
         """Return the error that ends the read, for a cause that only the log shows."""
-        listed = " ".join(f"{stream}: {sentence}" for stream, sentence in self._reasons.items())
+        listed = " ".join(f"{kind[0]}: {said}{self._at(kind)}" for kind, said in self._reasons.items())
         return AirbyteTracedException(
             message=f"Not every stream could be read; the others are complete. {listed}",
             internal_message=filter_secrets(cause),
@@ -82,16 +114,12 @@ class Failures:
         )
 
 
-def explain(stream: str, message: str) -> str:
-    """Return the sentence for a failure of a stream, with what the stream needs where that is missing."""
+def explain(stream: str, message: str, status: int) -> str:
+    """Return the sentence for a failure of a stream, with what the stream needs where that can be missing."""
     said = reason(message)
     if LACKS_SCOPE in said:
         return f"{said} {stream} needs {scopes(stream)}."
-    needs = (
-        ACCESS[stream]["needs"]
-        if re.search(r"this stream \(403\)|returned 404|not have the feature", said)
-        else None
-    )
+    needs = ACCESS[stream]["needs"] if status in REFUSALS and not NO_ACCESS.search(said) else None
     return f"{said} {stream} needs: {needs}." if needs else said
 
 

@@ -8,11 +8,13 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from types import FrameType
 from typing import NoReturn
 
 READER_LEFT = 141  # the exit code that shells report for a process that SIGPIPE ended
 WAIT_SECONDS, WAIT_LENGTH = 0.1, 1 << 18
+STOP_SECONDS = 8  # then a process ends although nobody reads its output
 
 
 class LineWriter(io.TextIOBase):
@@ -21,7 +23,7 @@ class LineWriter(io.TextIOBase):
     Python's own `sys.stdout` splits a large write when another thread writes or a signal arrives. A
     destination then gets two lines that are not messages, and the record is lost. Test: `test_output.py`.
 
-    What the main thread prints waits for a tenth of a second while more follows: a write for each message takes
+    What the main thread prints waits for a tenth of a second, and is written together: a write for each message takes
     a fifth of the CPU of a read.
 
     Args:
@@ -33,10 +35,14 @@ class LineWriter(io.TextIOBase):
         self._main = threading.main_thread().ident
         self._lock = threading.Lock()
         self._unfinished = threading.local()  # the last line of other threads
-        self._waiting: list[str] = []
-        self._length, self._written = 0, time.monotonic()
+        self._waiting: deque[str] = (
+            deque()
+        )  # what the main thread printed; only the owner of the lock takes from it
+        self._length = 0
+        self._failure: OSError | None = None
         self._main_thread_writes = False
         self._stopped_by = 0
+        threading.Thread(target=self._write_regularly, daemon=True).start()
 
     def write(self, text: str) -> int:
         """Write the whole lines of a text, and keep an unfinished last line.
@@ -48,51 +54,71 @@ class LineWriter(io.TextIOBase):
         if threading.get_ident() == self._main:
             self._waiting.append(text)
             self._length += len(text)
-            if self._length > WAIT_LENGTH or time.monotonic() - self._written > WAIT_SECONDS:
+            if self._length > WAIT_LENGTH or self._failure:
                 self.flush()
         else:
             lines = vars(self._unfinished).get("text", "") + text
-            self._unfinished.text = self._write_lines(lines)
+            with self._lock:
+                self._unfinished.text = self._write_lines(lines)
         return len(text)
 
     def flush(self) -> None:
         """Write what waits in the main thread."""
-        if threading.get_ident() != self._main:
+        if threading.get_ident() != self._main or self._stopped_by:
             return
-        self._main_thread_writes = True
-        text, self._waiting = "".join(self._waiting), []
+        self._main_thread_writes, self._length = True, 0
         try:
-            self._waiting.append(self._write_lines(text))
+            self._write_waiting()
         except BrokenPipeError:
             sys.exit(READER_LEFT)
         except OSError as failure:
             print(f"source-confluence: The output cannot be written: {failure.strerror}.", file=sys.stderr)
             sys.exit(1)
         finally:
-            self._length, self._written, self._main_thread_writes = 0, time.monotonic(), False
+            self._main_thread_writes = False
         if self._stopped_by:
             sys.exit(128 + self._stopped_by)
+
+    def _write_regularly(self) -> None:
+        """Write what waits although the main thread prints nothing more for now; leave errors to the main thread."""
+        while not self._failure:
+            time.sleep(WAIT_SECONDS)
+            try:
+                self._write_waiting()
+            except OSError as failure:
+                self._failure = failure
+
+    def _write_waiting(self) -> None:
+        with self._lock:
+            if self._failure:
+                raise self._failure
+            text = "".join([self._waiting.popleft() for _ in range(len(self._waiting))])
+            if rest := self._write_lines(text):
+                self._waiting.appendleft(rest)
 
     def _write_lines(self, text: str) -> str:
         """Write the whole lines of a text; return the rest."""
         lines, newline, rest = text.rpartition("\n")
         left = memoryview((lines + newline).encode("utf-8", "backslashreplace"))
-        with self._lock:
-            while left:
-                select.select([], [self._descriptor], [])  # a pipe in non-blocking mode may be full
-                left = left[os.write(self._descriptor, left) :]
+        while left:
+            select.select([], [self._descriptor], [])  # a pipe in non-blocking mode may be full
+            left = left[os.write(self._descriptor, left) :]
         return rest
 
     def stop(self, number: int, _frame: FrameType | None) -> None:
         """Handle a signal: exit between two lines with 128 plus its number. A second signal ends at once."""
         signal.signal(number, signal.SIG_DFL)
+        if self._stopped_by:  # by the alarm: nobody reads
+            sys.exit(128 + self._stopped_by)
         self._stopped_by = number
         if not self._main_thread_writes:
             sys.exit(128 + number)
+        signal.signal(signal.SIGALRM, self.stop)
+        signal.alarm(STOP_SECONDS)
 
     def end_process(self, code: int) -> NoReturn:
         """End the process between two lines, without waiting for reader threads: they can wait forever."""
-        self._lock.acquire()
+        self._lock.acquire(timeout=STOP_SECONDS)
         os._exit(code)
 
 

@@ -1,6 +1,5 @@
 """The connector: manifest.yaml, executed by the CDK with our components."""
 
-import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -12,6 +11,7 @@ from airbyte_cdk.models import (
     AirbyteMessage,
     AirbyteStateMessage,
     ConfiguredAirbyteCatalog,
+    Status,
 )
 from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer import (
     ManifestComponentTransformer,
@@ -67,8 +67,8 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def _pre_process_manifest(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Resolve only the selected streams: all of them take half a second at each start."""
-        names = [stream.get("name") or stream["$ref"].rpartition("/")[2] for stream in manifest["streams"]]
-        streams = [s for name, s in zip(names, manifest["streams"], strict=True) if name in self._selected]
+        known = [*manifest["streams"], {"$ref": "#/definitions/current_user"}]
+        streams = [s for s in known if (s.get("name") or s["$ref"].rpartition("/")[2]) in self._selected]
         parts = {key: part for key, part in manifest.items() if key not in ("definitions", "schemas")}
         resolver = ManifestReferenceResolver()
         resolved = resolver._evaluate_node({**parts, "streams": streams}, manifest, set())  # noqa: SLF001 - the public method resolves all
@@ -77,29 +77,34 @@ class SourceConfluence(YamlDeclarativeSource):
     def _validate_source(self) -> None:
         """Skip manifest validation: 0.9 seconds for all streams; a test validates the manifest once."""
 
-    def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
-        """Take the configuration, also where the source was created without one: the CDK's tests do that."""
+    def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:  # noqa: ARG002 - as inherited
+        """Take the configuration, also where the source was created without one: the CDK's tests do that.
+
+        The CDK would write it, with its secrets, to a file that nothing reads.
+        """
         if self._given[1] is None:
             SourceConfluence.__init__(self, config=config)
-        return super().configure(config, temp_dir)
+        return self._config
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        """Check that spaces can be read and those named exist, and say which streams cannot be read."""
+        """Check that spaces can be read and those named exist, and say which streams cannot be read.
+
+        An expired access token is renewed by the first attempt; a check does not retry.
+        """
         check_spaces = super(SourceConfluence, SourceConfluence(config=config, names=["space"])).check
         status = check_spaces(logger, config)
-        if "does not accept the access token" in str(status.message):
-            status = check_spaces(logger, config)  # the first attempt asked for a new token
+        if status.status != Status.SUCCEEDED and (config.get("credentials") or {}).get("client_id"):
+            status = check_spaces(logger, config)
         return check.complete(status, config, build)
 
     def _before_read(self, logger: logging.Logger, catalog: ConfiguredAirbyteCatalog) -> None:
-        """Fail when a space key does not exist: the read would find nothing, and a destination lose its records."""
+        """Fail when a read would find nothing, or only a part, and a destination lose its records."""
         if str((self._given[1] or {}).get("num_workers")).strip() in ("1", "1.0"):
             logger.info("num_workers is 1; the read uses 2, the fewest that it can use.")
-        unknown = None
-        with contextlib.suppress(AirbyteTracedException):  # the streams fail in the same way, and say why
-            unknown = check.unknown_space_keys(self._config, partial(build, catalog=catalog))
-        if unknown:
-            raise error(unknown)
+        if obstacle := check.why_nothing_can_be_read(
+            self._config, partial(build, catalog=catalog), frozenset(self._selected)
+        ):
+            raise error(obstacle)
 
     def read(
         self,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
+from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 
 from common.connector import STREAMS, Output, config_for, connector
+from common.streams import handwritten, schemas
 from source_confluence import source
 from source_confluence.components import partition_router
 from source_confluence.source import SourceConfluence
@@ -30,8 +32,16 @@ def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
     _shrink(declared, group_size)
     return {
         **{key: whole[key] for key in ("version", "type", "check", "spec", "concurrency_level")},
+        "definitions": {"current_user": current_user()},
         "streams": declared,
     }
+
+
+@cache
+def current_user() -> Any:
+    """Return the stream that the package reads before the others, with all references resolved."""
+    whole = {**yaml.safe_load(handwritten()), "schemas": schemas()}
+    return ManifestReferenceResolver().preprocess_manifest(whole)["definitions"]["current_user"]
 
 
 def _shrink(part: Any, group_size: int) -> None:

@@ -103,7 +103,9 @@ def test_no_name_of_another_package_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=str)
-@pytest.mark.parametrize("body", [b for what, b in RESPONSES.items() if what != "a byte order mark"])
+@pytest.mark.parametrize(
+    "body", [b for what, b in RESPONSES.items() if what not in ("a byte order mark", "a large number")]
+)
 def test_the_extractor_returns_the_same_records_as_the_cdk(path: list[str], body: bytes) -> None:
     theirs = DpathExtractor(field_path=[*path], config={"field": "results"}, parameters={})
     ours = KeyExtractor(

@@ -119,14 +119,6 @@ def test_a_wrong_token_fails_every_stream(server: Server) -> None:
 LEVELS = ("page_classification_levels", "space_classification_levels", "tree_item_classification_levels")
 
 
-def test_a_token_revoked_during_a_sync_is_not_a_missing_level(server: Server) -> None:
-    nameless = b'{"errors":[{"status":404,"code":"NOT_FOUND","title":"Not Found","detail":null}]}'
-    server.fail("/classification-level", times=None, status=404, body=nameless)
-    output = read(config_for(server), *LEVELS)
-    assert output.statuses == dict.fromkeys(LEVELS, "INCOMPLETE")
-    assert all("api_token" in by_stream(output)[name][0] for name in LEVELS)
-
-
 def test_content_without_a_level_is_requested_once_and_is_not_counted_as_deleted(server: Server) -> None:
     output = read(config_for(server), *LEVELS)
     assert (output.exit_code, output.errors) == (0, [])
@@ -142,18 +134,6 @@ def test_the_error_for_an_account_without_access_says_so(server: Server) -> None
     body = json.dumps({"message": "Current user not permitted to use Confluence", "statusCode": 403})
     server.fail(EVERYTHING, times=None, status=403, body=body.encode())
     assert "its account has no access to Confluence" in check(config_for(server))
-
-
-def test_a_credential_revoked_during_child_requests_fails_the_stream(server: Server) -> None:
-    # A deleted space, which is skipped, has the same status.
-    error = {"status": 404, "code": "NOT_FOUND", "title": "Not Found", "detail": None}
-    body = json.dumps({"errors": [error]})
-    server.fail("/wiki/api/v2/spaces/{id}/labels", times=None, after=1, status=404, body=body.encode())
-    server.fail(r"/spaces\?limit=1$", times=None, status=404, body=body.encode())
-    output = read(config_for(server), "space_labels")
-    assert output.exit_code == 1
-    assert output.statuses == {"space_labels": "INCOMPLETE"}
-    assert "credential" in by_stream(output)["space_labels"][0]
 
 
 @pytest.mark.parametrize("command", ["check", "read"])

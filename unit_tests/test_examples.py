@@ -60,7 +60,7 @@ def captures() -> dict[str, Capture]:
     return {
         "space": Capture("space", "/api/v2/spaces[?].*status=current", spaces, spaces["results"]),
         "pages": Capture("pages", "/api/v2/pages[?].*body-format", listed(page), [page]),
-        "page_index": Capture("page_index", "/api/v2/pages[?].*trashed", listed(*indexed), indexed),
+        "page_index": Capture("page_index", "/api/v2/pages[?](?!.*body-format)", listed(*indexed), indexed),
         "a page": Capture("rendered_pages", f"/pages/{edited['id']}[?]", edited, [edited]),
         "a page with labels": Capture("rendered_pages", f"/pages/{labelled['id']}[?]", labelled, [labelled]),
         "group": Capture("group", "/wiki/rest/api/group", groups, groups["results"]),
@@ -153,7 +153,7 @@ FATAL = {
     "v1_403_no_access": ("group", "/wiki/rest/api/group", "has no access to Confluence"),
     "v1_410_gone": ("audit", "/wiki/rest/api/audit", "This deprecated endpoint has been removed"),
     "v2_404_generic": ("attachments", "/wiki/api/v2/attachments", "wrong, expired or revoked credential"),
-    "v2_bad_credentials_is_404": ("space_labels", "/wiki/api/v2/spaces/{id}/labels", "credential"),
+    "v2_bad_credentials_is_404": ("space_labels", "/wiki/api/v2/spaces/{id}/labels", "still there"),
 }
 SKIPPING = ("space_permissions", "page_restrictions", "space_properties")
 GONE = {"v2_404": "/wiki/api/v2/spaces/{id}/permissions", "v1_404": "/content/[0-9]+/restriction"}

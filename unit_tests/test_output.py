@@ -71,7 +71,8 @@ def logging_site(pages: int) -> Iterator[Server]:
     gone = {"status": 404, "code": "NOT_FOUND", "title": "The page cannot be found", "detail": None}
     with Server(generate(pages=pages, spaces=10, body_bytes=20_000)) as server:
         body = json.dumps({"errors": [gone]}).encode()
-        server.fail("/wiki/api/v2/pages/{page-id}/properties", times=None, status=404, body=body)
+        for operation in ("/wiki/api/v2/pages/{page-id}/properties", "/wiki/api/v2/pages/{id}"):
+            server.fail(operation, times=None, status=404, body=body)
         yield server
 
 

@@ -228,9 +228,17 @@ def held(collection: str = "", **only: tuple[str, ...]) -> Callable[[Site, str],
     def keys(site: Site, name: str) -> Keys:
         records = site.records(collection or STREAMS[name].operations[0].collections[0])
         chosen = [record for record in records if all(record.get(k) in v for k, v in only.items())]
+        chosen = [record for record in chosen if not is_below_trash(site, record)]
         return {tuple(value_of(record, field) for field in STREAMS[name].key) for record in chosen}
 
     return keys
+
+
+def is_below_trash(site: Site, record: dict[str, Any]) -> bool:
+    """Return whether the page, post or attachment of a record is in the trash, where nothing is requested."""
+    parents = {"_pageId": "pages", "_blogPostId": "blog_posts", "_attachmentId": "attachments"}
+    found = [site.get(name, record[field]) for field, name in parents.items() if field in record]
+    return any(parent["status"] in ("trashed", "deleted") for parent in found)
 
 
 def value_of(record: dict[str, Any], field: str) -> Any:
@@ -268,7 +276,8 @@ def searched(site: Site, _: str) -> Keys:
 
 
 def page_watchers(site: Site, _: str) -> Keys:
-    return {(str(r["contentId"]), r["watcher"]["accountId"]) for r in site.records("page_watchers")}
+    watches = [(str(r["contentId"]), r["watcher"]["accountId"]) for r in site.records("page_watchers")]
+    return {watch for watch in watches if not is_below_trash(site, {"_pageId": watch[0]})}
 
 
 def replies(site: Site, name: str) -> Keys:
@@ -320,8 +329,12 @@ HELD: dict[str, Callable[[Site, str], Keys]] = {
     "tree_item_classification_levels": held("tree_items", type=("whiteboard", "database"), **CLASSIFIED),
     "page_content_states": held("pages", **READ),
     "blog_post_content_states": held("blog_posts", status=("current",)),
-    "blog_post_views": held("blog_posts"),
-    "blog_post_viewers": held("blog_posts"),
+    "rendered_pages": held(**READ),
+    "rendered_blog_posts": held(status=("current",)),
+    "page_views": held("pages", **READ),
+    "page_viewers": held("pages", **READ),
+    "blog_post_views": held("blog_posts", status=("current",)),
+    "blog_post_viewers": held("blog_posts", status=("current",)),
 }
 
 
@@ -340,7 +353,11 @@ def principals_read(records: list[dict[str, Any]], name: str) -> set[tuple[Any, 
 
 
 def principals_held(site: Site, name: str) -> set[tuple[Any, ...]]:
-    contents = {record["id"] for record in site.records(name.replace("_restrictions", "s"))}
+    contents = {
+        record["id"]
+        for record in site.records(name.replace("_restrictions", "s"))
+        if record["status"] in READ["status"]
+    }
     return {
         (record["_contentId"], record["operation"], kind, each)
         for record in site.records("content_restrictions")
@@ -686,6 +703,7 @@ def revoked(selected: list[str]) -> Output:
             after = 0 if re.search("(whiteboards|databases)/{id}/class", operation) else 1
             server.fail(operation, times=None, after=after, status=status, body=body)
         server.fail(rf"{V2}/spaces\?limit=1$", times=None, status=404, body=v2)
+        server.fail(f"{V1}/user/current", times=None, status=403, body=v1)
         return read(server, children, space_keys=list(KEPT)).output
 
 

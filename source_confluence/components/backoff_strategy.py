@@ -1,5 +1,6 @@
 """How long to wait before a retry."""
 
+import re
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -45,11 +46,9 @@ class RetryAfterBackoffStrategy(BackoffStrategy):
 
 def retry_after(response: Response) -> float | None:
     """Return the seconds that a response asks to wait, None where it does not say."""
-    header = response.headers.get("Retry-After", "")
-    try:
+    header = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]{1,9}([.][0-9]+)?", header):
         return float(header)
-    except ValueError:
-        pass
     reset = response.headers.get("X-RateLimit-Reset", "").replace("Z", "+00:00")
     try:
         until = parsedate_to_datetime(header) if header else datetime.fromisoformat(reset)

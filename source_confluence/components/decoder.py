@@ -1,7 +1,8 @@
 """Parse each response once: for the predicates of the error handler and for the record extractor."""
 
 import json
-from collections.abc import Generator, Iterable
+import re
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import dpath
@@ -12,6 +13,8 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_fil
 from airbyte_cdk.sources.declarative.transformations import RemoveFields
 from requests import Response
 
+LONG_INTEGER = re.compile(rb"[:\[,]\s*-?[0-9]{19}")
+NOTHING = "nothing more"
 WILDCARDS = frozenset("*?[")
 
 
@@ -28,8 +31,26 @@ def parsed(response: Response) -> Any:
     return kept["parsed"]
 
 
+def quoted(response: Response) -> str:
+    """Return the first message or title in the body of an error, or the whole body."""
+    body = parsed(response)
+    return next(_said(body), str(body or NOTHING))
+
+
+def _said(body: Any) -> Iterator[str]:
+    if isinstance(body, dict):
+        yield from (
+            body[name] for name in ("message", "title", "translation") if isinstance(body.get(name), str)
+        )
+        body = list(body.values())
+    if isinstance(body, list):
+        for part in body:
+            yield from _said(part)
+
+
 def _parse(content: bytes) -> Any:
-    for loads in (orjson.loads, json.loads):  # Python's parser accepts NaN and half a surrogate pair
+    # Python's parser accepts NaN and half a surrogate pair, and keeps integers of more than 64 bits.
+    for loads in (json.loads,) if LONG_INTEGER.search(content) else (orjson.loads, json.loads):
         try:
             return loads(content)
         except ValueError:

@@ -12,11 +12,12 @@ from airbyte_cdk.sources.streams.http.exceptions import BaseBackoffException
 from airbyte_cdk.sources.utils.files_directory import get_files_directory
 from airbyte_cdk.utils import AirbyteTracedException
 
-from source_confluence.components.requester import FileAdapter
+from source_confluence.components.adapters import FileAdapter
+from source_confluence.messages import status_of
 
 LOGGER = logging.getLogger("airbyte")
 MEGABYTE = 1_000_000
-NO_FILE = "does not give this file"  # as the manifest says it
+UNAUTHORIZED = 401
 
 
 class StreamingFileUploader(DefaultFileUploader):
@@ -50,7 +51,7 @@ class StreamingFileUploader(DefaultFileUploader):
         try:
             part = self._download(data["downloadPath"])
         except AirbyteTracedException as failure:
-            if NO_FILE not in str(failure.message):
+            if status_of(failure.internal_message) in (0, UNAUTHORIZED):  # not about this file
                 raise
             LOGGER.warning("No file for %s: %s", name, failure.message)
             return

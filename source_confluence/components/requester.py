@@ -1,42 +1,52 @@
-"""Requests with a deadline, a second request before a parent is skipped, and files streamed to disk."""
+"""Ask for a parent before it counts as gone, and stop a stream whose requests fail one after another."""
 
-import re
+import logging
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from threading import Timer
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
+from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
+from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
 from airbyte_cdk.sources.streams.http.exceptions import BaseBackoffException
-from airbyte_cdk.sources.streams.http.tcp_keepalive import TcpKeepaliveHTTPAdapter
-from airbyte_cdk.sources.utils.files_directory import get_files_directory
 from airbyte_cdk.utils import AirbyteTracedException
-from requests import PreparedRequest, RequestException, Response
+from requests import Response
 
-RESPONSE_SECONDS = 300
-FILE_SECONDS = 1800  # the platform ends a connector that is silent for an hour
-PIECE = 1 << 18
+from source_confluence.components.adapters import DeadlineAdapter
+from source_confluence.components.decoder import NOTHING, parsed, quoted
+from source_confluence.messages import INVALID_CREDENTIAL, NOBODY, error
+
+LOGGER = logging.getLogger("airbyte")
 GIVE_UP_AFTER = 20
-NOT_FOUND = "Confluence returned 404"  # as the manifest says it
-NOTHING_SET = "none is set"  # as the manifest says it: the parent is not missing
+NOT_FOUND = 404
+BELIEVED_SECONDS = 10
+# By the field with a parent's id: where Confluence says whether the parent is still there.
+PARENTS = {
+    "spaceId": "{_v2}/spaces/{id}",
+    "pageId": "{_v2}/pages/{id}",
+    "blogPostId": "{_v2}/blogposts/{id}",
+    "attachmentId": "{_v2}/attachments/{id}",
+    "treeItemId": "{_v2}/{type}s/{id}",
+    "commentId": "{_v2}/{kind}-comments/{id}",
+    "labelId": "{_v2}/labels?label-id={id}",
+    "groupId": "{_v1}/group/by-id?id={id}",
+}
 
 
 class CarefulRequester(HttpRequester):
-    """Skip a parent only if it was deleted, and stop a stream whose requests fail one after another.
+    """Skip a parent only if Confluence, asked for that parent, says that it is gone or in the trash.
 
-    Sometimes Confluence returns 404 for a space that exists, so a request is sent again before its parent is skipped.
-    Confluence also returns a 404 that names nothing for an invalid credential. It means a missing parent only if other
-    requests of the stream, and the list of spaces, succeed.
+    A 404 below a parent can also mean a permission that the account lacks, or be wrong for a moment. Then the stream
+    fails. Where the manifest says that 404 is an answer (no level is set), it is one while the credential works: for a
+    revoked credential everything is 404.
     Each partition retries its own requests: without a limit, a stream with a request for each of 100,000 pages
     waits two minutes for every page while Confluence is down.
 
-    Tests: `test_oddities.py`, 14 and 15; `test_faults.py`, "a site that is down". Delete it when the CDK
-    stops a stream that has failed.
+    Tests: `test_absence.py`; `test_faults.py`, "a site that is down". Delete it when the CDK can ask a second question
+    and stops a stream that has failed.
     """
 
     skipped: Counter[str]  # by stream; the factory sets it
@@ -44,121 +54,96 @@ class CarefulRequester(HttpRequester):
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
         self._failed = 0
-        self._responds = False
+        self._worked = float("-inf")
         for scheme in ("https://", "http://"):
             self._http_client._session.mount(scheme, DeadlineAdapter(pool_maxsize=25))  # noqa: SLF001 - the CDK offers no other way
+        filters = getattr(self.error_handler, "response_filters", None) or []
+        ignored = [each for each in filters if each.action == ResponseAction.IGNORE]
+        self._is_answer = any(NOT_FOUND in each.http_codes for each in ignored)
+        if ignored:  # decide here, and not by the words of the response
+            answer = HttpResponseFilter(
+                config=self.config, parameters={}, http_codes={NOT_FOUND}, action=ResponseAction.IGNORE
+            )
+            filters.insert(0, answer)
 
     def send_request(self, **request: Any) -> Response | None:  # type: ignore[override]  # passes on all arguments
         """Send a request, with the retries that the error handler asks for; return None for a missing parent."""
         if self._failed >= GIVE_UP_AFTER:
             raise AirbyteTracedException(
-                message=f"{GIVE_UP_AFTER} requests in a row failed after all retries, so the rest of the stream "
-                "was not read. Try again later.",
+                message=f"{GIVE_UP_AFTER} requests in a row failed, so the rest of the stream was not read. "
+                "Try again later.",
                 failure_type=FailureType.transient_error,
             )
         try:
             response = super().send_request(**request)
-            if self._lacks_parent(response):
-                response = super().send_request(**request)
+            if response is not None and response.status_code == NOT_FOUND:
+                response = self._after_not_found(response, request)
         except AirbyteTracedException as error:
-            self._failed += isinstance(error.__context__, BaseBackoffException)
-            if not (NOT_FOUND in str(error.message) and self._responds and self._is_first_page(**request)):
-                raise
-            if not self._credential_works():
-                raise
-            response = None
-        self._failed = 0
-        if response is None or self._lacks_parent(response):
-            self.skipped[self.name] += 1
-        else:
-            self._responds = True
-        return response
-
-    def _lacks_parent(self, response: Response | None) -> bool:
-        """Tell whether a filter ignored a response because the parent was deleted."""
-        if response is None or response.status_code != 404:  # noqa: PLR2004 - ignored by a filter
-            return False
-        return NOTHING_SET not in str(self.error_handler.interpret_response(response).error_message)  # type: ignore[union-attr]
-
-    @staticmethod
-    def _is_first_page(stream_slice: Any = None, next_page_token: Any = None, **_: Any) -> bool:
-        """Tell whether a request is the first of a list below one parent; a group of parents has a list of slices."""
-        return isinstance((stream_slice or {}).get("parent_slice"), Mapping) and not next_page_token
-
-    def _credential_works(self) -> bool:
-        try:
-            self._http_client.send_request("GET", f"{self.config['_v2']}/spaces?limit=1", {})
-        except AirbyteTracedException:
-            return False
-        return True
-
-
-class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
-    """Limit the time for a whole response body, and follow no redirect to another host.
-
-    A read timeout limits only the silence between two bytes: at a byte a second a page takes days. A site that was
-    renamed redirects to its new name, where requests drops the credential.
-
-    Tests: `test_faults.py`, "a byte at a time, in the body"; `test_oddities.py`, 21. Delete it when the CDK
-    limits a whole response.
-    """
-
-    def send(self, request: PreparedRequest, **how: Any) -> Response:  # type: ignore[override]  # passes on all arguments
-        response = super().send(request, **how)
-        here, there = (
-            urlsplit(url).netloc for url in (str(request.url), response.headers.get("Location", ""))
-        )
-        if response.is_redirect and there not in ("", here):
-            raise AirbyteTracedException(
-                message=f"{here} redirects to {there}. If that is the new name of your site, write it as domain_name; "
-                "if it is a login page, let the connector reach Confluence without it.",
-                failure_type=FailureType.config_error,
+            self._failed += isinstance(error, ParentExistsError) or isinstance(
+                error.__context__, BaseBackoffException
             )
-        with deadline(response, RESPONSE_SECONDS):
-            # `content` reads 10 KB at a time, and each can switch threads: `python -m benchmarks proposals`.
-            response._content = b"".join(response.iter_content(PIECE))  # noqa: SLF001 - requests offers no other way
-        return response
-
-
-class FileAdapter(TcpKeepaliveHTTPAdapter):
-    """Write a file to disk as it arrives, so that the CDK retries a request whose body is incomplete.
-
-    Redirects are followed: Confluence sends to a signed address on the host of files, where requests drops the
-    credential. The signature stays out of the log.
-
-    Tests: `test_files.py`. Delete it with `StreamingFileUploader`.
-    """
-
-    def send(self, request: PreparedRequest, **how: Any) -> Response:  # type: ignore[override]  # passes on all arguments
-        try:
-            response = super().send(request, **how)
-            if response.ok and not response.is_redirect:
-                response.part = self._write(response)  # type: ignore[attr-defined]
-        except RequestException as error:
-            raise type(error)(re.sub(r"\?\S+", "?…", str(error))) from None
-        return response
-
-    @staticmethod
-    def _write(response: Response) -> Path:
-        directory = Path(get_files_directory())
-        directory.mkdir(parents=True, exist_ok=True)
-        part = directory / f".{uuid4()}"
-        try:
-            with deadline(response, FILE_SECONDS), part.open("xb") as file:
-                for piece in response.iter_content(PIECE):
-                    file.write(piece)
-        except BaseException:
-            part.unlink(missing_ok=True)
             raise
-        return part
+        self._failed = 0
+        return response
+
+    def _after_not_found(self, response: Response, request: Mapping[str, Any]) -> Response | None:
+        """Return None where a parent is gone, and the response where it is an answer.
+
+        Raises:
+            AirbyteTracedException: The parent is still there, or Confluence does not say.
+        """
+        if self._is_answer:
+            is_named = quoted(response) not in (HTTPStatus.NOT_FOUND.phrase, NOTHING)
+            self._require_credential(BELIEVED_SECONDS if is_named else 0)
+            return response
+        if self._is_gone(request["stream_slice"]):
+            self.skipped[self.name] += 1
+            LOGGER.info(
+                "%s: a parent was skipped, because Confluence no longer has it: %s", self.name, response.url
+            )
+            return None
+        again = super().send_request(**request)
+        if again is not None and again.status_code == NOT_FOUND:
+            raise ParentExistsError(self.name, quoted(again))
+        return again
+
+    def _is_gone(self, stream_slice: Any) -> bool:
+        """Ask Confluence for the parent itself."""
+        field = next(field for field in PARENTS if isinstance(stream_slice.get(field), str))
+        kind = "inline" if self.name.startswith("inline") else "footer"
+        names = {**self.config, **stream_slice.extra_fields, "id": stream_slice[field], "kind": kind}
+        response = self._ask(PARENTS[field].format_map(names))
+        if response.status_code == NOT_FOUND:
+            self._require_credential(0)
+            return True
+        body = parsed(response)
+        return body.get("status") in ("trashed", "deleted") or body.get("results") == []
+
+    def _require_credential(self, seconds: float) -> None:
+        """Fail if the credential does not work now, or did not within these seconds: then 404 says nothing."""
+        asked = time.monotonic()
+        if asked - self._worked < seconds:
+            return
+        try:
+            answer = self._ask(f"{self.config['_v1']}/user/current")
+        except AirbyteTracedException:  # it may lack this scope
+            answer = self._ask(f"{self.config['_v2']}/spaces?limit=1")
+        if answer.status_code == NOT_FOUND or parsed(answer).get("type") in NOBODY:
+            raise error(INVALID_CREDENTIAL)
+        self._worked = asked
+
+    def _ask(self, url: str) -> Response:
+        return self._http_client.send_request("GET", url, {})[1]
 
 
-@contextmanager
-def deadline(response: Response, seconds: float) -> Iterator[None]:
-    """Close the connection of a response whose body does not end in time."""
-    timer = Timer(seconds, response.raw.shutdown)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class ParentExistsError(AirbyteTracedException):
+    """Confluence returned 404 below a parent that is still there."""
+
+    def __init__(self, stream: str, said: str) -> None:
+        super().__init__(
+            message="Confluence returned 404 below a parent that is still there, so nothing is known about it. The "
+            "account may lack a permission for it: give it that permission, exclude the space, or deselect the "
+            f"stream. Otherwise sync again. Confluence says: {said}.",
+            internal_message=f"A request of {stream} failed with status code '404'",
+            failure_type=FailureType.config_error,
+        )

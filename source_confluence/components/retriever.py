@@ -1,6 +1,9 @@
 """Retrieve a whole list, or fail and say where."""
 
+import logging
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from airbyte_cdk.models import FailureType
@@ -8,11 +11,35 @@ from airbyte_cdk.sources.declarative.extractors.record_selector import extracted
 from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
 from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils import AirbyteTracedException
+from requests import Response
 
+from source_confluence.components.decoder import parsed
 from source_confluence.components.partition_router import CountingRouter
+from source_confluence.messages import PLACE
 
+LOGGER = logging.getLogger("airbyte")
 EMPTY_PAGES = 100
-NOWHERE = {"no cursor in the next link", "no start in the next link"}  # as the manifest says
+RESTARTS = 3
+BRACKETS = str.maketrans("", "", "[]'")
+
+
+@dataclass
+class Reading:
+    """The list of one partition, as far as it is read.
+
+    Attributes:
+        tokens: The next-page tokens so far.
+        empty: How many of the last pages were empty.
+        end: The offset behind the last row, in a list with offsets.
+        last: That row.
+        restarts: How often it began again, because rows moved.
+    """
+
+    tokens: set[Any] = field(default_factory=set)
+    empty: int = 0
+    end: int = 0
+    last: Any = None
+    restarts: int = 0
 
 
 class WholeListRetriever(SimpleRetriever):
@@ -20,9 +47,11 @@ class WholeListRetriever(SimpleRetriever):
 
     The CDK follows next-page links that lead in a circle (airbytehq/airbyte-python-cdk issue 1148), or to empty
     pages, forever. It skips a parent without its id, and all its children, without a word; and a destination that
-    removes duplicates keeps one of all records without a key.
+    removes duplicates keeps one of all records without a key. In a list with offsets, a row that disappears moves
+    another one to a page that is already read: each page begins with the last row of the page before, or the list is
+    read again.
 
-    Tests: `test_faults.py`, "next: a loop of two pages"; `test_oddities.py`, 13 and 18;
+    Tests: `test_faults.py`, "next: a loop of two pages"; `test_oddities.py`, 13 and 18; `test_absence.py`, offsets;
     `test_invalid_records.py`, "no id". Delete it when the CDK fails in these cases.
     """
 
@@ -30,26 +59,23 @@ class WholeListRetriever(SimpleRetriever):
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
-        # By the slice that is being read: its tokens so far, and how many of the last pages were empty.
-        self._tokens: dict[int, set[Any]] = {}
-        self._empty: dict[int, int] = {}
+        self._readings: dict[int, Reading] = {}  # by the slice that is being read
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
     ) -> Iterable[Any]:
         """Yield the records that have their key; then fail if some have not."""
         key: Any = self.primary_key
-        count = keyless = 0
+        keyless, previous = 0, None
         try:
             for record in super().read_records(records_schema, stream_slice):
                 data = record.data  # type: ignore[union-attr]  # a Record, as our selectors yield
-                for name in key:
-                    if data.get(name) is None:
-                        keyless += 1
-                        break
-                else:
-                    count += 1
+                values = [data.get(name) for name in key]
+                if None in values:
+                    keyless += 1
+                elif values != previous:  # else the row in which two pages overlap
                     yield record
+                    previous = values
             if self.parents:
                 self.parents.advance(self.name)
             if keyless:
@@ -59,48 +85,70 @@ class WholeListRetriever(SimpleRetriever):
                     "records and their children."
                 )
         except AirbyteTracedException as error:
-            where = place(stream_slice) if stream_slice else ""
-            if where or count:
-                error.message = f"{error.message} It came after {count} records{where}."
+            error.internal_message = f"{place(stream_slice)}{PLACE}{error.internal_message or error.message}"
             raise
 
     def _read_pages(self, records_generator_fn: Any, stream_slice: StreamSlice) -> Iterable[Any]:
-        self._tokens[id(stream_slice)], self._empty[id(stream_slice)] = set(), 0
+        self._readings[id(stream_slice)] = Reading()
         try:
             yield from super()._read_pages(records_generator_fn, stream_slice)
         finally:
-            del self._tokens[id(stream_slice)], self._empty[id(stream_slice)]
+            del self._readings[id(stream_slice)]
 
     def _next_page_token(self, **named: Any) -> Any:  # type: ignore[override]  # the CDK passes all by name
         token = super()._next_page_token(**named)
+        reading = self._readings[id(named["stream_slice"])]
+        at, then = named["last_page_token_value"], token and token["next_page_token"]
+        if str(then).startswith("# "):  # the manifest's own words, because the link leads nowhere
+            raise list_error(
+                "The response has no list of results, or its next-page link leads nowhere: it has no cursor. "
+                "Check domain_name."
+            )
+        # The offsets of restrictions count the users and groups inside the rows.
+        has_offsets = isinstance(at or then, int) and "start" not in list(self.primary_key or [])
+        if has_offsets and self._has_gap(reading, at or 0, named["response"]):
+            return self._from_the_beginning(reading)
         if token:
-            if token["next_page_token"] in NOWHERE:
-                raise list_error(
-                    "The response has no list of results, or its next-page link leads nowhere: it has no cursor. "
-                    "Check domain_name."
-                )
-            slice_ = id(named["stream_slice"])
-            if token["next_page_token"] in self._tokens[slice_]:
+            if then in reading.tokens:
                 raise list_error(
                     "Confluence's next-page links lead in a circle, so the list would never end."
                 )
-            self._tokens[slice_].add(token["next_page_token"])
+            reading.tokens.add(then)
             is_empty = not extracted_record_count(named["response"], named["last_page_size"])
-            self._empty[slice_] = self._empty[slice_] + 1 if is_empty else 0
-            if self._empty[slice_] >= EMPTY_PAGES:
+            reading.empty = reading.empty + 1 if is_empty else 0
+            if reading.empty >= EMPTY_PAGES:
                 raise list_error(
                     f"Confluence returned {EMPTY_PAGES} empty pages in a row and names a next page."
                 )
         return token
 
+    @staticmethod
+    def _has_gap(reading: Reading, start: int, response: Response) -> bool:
+        """Tell whether a page should begin with the last row of the page before, and does not."""
+        rows = parsed(response).get("results") or []
+        gap = start == reading.end - 1 and rows[:1] != [reading.last]
+        reading.end, reading.last = start + len(rows), rows[-1] if rows else None
+        return gap
 
-def place(stream_slice: StreamSlice) -> str:
-    """Name a partition for a message: the keys of its spaces, or its values."""
-    values = [stream_slice.extra_fields.get("key")]
-    if not values[0]:
-        values = [value for name, value in stream_slice.partition.items() if name != "parent_slice"]
-    parts = [str(part) for value in values for part in (value if isinstance(value, list) else [value])]
-    return f" of {', '.join(parts)}" if parts else ""
+    def _from_the_beginning(self, reading: Reading) -> dict[str, Any]:
+        if reading.restarts >= RESTARTS:
+            raise list_error("Rows of this list moved each time it was read, so some may be missing.")
+        LOGGER.info("%s: rows moved while the list was read; it is read again from its beginning.", self.name)
+        vars(reading).update(vars(Reading(restarts=reading.restarts + 1)))
+        return {"next_page_token": 0}
+
+
+def place(stream_slice: StreamSlice | None) -> str:
+    """Name a partition for a message, such as `page 123` or `space ENG`."""
+    if not stream_slice:
+        return ""
+    named = []
+    for name, value in stream_slice.partition.items():
+        if name != "parent_slice":
+            noun = re.sub("(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Id")).lower()
+            keys = stream_slice.extra_fields.get("key") if name == "spaceId" else None
+            named.append(f"{noun} {keys or value}")
+    return ", ".join(named).translate(BRACKETS)
 
 
 def list_error(message: str) -> AirbyteTracedException:
