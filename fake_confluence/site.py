@@ -358,6 +358,7 @@ def public_part(site: Site, keys: Iterable[str]) -> Site:
                     record for record in records if seen & {str(record.get(field)) for field in _INSIDE}
                 ]
                 seen |= {str(record["id"]) for record in kept[name] if record.get("id")}
+    kept["classification_levels"] = site.records("classification_levels")
     return Site(kept, now=site.now, cloud_id=site.cloud_id)
 
 

@@ -86,6 +86,8 @@ def paths_of(operation: Operation, site: Site) -> list[str]:
     for field, wanted in operation.only.items():
         if not operation.parents:
             parents = [record for record in parents if record[field] in wanted]
+    if operation.api == "v1":  # for which content in the trash does not exist
+        parents = [record for record in parents if record.get("status") not in ("trashed", "deleted")]
     before, _, after = operation.path.partition("{")
     return [before + record[operation.parent_field] + after.partition("}")[2] for record in parents]
 
@@ -106,6 +108,8 @@ def queries_of(operation: Operation, site: Site) -> list[Pairs]:
         return [[("cql", "type=user"), ("sitePermissionTypeFilter", "all")]]
     if operation.path.endswith("/user/bulk"):
         return [[("accountId", user["accountId"]) for user in site.records("users")]]
+    if operation.path.endswith("/group/by-id"):
+        return [[("id", group["id"])] for group in site.records("groups")]
     if operation.path.endswith("/custom-content"):
         return [[("type", f"ac:com.norrvik.{each}")] for each in ("survey:answer", "risks:risk")]
     status = operation.parameters.get("status")

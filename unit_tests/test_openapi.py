@@ -59,6 +59,8 @@ DEVIATIONS = {
     "v2 PageSingle.sourceTemplateEntityId": ("string", "reported, July 2026"),
     "v2 SpaceBulk.description": ("null", "captured, November 2025"),
     "v2 SpaceBulk.icon": ("null", "captured, November 2025"),
+    "v2 SpaceSingle.description": ("null", "as in the list of spaces"),
+    "v2 SpaceSingle.icon": ("null", "as in the list of spaces"),
     "v2 SpacePermissionAssignment.operation.key": ("any", "reported, July 2026: manage_users and more"),
     "v2 SpacePermissionAssignment.principal.type": ("any", "reported, July 2026: access-class"),
     "v2 SpaceProperty.authorId": ("string", "reported, July 2026"),
