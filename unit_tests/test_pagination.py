@@ -36,6 +36,11 @@ PAGED: dict[str, dict[str, str | list[str]]] = {
     "labels": {"limit": "250", "sort": "id"},
     "page_versions": {"limit": "50", "body-format": "storage"},
     "tree_item_index": {"limit": "250"},
+    "content_restrictions": {
+        "limit": "250",
+        "expand": "space,restrictions.read.restrictions.user,restrictions.read.restrictions.group,"
+        "restrictions.update.restrictions.user,restrictions.update.restrictions.group",
+    },
     "users": {"limit": "200", "cql": "type=user"},
     "group": {"limit": "200"},
     "audit": {"limit": "1000"},

@@ -6,6 +6,7 @@ The cases are made from spec.yaml, so that they include each new field.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 STREAMS = ["pages", "space"]
-NEEDS_KEYS = ["space", "space_watchers", "content_templates", "tree_item_index"]
+NEEDS_KEYS = ["space", "space_watchers", "content_templates", "tree_item_index", "content_restrictions"]
 # A good value where neither the spec nor the configuration has one.
 VALID: Config = {
     "space_keys": ["S0"],
@@ -354,6 +355,8 @@ def test_any_space_key_is_escaped(old_site: Server, keys: Any) -> None:
     quoted = ", ".join(f'"{key}"' for key in listed)
     assert all(f"space in ({quoted})" in cql for cql in cqls)
     assert len(cqls) == 4
+    cqls = {request.values("cql")[0] for request in old_site.requests_to("/wiki/rest/api/content/search")}
+    assert {key for cql in cqls for key in re.findall(r'"([^"]*)"', cql)} == set(wanted)
 
 
 @pytest.mark.parametrize("name", ["space_keys", "exclude_space_keys"])
