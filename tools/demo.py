@@ -150,16 +150,21 @@ class Progress:
         before: The number of records that the last sync read, of streams that are read in full.
         began: When the sync began.
         shown: When the line was shown last.
+        first: For each stream when its first records were seen, and how many.
 
     """
 
     before: dict[str, int]
     began: float = field(default_factory=monotonic)
     shown: float = 0.0
+    first: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def show(self, read: dict[str, Stream], said: str = "", *, last: bool = False) -> None:
         """Show it, a few times a second on a terminal and twice a minute elsewhere."""
         terminal, now = sys.stdout.isatty(), monotonic()
+        for name, stream in read.items():
+            if stream.records:
+                self.first.setdefault(name, (now, stream.records))
         if not last and now - self.shown < (0.2 if terminal else 30):
             return
         self.shown = now
@@ -177,10 +182,12 @@ class Progress:
         slowest = 0.0
         for name, stream in read.items():
             if stream.status != "COMPLETE":
-                expected = self.expected(name, read)
-                if not expected or not stream.records:
+                expected, (since, before) = self.expected(name, read), self.first.get(name, (now, 0))
+                if not expected or now - since < 5 or stream.records == before:  # noqa: PLR2004 - seconds
                     return None
-                slowest = max(slowest, (expected - stream.records) / stream.records * (now - self.began))
+                slowest = max(
+                    slowest, (expected - stream.records) / (stream.records - before) * (now - since)
+                )
         return slowest or None
 
     def expected(self, name: str, read: dict[str, Stream]) -> int | None:

@@ -205,13 +205,15 @@ def test_progress_estimates_the_time_that_is_left() -> None:
         file = io.StringIO()
         return {name: Stream({}, file, None, *counted) for name, counted in streams.items()}
 
-    progress = demo.Progress({"tasks": 400}, began=0.0)
+    since = dict.fromkeys(("pages", "tasks", "page_likes"), (10.0, 50))
+    progress = demo.Progress({"tasks": 400}, first=since)
     complete = (1000, "COMPLETE")
-    assert progress.left(read(page_index=complete, pages=(250, "INCOMPLETE")), 10.0) == 30.0
-    assert progress.left(read(tasks=(100, "INCOMPLETE")), 10.0) == 30.0
-    assert progress.left(read(page_index=complete, page_likes=(500, "INCOMPLETE")), 10.0) == 10.0
-    assert progress.left(read(pages=(250, "INCOMPLETE")), 10.0) is None
-    assert progress.left(read(page_index=complete, pages=(0, "INCOMPLETE")), 10.0) is None
+    assert progress.left(read(page_index=complete, pages=(250, "INCOMPLETE")), 20.0) == 37.5
+    assert progress.left(read(tasks=(100, "INCOMPLETE")), 20.0) == 60.0
+    assert progress.left(read(page_index=complete, page_likes=(550, "INCOMPLETE")), 20.0) == 9.0
+    assert progress.left(read(pages=(250, "INCOMPLETE")), 20.0) is None
+    assert progress.left(read(page_index=complete, pages=(50, "INCOMPLETE")), 20.0) is None
+    assert progress.left(read(page_index=complete, pages=(250, "INCOMPLETE")), 12.0) is None
 
 
 @pytest.mark.parametrize("options", [["page"], ["--with", "page"], ["--without", "page"]])
