@@ -98,7 +98,7 @@ def synced(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 change(site)
         with duckdb.connect(str(found.duck)) as connection:
             create_views(connection)
-        postgres.execute("CREATE TABLE _syncs (stream VARCHAR, status VARCHAR)")
+        postgres.execute("CREATE TABLE _syncs (stream VARCHAR, status VARCHAR, finished TIMESTAMP)")
         for recipe in RECIPES.values():
             if recipe.asks:
                 postgres.execute(f"CREATE VIEW {recipe.name} AS {recipe.query}")
