@@ -565,7 +565,9 @@ def _restrictions(
 
 
 def _group(call: Call, group_id: str) -> Record:
-    return public(call.site.get("groups", group_id))
+    """Return a group; deleting a group does not remove its permissions."""
+    found = call.site.find("groups", "id", group_id)
+    return public(found[0]) if found else {"type": "group", "name": group_id, "id": group_id, "_links": {}}
 
 
 def _user(call: Call, account: str) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 FIELDS = pytest.StashKey[list[str]]()
+AGREEMENT = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
@@ -13,8 +14,15 @@ def fields(pytestconfig: pytest.Config) -> list[str]:
     return pytestconfig.stash.setdefault(FIELDS, [])
 
 
+@pytest.fixture
+def agreement(pytestconfig: pytest.Config) -> list[str]:
+    """Return the list of lines to print about who may see a page."""
+    return pytestconfig.stash.setdefault(AGREEMENT, [])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the lines."""
-    if lines := config.stash.get(FIELDS, []):
-        terminalreporter.section("fields that differ from the schemas")
-        terminalreporter.write_line("\n".join(lines))
+    for key, title in ((FIELDS, "fields that differ from the schemas"), (AGREEMENT, "who may see a page")):
+        if lines := config.stash.get(key, []):
+            terminalreporter.section(title)
+            terminalreporter.write_line("\n".join(lines))

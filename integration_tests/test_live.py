@@ -2,7 +2,8 @@
 
 It uses the configuration in secrets/config.json (or the file in CONFLUENCE_CONFIG), checks the connection, and reads
 the first records of every stream. A stream that this account or site does not have is not an error: the summary names
-each such stream and the reason, and the fields in which records and schemas differ. It only reads, and stops each
+each such stream and the reason, and the fields in which records and schemas differ. It also asks Confluence whether
+some people may see some pages, and compares the answers with the recipe who_can_see. It only reads, and stops each
 stream after some records.
 """
 
@@ -10,25 +11,42 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from itertools import islice
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
+import requests
+import yaml
+from airbyte_cdk.sources.declarative.models.declarative_component_schema import Spec
+from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer import (
+    ManifestComponentTransformer,
+)
+from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from jsonschema import Draft7Validator
 
 from common.connector import CONNECTOR, ROOT, STREAMS, configured, key_of
 from common.fields import declared, filled, undeclared
+from source_confluence.source import MANIFEST
+from tools.load import sync
+from tools.recipes import create_views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CONFIG = Path(os.environ.get("CONFLUENCE_CONFIG", ROOT / "secrets" / "config.json"))
 ENOUGH_RECORDS = 50
 PATIENCE_SECONDS = 120.0
 MOST_SPACES = 10
+# For who may see a page. Without the streams that send a request for each page.
+SEEN = [
+    *("space", "space_permissions", "space_roles", "space_role_assignments", "page_index", "blog_post_index"),
+    *("tree_items", "content_restrictions", "users", "group_members"),
+]
 
 pytestmark = pytest.mark.skipif(not CONFIG.exists(), reason=f"there is no {CONFIG}: see CONTRIBUTING.md")
 
@@ -119,3 +137,68 @@ def test_a_request_for_two_spaces_returns_the_records_of_both(name: str, tmp_pat
     if not alone[second]:
         pytest.skip(f"fewer than two of {len(keys)} spaces have {name}")
     assert set(read(name, space_keys=[first, second])) == alone[first] | alone[second]
+
+
+def test_confluence_lets_people_see_what_the_recipe_shows(tmp_path: Path, agreement: list[str]) -> None:
+    """Ask Confluence for a sample of people and pages; its check of permissions changes nothing."""
+    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    if not (config.get("credentials") or config).get("api_token"):
+        pytest.skip("Confluence is asked with an API token only")
+    (tmp_path / "catalog.json").write_text(json.dumps({"streams": [configured("space")]}))
+    spaces = messages("read", "--catalog", str(tmp_path / "catalog.json"))
+    keys = [m["record"]["data"]["key"] for m in spaces if m["type"] == "RECORD"]
+    chosen = {**config, "space_keys": random.sample(keys, min(3, len(keys)))}
+    (tmp_path / "config.json").write_text(json.dumps(chosen))
+    sync(tmp_path / "config.json", tmp_path / "confluence.duckdb", SEEN)
+    with duckdb.connect(str(tmp_path / "confluence.duckdb")) as connection:
+        create_views(connection)
+        pairs = connection.execute(PAIRS).fetchall()
+    ask = session(config)
+    permitted = [(pair, ask(*pair[:2])) for pair in pairs]
+    known = [(pair, answer) for pair, answer in permitted if answer is not None]
+    if not known:
+        pytest.skip("Confluence answers for no page")
+    refused = [pair for pair, answer in known if pair[2] and not answer]
+    missing = [why or "no reason known" for (*_, shown, why), answer in known if answer and not shown]
+    agreed = len(known) - len(refused) - len(missing)
+    agreement.append(f"{agreed} of {len(known)} pairs of a person and a page agree with Confluence")
+    agreement += [f"{missing.count(why)} are not shown: {why}" for why in sorted(set(missing))]
+    assert refused == [], "shown, and Confluence refuses them"
+
+
+# Restricted pages and posts, others, and people, with whether the recipe shows the page, and why not.
+PAIRS = """
+    WITH content AS (
+      SELECT id, row_number() OVER (PARTITION BY restricted ORDER BY random()) AS n FROM reader_lists
+      WHERE status = 'current' AND type IN ('page', 'blogpost')
+    ),
+    people AS (SELECT accountId FROM users WHERE accountType = 'atlassian' ORDER BY random() LIMIT 6)
+    SELECT c.id, p.accountId, w.id IS NOT NULL, u.why
+    FROM content c CROSS JOIN people p
+    LEFT JOIN who_can_see w ON w.id = c.id AND w.accountId = p.accountId
+    LEFT JOIN unknown_readers u ON u.id = c.id
+    WHERE c.n <= 5
+"""
+
+
+def session(config: dict[str, Any]) -> Callable[[str, str], bool | None]:
+    """Return a function that asks Confluence whether a person may read a content; None if it does not say."""
+    declared_spec = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))["spec"]
+    declared_spec = ManifestComponentTransformer().propagate_types_and_parameters("", declared_spec, {})
+    normal = json.loads(json.dumps(config))
+    ModelToComponentFactory().create_component(Spec, declared_spec, {}).transform_config(normal)
+    credentials = normal.get("credentials") or normal
+    client = requests.Session()
+    client.auth = (credentials["email"], credentials["api_token"])
+
+    def ask(content: str, account: str) -> bool | None:
+        asked = {"subject": {"type": "user", "identifier": account}, "operation": "read"}
+        url = f"{normal['_v1']}/content/{content}/permission/check"
+        reply = client.post(url, json=asked, timeout=PATIENCE_SECONDS)
+        if reply.status_code in (401, 403):
+            pytest.skip(
+                f"Confluence refuses to check permissions, which needs an administrator: {reply.text[:200]}"
+            )
+        return bool(reply.json()["hasPermission"]) if reply.ok else None
+
+    return ask

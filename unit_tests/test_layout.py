@@ -16,7 +16,7 @@ BELOW = {
     "common": {"source_confluence", "fake_confluence"},
     "benchmarks": {"source_confluence", "fake_confluence", "common"},
     "tools": {"source_confluence", "fake_confluence", "common"},
-    "integration_tests": {"source_confluence", "common"},
+    "integration_tests": {"source_confluence", "common", "tools"},
     # Tests also import tools and benchmarks, to test them.
     "unit_tests": {"source_confluence", "fake_confluence", "common", "benchmarks", "tools"},
 }

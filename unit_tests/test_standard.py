@@ -68,7 +68,7 @@ def test_a_standard_test_passes(results: dict[str, str], test: str) -> None:
 # ------------------------------------------------------------------ your own site
 
 
-def live(config: Path, select: str) -> str:
+def live(config: Path, select: str, *, fails: bool = False) -> str:
     """Run `make live` for some streams, and return what it prints."""
     recipe = re.findall(r"^live: .+\n\t\$\(BIN\)/python (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     ran = subprocess.run(
@@ -79,7 +79,7 @@ def live(config: Path, select: str) -> str:
         check=False,
         text=True,
     )
-    assert ran.returncode == 0, ran.stdout
+    assert (ran.returncode != 0) == fails, ran.stdout
     return ran.stdout
 
 
@@ -105,6 +105,23 @@ def test_make_live_verifies_a_site_and_names_what_it_could_not_verify(tmp_path: 
     assert re.search(r"^pages: no schema declares owner$", printed, re.MULTILINE)
     assert re.search(r"^pages: null or absent in \d+ records: (.+, )?ownerId\b", printed, re.MULTILINE)
     assert not re.search(r"^page_likes: ", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize("answer", [None, b'{"hasPermission": false}'])
+def test_make_live_compares_who_may_see_a_page_with_confluence(tmp_path: Path, answer: bytes | None) -> None:
+    with Server(company()) as site:
+        if answer:
+            site.fail("/permission/check", body=answer, times=None)
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(config_for(site)))
+        printed = live(path, "recipe", fails=answer is not None)
+        assert {request.method for request in site.requests_to("/permission/check")} == {"POST"}
+    found = re.search(
+        r"^(\d+) of (\d+) pairs of a person and a page agree with Confluence$", printed, re.MULTILINE
+    )
+    assert found
+    assert (found[1] == found[2]) == (answer is None)
+    assert ("shown, and Confluence refuses them" in printed) == (answer is not None)
 
 
 def test_make_live_without_a_configuration_says_where_to_write_one(tmp_path: Path) -> None:
