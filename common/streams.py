@@ -11,6 +11,7 @@ import yaml
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 
 from fake_confluence.contract import Operation, load_contract
+from source_confluence.components.scope import OF_THE_SITE
 from source_confluence.source import MANIFEST
 
 if TYPE_CHECKING:
@@ -84,7 +85,12 @@ class Stream:
     @property
     def within_spaces(self) -> bool:
         """Whether the configuration can limit it to spaces, by its own requests or by those for its parents."""
-        return "space_keys" in json.dumps(self.declared["retriever"])
+        return any(text in json.dumps(self.declared["retriever"]) for text in ("space_keys", OF_THE_SITE))
+
+    @property
+    def only_the_package_limits(self) -> bool:
+        """Whether only the package can limit it to spaces: the manifest alone then fails it."""
+        return OF_THE_SITE in json.dumps(self.declared)
 
     @property
     def follows_changes(self) -> bool:
@@ -117,9 +123,8 @@ class Stream:
         return dict(self.declared.get("file_uploader", {}))
 
     def _called(self, url: str) -> list[Operation]:
-        url = url.replace("{{ config['_v2'] }}", "/wiki/api/v2").replace(
-            "{{ config['_v1'] }}", "/wiki/rest/api"
-        )
+        for name, path in (("_v2", "/wiki/api/v2"), (OF_THE_SITE, "/wiki/api/v2"), ("_v1", "/wiki/rest/api")):
+            url = url.replace(f"{{{{ config['{name}'] }}}}", path)
         kinds = [""]
         if "extra_fields['type']" in url:
             (config,) = self.router["parent_stream_configs"]
@@ -187,7 +192,10 @@ def schemas() -> dict[str, Any]:
 def spec() -> dict[str, Any]:
     """Return the spec, with the shared parts inserted and the scopes of all streams."""
     text = SPEC.read_text(encoding="utf-8")
-    written = yaml.safe_load(text.replace("<timestamp>", yaml.safe_load(text)["shared"]["timestamp"]))
+    for name, part in yaml.safe_load(text)["shared"].items():
+        if isinstance(part, str):
+            text = text.replace(f"<{name}>", part)
+    written = yaml.safe_load(text)
     resolved: dict[str, Any] = ManifestReferenceResolver().preprocess_manifest(written)["spec"]
     needed = {
         scope

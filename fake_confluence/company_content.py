@@ -240,15 +240,17 @@ def add_custom_content(making: Making) -> None:
         page, post = pages[9 * n % len(pages)], posts[n]
         title = f"Answer {n // 2 + 1}" if n % 2 == 0 else f"Risk {n // 2 + 1}"
         on_post, above = n % 5 == 3, making.records("custom_content")
+        place = post if on_post else page
         holder = {"blogPostId": post["id"]} if on_post else {"pageId": page["id"]}
         if n in (10, 11):
-            holder = {"customContentId": above[n - 10]["id"]}
+            place = above[n - 10]
+            holder = {"customContentId": place["id"]}
         record: Record = {
             "id": making.id(),
             "type": kind,
             "status": "current",
             "title": title,
-            "spaceId": post["spaceId"] if on_post else page["spaceId"],
+            "spaceId": place["spaceId"],
             **holder,
             "authorId": making.person(),
             "createdAt": loosely(making, making.between("2023-01-01T00:00:00Z")),

@@ -34,6 +34,10 @@ NO_SPACE = (
     "This account can see no space, so everything would seem to be deleted. Give it access to the spaces that you want "
     "to read, and check that domain_name is the address of your Confluence site."
 )
+NONE_CHOSEN = (
+    "space_keys, exclude_space_keys and exclude_space_kinds leave no space to read, so everything would seem to be "
+    "deleted. Correct them, or give the account access to the spaces."
+)
 # A check must not renew the refresh token: the platform would store the changed configuration.
 NO_RENEWAL = {"refresh_token": "", "token_expiry_date": "2999-01-01T00:00:00Z"}
 
@@ -87,12 +91,15 @@ def why_nothing_can_be_read(
         return INVALID_CREDENTIAL
     if config.get("space_keys") or config.get("exclude_space_keys"):
         try:
-            return _unknown_space_keys(config, build)
+            if unknown := _unknown_space_keys(config, build):
+                return unknown
         except AirbyteTracedException as failure:
             said = reason(str(failure.message))
             failure.message = f"space_keys and exclude_space_keys could not be looked up. {said}"
             raise
-    return None if selected <= WITHOUT_CONTENT or _first(config, build, "space") else NO_SPACE
+    if selected <= WITHOUT_CONTENT or _first(config, build, "space"):
+        return None
+    return NONE_CHOSEN if config["_limited"] else NO_SPACE
 
 
 def _first(config: Mapping[str, Any], build: Build, name: str) -> Mapping[str, Any]:
@@ -125,7 +132,9 @@ def _unknown_space_keys(config: Mapping[str, Any], build: Build) -> str | None:
 
 def _spaces(config: Mapping[str, Any], build: Build, keys: list[str]) -> list[Mapping[str, Any]]:
     """Return the spaces with these keys, all spaces for none."""
-    (space,) = build({**config, "space_keys": keys, "exclude_space_keys": []}, ["space"])
+    (space,) = build(
+        {**config, "space_keys": keys, "exclude_space_keys": [], "exclude_space_kinds": []}, ["space"]
+    )
     return [record.data for part in space.generate_partitions() for record in part.read()]
 
 

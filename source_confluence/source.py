@@ -62,6 +62,7 @@ class SourceConfluence(YamlDeclarativeSource):
             disable_cache=not checks,
             disable_retries=checks,
             message_repository=self._message_repository,
+            place=self.resolved_manifest["place"],
         )
         self._concurrent_source._queue.maxsize = QUEUED_MESSAGES  # noqa: SLF001 - the CDK offers no other way
 
@@ -71,7 +72,8 @@ class SourceConfluence(YamlDeclarativeSource):
         streams = [s for s in known if (s.get("name") or s["$ref"].rpartition("/")[2]) in self._selected]
         parts = {key: part for key, part in manifest.items() if key not in ("definitions", "schemas")}
         resolver = ManifestReferenceResolver()
-        resolved = resolver._evaluate_node({**parts, "streams": streams}, manifest, set())  # noqa: SLF001 - the public method resolves all
+        parts |= {"streams": streams, "place": manifest["definitions"]["place"]}
+        resolved = resolver._evaluate_node(parts, manifest, set())  # noqa: SLF001 - the public method resolves all
         return dict(ManifestComponentTransformer().propagate_types_and_parameters("", resolved, {}))
 
     def _validate_source(self) -> None:

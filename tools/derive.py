@@ -195,14 +195,14 @@ def requests_for(stream: Stream, count: int) -> int:
 def what_a_request_is_for(stream: Stream) -> str:
     """Name what each list or object of a stream belongs to."""
     kind = stream.router.get("type")
-    if kind == "ListPartitionRouter":
+    if kind == "ListPartitionRouter" and stream.router["cursor_field"] != "chosen":
         values = stream.router["values"]
-        several = isinstance(stream.declared["retriever"]["partition_router"], list)
+        routers = stream.declared["retriever"]["partition_router"]
         return (
             f"each of {', '.join(values)}"
             if isinstance(values, list)
             else "each of `custom_content_types`, in two formats"
-        ) + (", and each 100 chosen spaces" if several else "")
+        ) + (f", and each {routers[-1]['group_size']} chosen spaces" if isinstance(routers, list) else "")
     if "accountId" in stream.key and kind == "GroupingPartitionRouter":
         return f"each {stream.router['group_size']} accounts, after the lists of {code(dict.fromkeys(stream.parents))}"
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces

@@ -32,16 +32,16 @@ def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
     _shrink(declared, group_size)
     return {
         **{key: whole[key] for key in ("version", "type", "check", "spec", "concurrency_level")},
-        "definitions": {"current_user": current_user()},
+        "definitions": {name: resolved()[name] for name in ("current_user", "place")},
         "streams": declared,
     }
 
 
 @cache
-def current_user() -> Any:
-    """Return the stream that the package reads before the others, with all references resolved."""
+def resolved() -> dict[str, Any]:
+    """Return the definitions that the package reads besides the streams, with all references resolved."""
     whole = {**yaml.safe_load(handwritten()), "schemas": schemas()}
-    return ManifestReferenceResolver().preprocess_manifest(whole)["definitions"]["current_user"]
+    return dict(ManifestReferenceResolver().preprocess_manifest(whole)["definitions"])
 
 
 def _shrink(part: Any, group_size: int) -> None:

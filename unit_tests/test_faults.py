@@ -48,6 +48,8 @@ def small_site() -> Site:
     site.collections["labels"] = [
         label for label in site.records("labels") if len(label["_contentSpaces"]) > 1
     ][:6]
+    for page in site.records("pages")[:6]:
+        page["_labels"] = [site.records("labels")[0]["id"]]
     for collection in ("page_properties", "tree_items"):
         for _ in range(5):
             site.add(collection, {**site.records(collection)[0], "id": site.new_id()})

@@ -37,6 +37,7 @@ NEEDS_KEYS = ["space", "space_watchers", "content_templates", "tree_item_index",
 VALID: Config = {
     "space_keys": ["S0"],
     "exclude_space_keys": ["S1"],
+    "exclude_space_kinds": ["archived"],
     "custom_content_types": ["ac:my-app:my-type"],
     "version_bodies": True,
     "access_token": "an-invalid-access-token",
@@ -425,6 +426,7 @@ AS_WRITTEN: Config = {
     "credentials": None,
     "space_keys": " S0, S1 ,",
     "exclude_space_keys": "",
+    "exclude_space_kinds": " personal ,archived",
     "start_date": "2020-01-01",
     "body_format": " Storage\n",
     "rendered_format": None,
@@ -433,7 +435,12 @@ AS_WRITTEN: Config = {
     "page_size": "2",
     "num_workers": "1",
 }
-AS_MEANT_BY_IT: Config = {"space_keys": ["S0", "S1"], "start_date": "2020-01-01T00:00:00Z", "page_size": 2}
+AS_MEANT_BY_IT: Config = {
+    "space_keys": ["S0", "S1"],
+    "exclude_space_kinds": ["personal", "archived"],
+    "start_date": "2020-01-01T00:00:00Z",
+    "page_size": 2,
+}
 
 
 def with_blanks(server: Server) -> Config:

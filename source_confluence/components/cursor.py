@@ -11,6 +11,7 @@ from airbyte_cdk.sources.declarative.incremental.concurrent_partition_cursor imp
 from airbyte_cdk.sources.declarative.partition_routers import (
     CartesianProductStreamSlicer,
     GroupingPartitionRouter,
+    ListPartitionRouter,
 )
 from airbyte_cdk.sources.streams.concurrent.partitions.partition import Partition
 from airbyte_cdk.sources.types import Record, StreamSlice
@@ -55,7 +56,7 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
 
 
 class SpaceGroupCursor(PartitionCursor):
-    """A cursor for each group of spaces.
+    """A cursor for each group of spaces, and for each choice of spaces.
 
     The CDK has one cursor for all partitions of a `GroupingPartitionRouter`, because groups change: one more
     space, and every later group has other members. Pages of a space that becomes visible later are then older
@@ -75,7 +76,7 @@ class SpaceGroupCursor(PartitionCursor):
             cursor = state["cursor"][self.cursor_field.cursor_field_key]
             for space in _spaces(state["partition"]):
                 self._cursor_of_space[space] = max(cursor, self._cursor_of_space.get(space, cursor))
-        if self._cursor_of_space:
+        if (stream_state or {}).get("states"):
             self._global_cursor = {}  # from which groups without a state of their own would start
 
     def _generate_slices_from_partition(
@@ -102,8 +103,8 @@ class SpaceGroupCursor(PartitionCursor):
 
 
 def is_grouped(router: Any) -> bool:
-    """Tell whether a partition of this router is a group of spaces."""
-    return isinstance(router, (GroupingPartitionRouter, CartesianProductStreamSlicer))
+    """Tell whether a partition of this router is a group of spaces, or stands for the chosen spaces."""
+    return isinstance(router, (GroupingPartitionRouter, CartesianProductStreamSlicer, ListPartitionRouter))
 
 
 def _spaces(partition: Mapping[str, Any]) -> Iterator[Hashable]:

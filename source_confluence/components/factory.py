@@ -11,6 +11,9 @@ from typing import Any
 from airbyte_cdk.sources.declarative.auth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.declarative.decoders import JsonDecoder
 from airbyte_cdk.sources.declarative.extractors import DpathExtractor, RecordFilter
+from airbyte_cdk.sources.declarative.models.declarative_component_schema import (
+    SimpleRetriever as SimpleRetrieverModel,
+)
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.sources.declarative.partition_routers import (
     GroupingPartitionRouter,
@@ -44,6 +47,7 @@ from source_confluence.components.interpolation import added_field, record_filte
 from source_confluence.components.partition_router import CountingRouter, EvenGroupingRouter
 from source_confluence.components.requester import CarefulRequester
 from source_confluence.components.retriever import WholeListRetriever
+from source_confluence.components.scope import OF_THE_SITE, Scope
 from source_confluence.messages import foreign_state
 
 
@@ -74,7 +78,7 @@ OURS: dict[type, Callable[[Any], Any]] = {
         wait.max_waiting_time_in_seconds
     ),
 }
-MOST_IN_A_REQUEST = 100  # groups of this size save requests, smaller ones are for concurrency
+TO_SAVE_REQUESTS = 50  # groups of this size or larger; smaller ones are for concurrency
 # 250, 125 … 1 in eight steps, with a pause of 2, 4 … 16 seconds before each.
 SMALLER_PAGES = PageSizeReduction(
     max_attempts=8,
@@ -85,17 +89,23 @@ SMALLER_PAGES = PageSizeReduction(
 
 
 class ComponentFactory(ModelToComponentFactory):
-    """Build the components of one source."""
+    """Build the components of one source; `place` declares the retriever that a `Scope` asks."""
 
-    def __init__(self, *, shared: dict[str, Any] | None = None, **named: Any) -> None:
+    def __init__(self, *, place: Any = None, shared: dict[str, Any] | None = None, **named: Any) -> None:
         super().__init__(**named)
         self._builds_parents = shared is not None
-        self._shared: dict[str, Any] = shared if shared is not None else {"skipped": Counter()}
+        self._shared: dict[str, Any] = shared or {"skipped": Counter(), "place": place}
         self.skipped: Counter[str] = self._shared["skipped"]
 
     def _create_component_from_model(self, model: Any, config: Any, **named: Any) -> Any:
+        is_of_the_site = isinstance(model, SimpleRetrieverModel) and OF_THE_SITE in str(model.requester.url)  # type: ignore[union-attr]  # no other kind in the manifest
+        if is_of_the_site:
+            url = model.requester.url.replace(OF_THE_SITE, "_v2")
+            model = model.copy(update={"requester": model.requester.copy(update={"url": url})})
         component = super()._create_component_from_model(model, config, **named)
         component = OURS.get(type(component), lambda it: it)(component)
+        if is_of_the_site and config["_limited"] and not self._disable_retries:  # a check delivers no records
+            component.scope = self._scope(config)
         if isinstance(component, CarefulRequester):
             component.skipped = self.skipped
         if isinstance(component, WholeListRetriever):
@@ -105,6 +115,14 @@ class ComponentFactory(ModelToComponentFactory):
             chosen = self._stream_name_to_configured_stream.items()  # nothing without a catalog: in a check
             component.wanted = frozenset(name for name, it in chosen if it.include_files is not False)
         return component
+
+    def _scope(self, config: Any) -> Scope:
+        if "scope" not in self._shared:
+            named: dict[str, Any] = {"name": "place", "primary_key": ["id"], "transformations": []}
+            place = self.create_component(SimpleRetrieverModel, self._shared["place"], config, **named)
+            self._shared["scope"] = Scope(config, place)
+        scope: Scope = self._shared["scope"]
+        return scope
 
     def create_default_stream(self, model: Any, config: Any, **named: Any) -> Any:  # type: ignore[override]
         """Say which stream's state is invalid, where the CDK raises whatever its parsing ran into."""
@@ -120,7 +138,7 @@ class ComponentFactory(ModelToComponentFactory):
     ) -> GroupingPartitionRouter:
         """Build groups for concurrent reads, except those of parents, which are read one after another."""
         built = super().create_grouping_partition_router(model, config, **named)
-        if self._builds_parents or built.group_size == MOST_IN_A_REQUEST:
+        if self._builds_parents or built.group_size >= TO_SAVE_REQUESTS:
             return built
         return EvenGroupingRouter(built.group_size, built.underlying_partition_router, config)
 

@@ -15,6 +15,7 @@ from requests import Response
 
 from source_confluence.components.decoder import parsed
 from source_confluence.components.partition_router import CountingRouter
+from source_confluence.components.scope import Scope
 from source_confluence.messages import PLACE
 
 LOGGER = logging.getLogger("airbyte")
@@ -56,6 +57,7 @@ class WholeListRetriever(SimpleRetriever):
     """
 
     parents: CountingRouter | None = None  # the factory sets it
+    scope: Scope | None = None  # the factory sets it
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
@@ -68,8 +70,9 @@ class WholeListRetriever(SimpleRetriever):
         key: Any = self.primary_key
         keyless, previous = 0, None
         try:
-            for record in super().read_records(records_schema, stream_slice):
-                data = record.data  # type: ignore[union-attr]  # a Record, as our selectors yield
+            records: Any = super().read_records(records_schema, stream_slice)
+            for record in self.scope.chosen(self.name, records) if self.scope else records:
+                data = record.data
                 values = [data.get(name) for name in key]
                 if None in values:
                     keyless += 1
@@ -144,7 +147,7 @@ def place(stream_slice: StreamSlice | None) -> str:
         return ""
     named = []
     for name, value in stream_slice.partition.items():
-        if name != "parent_slice":
+        if name not in ("parent_slice", "chosen"):
             noun = re.sub("(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Id")).lower()
             keys = stream_slice.extra_fields.get("key") if name == "spaceId" else None
             named.append(f"{noun} {keys or value}")
