@@ -15,6 +15,7 @@ PEERS = dict.fromkeys((CONNECTOR, DLT, DLT_SPACES, BARE), 3)
 ONCE = dict.fromkeys((CONNECTOR, DLT, DLT_SPACES), 1)
 OURS_ONCE = {CONNECTOR: 1}
 RESTRICTED = {"blog_posts": 2_000, "tree_items": 500, "restricted": 20, "groups": 10, "body_bytes": 0}
+SCOPED = {"comments": 20_000, "labels": 50, "body_bytes": 0}
 START = {CONNECTOR: 5, IMPORT: 5}
 
 
@@ -104,6 +105,28 @@ WORKLOADS = {
         bodies=False,
         streams=("pages", "blog_posts", "footer_comments"),
         again=True,
+    ),
+    "one-space": Workload(
+        "One small space of a large site, with comments and labels",
+        OURS_ONCE,
+        pages=100_000,
+        spaces=500,
+        site=SCOPED,
+        bodies=False,
+        settings={"space_keys": ["S7"]},
+        streams=("pages", "page_index", "footer_comments", "labels", "page_labels"),
+        expected=2 * 200 + 40 + 1 + 200,
+    ),
+    "all-but-one": Workload(
+        "All spaces but one, comments only",
+        OURS_ONCE,
+        pages=100_000,
+        spaces=500,
+        site=SCOPED,
+        bodies=False,
+        settings={"exclude_space_keys": ["S7"]},
+        streams=("footer_comments",),
+        expected=20_000 - 40,
     ),
     "restrictions": Workload(
         "Restrictions of 22,500 pages, posts and tree items: in bulk",
