@@ -169,6 +169,30 @@ def test_a_second_signal_ends_a_process_whose_reader_has_stopped(tmp_path: Path)
         assert process.wait(LONG) == -signal.SIGTERM
 
 
+def test_a_signal_ends_a_process_whose_reader_has_stopped(tmp_path: Path) -> None:
+    with (
+        failing_site(200_000, 100) as server,
+        started(arguments(tmp_path, server, "pages")) as (process, stdout),
+    ):
+        stdout.read(10_000)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONG) == 128 + signal.SIGTERM
+
+
+def test_records_and_their_state_leave_while_the_next_response_is_late(tmp_path: Path) -> None:
+    with Server(generate(pages=40, spaces=2)) as server:
+        server.fail("space-id=1001", times=None, how="hang")
+        with started(arguments(tmp_path, server, "pages", num_workers=2)) as (process, stdout):
+            records = 0
+            for line in stdout:
+                message = json.loads(line)
+                records += message["type"] == "RECORD"
+                if message["type"] == "STATE" and records == 20:
+                    break
+            assert records == 20
+            assert process.poll() is None
+
+
 def test_threads_that_print_and_log_do_not_break_lines() -> None:
     with started([sys.executable, "-c", THREADS]) as (process, stdout):
         messages = messages_of(read_slowly(stdout.fileno(), 0.0001))
