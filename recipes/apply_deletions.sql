@@ -1,13 +1,21 @@
 -- Deletions, applied
--- The same query for the warehouse: rows of deleted pages are removed, and the other rows get their current status
--- and space. Run it after each sync that read `page_index` and `space` completely. A trashed page keeps its row, so
--- that it is correct again when somebody restores it. The other recipes exclude it by its `status`.
-DELETE FROM page_versions WHERE pageId IN (
-  SELECT id FROM deletions WHERE now IN ('purged or hidden', 'hidden with its space'));
-DELETE FROM rendered_pages WHERE id IN (
-  SELECT id FROM deletions WHERE now IN ('purged or hidden', 'hidden with its space'));
-DELETE FROM pages WHERE id IN (
-  SELECT id FROM deletions WHERE now IN ('purged or hidden', 'hidden with its space'));
-UPDATE pages SET status = d.status, spaceId = d.spaceId
-FROM page_index d
-WHERE d.id = pages.id AND (d.status <> pages.status OR d.spaceId <> pages.spaceId);
+-- Keeps in `_absent` since when the index lacks a page, and gives each row of `pages` its current status, space and
+-- parent. Run it after each sync that reads `page_index` and `space`; a second run after the same sync changes nothing.
+-- A deleted page keeps its row, with the value of `now` as its status, and is correct again when it comes back. The
+-- other recipes exclude it by its status.
+DELETE FROM _absent WHERE stream = 'pages' AND EXISTS (
+  SELECT 1 FROM deletions d
+  WHERE d.id = _absent.id AND d.now <> 'unknown' AND d.absent_since IS DISTINCT FROM _absent.since);
+INSERT INTO _absent (stream, id, spaceId, since)
+SELECT 'pages', id, space_before, absent_since FROM deletions d
+WHERE absent_since IS NOT NULL AND NOT EXISTS (SELECT 1 FROM _absent a WHERE a.stream = 'pages' AND a.id = d.id);
+UPDATE _absent SET marked = now() WHERE stream = 'pages' AND marked IS NULL
+  AND id IN (SELECT id FROM deletions WHERE deleted);
+UPDATE pages SET status = d.now FROM deletions d
+WHERE d.id = pages.id AND d.deleted AND d.absent_since IS NOT NULL;
+UPDATE pages SET
+  parentId = i.parentId, parentType = i.parentType, position = i.position,
+  status = i.status, spaceId = i.spaceId
+FROM page_index i JOIN deletions d ON d.id = i.id
+WHERE i.id = pages.id AND d.now <> 'unknown'
+  AND (pages._airbyte_extracted_at > i._airbyte_extracted_at) IS NOT TRUE

@@ -4,9 +4,11 @@
 -- Show: SELECT space, page, repeat('↳ ', depth) || text AS said, person, resolution FROM comment_threads
 -- WHERE thread IN (SELECT thread FROM comment_threads WHERE depth = 2) ORDER BY thread, place LIMIT 6
 WITH RECURSIVE comments AS (
-  SELECT 'footer' AS kind, id, parentCommentId AS above, pageId, version, body, resolutionStatus FROM footer_comments
+  SELECT 'footer' AS kind, id, parentCommentId AS above, pageId, version, body, resolutionStatus
+  FROM footer_comments WHERE status IS DISTINCT FROM 'deleted'
   UNION ALL SELECT 'footer', id, parentCommentId, pageId, version, body, resolutionStatus FROM footer_comment_replies
-  UNION ALL SELECT 'inline', id, parentCommentId, pageId, version, body, resolutionStatus FROM inline_comments
+  UNION ALL SELECT 'inline', id, parentCommentId, pageId, version, body, resolutionStatus
+  FROM inline_comments WHERE status IS DISTINCT FROM 'deleted'
   UNION ALL SELECT 'inline', id, parentCommentId, pageId, version, body, resolutionStatus FROM inline_comment_replies
 ),
 once AS (SELECT DISTINCT ON (id) * FROM comments ORDER BY id, above NULLS LAST),
@@ -21,6 +23,6 @@ SELECT s.key AS space, p.title AS page, t.kind, t.thread, t.depth, t.place,
        coalesce(u.person, t.version ->> 'authorId') AS person,
        (t.version ->> 'createdAt')::TIMESTAMPTZ AS saved_at, t.resolutionStatus AS resolution
 FROM threads t
-JOIN pages p ON p.id = t.page_id
+JOIN pages p ON p.id = t.page_id AND p.status IN ('current', 'archived')
 JOIN space s ON s.id = p.spaceId
 LEFT JOIN people u ON u.accountId = (t.version ->> 'authorId')

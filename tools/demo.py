@@ -37,7 +37,7 @@ import duckdb
 from common.streams import Stream as Declared
 from common.streams import streams
 from fake_confluence import Server, company
-from tools import documents, report
+from tools import deletions, documents, report
 from tools.load import INTERRUPTED, SYNCS, check, failures, sync
 from tools.recipes import create_views, recipes
 
@@ -241,6 +241,7 @@ def show(directory: Path) -> None:
     database = directory / "confluence.duckdb"
     with duckdb.connect(str(database)) as connection:
         lacking = create_views(connection)
+        deletions.apply(connection)
         if "text_for_ai" not in lacking:
             documents.write(connection, directory / "documents.jsonl")
         tables = connection.execute("SELECT stream FROM _syncs ORDER BY 1").fetchall()

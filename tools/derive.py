@@ -5,8 +5,7 @@
 
 Derived are: the foot of the manifest (schemas from source_confluence/schemas/, spec from spec.yaml, index of
 streams from the blocks above), the tables of streams and the entity diagram in docs/ (from the manifest and
-the contract), the query on deletions there (from recipes/), the table of parameters
-there (from parameters.yaml), and the catalog of the standard tests.
+the contract), the table of parameters there (from parameters.yaml), and the catalog of the standard tests.
 """
 
 from __future__ import annotations
@@ -69,12 +68,6 @@ def derived() -> Iterator[tuple[Path, str]]:
     yield signing_in, between_marks(text, "all scopes", as_text(all_scopes()))
     oddities = ROOT / "docs" / "oddities.md"
     yield oddities, between_marks(oddities.read_text(encoding="utf-8"), "parameters", parameter_table())
-    incremental = ROOT / "docs" / "incremental.md"
-    (query,) = (recipe.query for recipe in recipes() if recipe.name == "deletions")
-    yield (
-        incremental,
-        between_marks(incremental.read_text(encoding="utf-8"), "deletions", f"```sql\n{query}\n```\n"),
-    )
     yield ROOT / "integration_tests" / "configured_catalog.json", configured_catalog()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,19 @@ NAMES = (
     *("latest_pages", "page_tree", "subtrees", "labelled_pages", "people", "spaces_alive", "edits_by_month"),
     *("contributors", "page_ages", "label_counts", "comment_threads", "space_access", "space_readers"),
     *("reader_lists", "unknown_readers", "who_can_see", "audit_by_person", "text_for_ai"),
-    *("deletions", "forget", "apply_deletions"),
+    *("deletion_tables", "airbyte_syncs", "deletions", "living_pages", "forget", "apply_deletions"),
+    *("footer_comment_deletions", "apply_footer_comment_deletions", "erase_deletions"),
+)
+# The same recipes for other content: which ones, and what to replace in them. A post has no parent.
+OF_POSTS = (
+    *((r".*parent.*\n", ""), ("deletions", "post_deletions"), ("forget", "forget_posts")),
+    *(("pageId", "blogPostId"), ("page", "blog_post")),
+)
+OF_COMMENTS = ("footer_comment_deletions", "apply_footer_comment_deletions")
+VARIANTS = (
+    (("deletions", "living_pages", "forget", "apply_deletions"), OF_POSTS),
+    (OF_COMMENTS, (("footer_comment", "inline_comment"),)),
+    (OF_COMMENTS, (("footer_comment", "attachment"),)),
 )
 WRITTEN = "Architecture overview"  # the page that is shown in Markdown
 HEAD = """\
@@ -111,7 +123,7 @@ class Recipe:
     @property
     def asks(self) -> bool:
         """Whether it is a query and does not change tables."""
-        return not self.query.startswith(("DELETE", "UPDATE"))
+        return self.query.startswith(("SELECT", "WITH"))
 
     @property
     def optional(self) -> list[str]:
@@ -134,6 +146,17 @@ def recipes() -> Iterator[Recipe]:
         title, _, rest = head.partition("\n")
         about, _, show = rest.partition("\nShow: ")
         yield Recipe(name, title, about, show, "\n".join(lines[length:]).strip())
+
+
+def variants() -> Iterator[Recipe]:
+    """Yield the same recipes for posts, inline comments and attachments."""
+    known = {recipe.name: recipe for recipe in recipes()}
+    for names, replacements in VARIANTS:
+        for recipe in (known[name] for name in names):
+            name, show, query = recipe.name, recipe.show, recipe.query
+            for old, new in replacements:
+                name, show, query = (re.sub(old, new, text) for text in (name, show, query))
+            yield replace(recipe, name=name, show=show, query=query)
 
 
 def empty_table(name: str) -> str:
@@ -161,30 +184,40 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
     connection.execute(
         "SET python_enable_replacements = false"
     )  # a missing table must not resolve to a Python variable
+    create_tables(connection, kind.replace("VIEW", "TABLE"))
     tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     lacking: dict[str, str] = {}
-    for recipe in recipes():
+    for recipe in (*recipes(), *variants()):
         if not recipe.asks:
             continue
         try:
             connection.execute(f"CREATE OR REPLACE {kind} {recipe.name} AS {recipe.query_on(tables)}")
-        except duckdb.CatalogException as error:
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
             name = missing(error)
             lacking[recipe.name] = lacking.get(name, name)
     return lacking
 
 
-def missing(error: duckdb.CatalogException) -> str:
-    """Return the name of the missing table.
+def create_tables(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """Create those tables for the deletions that do not exist."""
+    (tables,) = (recipe.query for recipe in recipes() if recipe.name == "deletion_tables")
+    for statement in tables.split(";"):
+        (name,) = re.findall(r"EXISTS (\w+)", statement)
+        if not connection.execute("FROM duckdb_tables() WHERE table_name = $name", {"name": name}).fetchall():
+            connection.execute(statement.replace("TABLE", kind))
+
+
+def missing(error: duckdb.Error) -> str:
+    """Return the name of the missing table, or of the column that an older loader did not write.
 
     Raises:
-        duckdb.CatalogException: Something else is missing.
+        duckdb.Error: Something else is missing.
 
     """
-    found = re.search(r"Table with name (\w+) does not exist", str(error))
+    found = re.search(r"Table with name (\w+) does not exist|column (?:named )?\"(\w+)\"", str(error))
     if found is None:
         raise error
-    return found[1]
+    return found[1] or found[2]
 
 
 def page(connection: duckdb.DuckDBPyConnection) -> str:

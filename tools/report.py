@@ -57,11 +57,15 @@ ASKED = {
     "syncs": """
         SELECT count(*) AS streams, strftime(max(finished), '%Y-%m-%d %H:%M') AS finished,
           string_agg(stream, ', ' ORDER BY stream) FILTER (WHERE status <> 'COMPLETE') AS failed
-        FROM _syncs""",
+        FROM _syncs HAVING count(*) > 0""",
     "pages": """
         SELECT count(*) FILTER (WHERE now = 'current') AS current,
           count(*) FILTER (WHERE now = 'missing') AS missing,
-          count(*) FILTER (WHERE now = 'outdated') AS outdated
+          count(*) FILTER (WHERE now = 'outdated') AS outdated,
+          count(*) FILTER (WHERE deleted) AS deleted,
+          count(*) FILTER (WHERE now = 'absent') AS absent,
+          count(*) FILTER (WHERE now = 'held back') AS held_back,
+          count(*) FILTER (WHERE now = 'unknown') AS unknown
         FROM deletions""",
     "seen": """
         SELECT count(*) AS pages, count(*) FILTER (WHERE lists > 0) AS restricted,

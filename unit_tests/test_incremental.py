@@ -10,21 +10,18 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from common.connector import ROOT, STREAMS, Output, config_for, connector, key_of
+from common.connector import STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import format_time, milliseconds, parse_time
-from unit_tests.database import database
 from unit_tests.few_streams import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LOOKBACK = timedelta(minutes=10)
 DAY = 86_400
@@ -316,62 +313,6 @@ def test_page_index_shows_trashed_archived_and_purged_pages(given: str) -> None:
         assert known == {r["id"]: r["status"] for r in site.records("pages")}
         assert (known["1000000"], known["1000001"]) == ("trashed", "archived")
         assert len(second.records["pages"]) < 10
-
-
-@pytest.mark.parametrize("kind", ["pages", "blog_posts"])
-def test_the_documented_query_returns_the_status_of_each_page(kind: str, tmp_path: Path) -> None:
-    index = {"pages": "page_index", "blog_posts": "blog_post_index"}[kind]
-    with Server(generate(pages=60, spaces=6, blog_posts=60)) as server:
-        site = server.site
-        chosen = [record["id"] for record in site.records(kind) if record["spaceId"] == "1002"]
-        hidden = [record["id"] for record in site.records(kind) if record["spaceId"] == "1003"]
-        site.set_status(kind, chosen[4], "trashed")
-        first = fine(server, kind, index, "space")
-        site.tick(DAY)
-        site.set_status(kind, chosen[0], "trashed")
-        site.set_status(kind, chosen[1], "deleted")
-        site.remove(kind, chosen[2])
-        site.edit(kind, chosen[3])
-        site.set_status(kind, chosen[3], "trashed")
-        for record_id in hidden:
-            site.remove(kind, record_id)
-        site.remove("spaces", "1003")
-        site.tick(DAY)
-        site.edit(kind, chosen[7])
-        second = fine(server, kind, state=first.state)
-        for record_id in chosen[3:5]:  # restored: neither the version nor the timestamp changes
-            site.set_status(kind, record_id, "current")
-        if kind == "pages":
-            site.archive_page(chosen[5])
-        third = fine(server, kind, index, "space", state=second.state)
-    records = {kind: [r for o in (first, second, third) for r in o.records[kind]]}
-    records |= {name: third.records[name] for name in (index, "space")}
-    found = dict(
-        _execute(
-            _documented_query().replace("page_index", index).replace("FROM pages", f"FROM {kind}"),
-            records,
-            tmp_path,
-        )
-    )
-    expected = dict.fromkeys((r["id"] for r in site.records(kind)), "current")
-    expected |= {chosen[0]: "trashed", chosen[1]: "deleted", chosen[2]: "purged or hidden"}
-    expected |= {chosen[3]: "outdated", chosen[4]: "missing"}
-    expected |= dict.fromkeys(hidden, "hidden with its space")
-    expected |= {r["id"]: "archived" for r in site.records(kind) if r["status"] == "archived"}
-    assert found == expected
-
-
-def _documented_query() -> str:
-    (query,) = re.findall(
-        r"```sql\n(.*?)```", (ROOT / "docs" / "incremental.md").read_text(encoding="utf-8"), re.DOTALL
-    )
-    return str(query)
-
-
-def _execute(query: str, records: dict[str, list[dict[str, Any]]], directory: Path) -> list[tuple[str, str]]:
-    """Return the id and the status of each row of the result."""
-    with duckdb.connect(str(database(directory, records)), read_only=True) as connection:
-        return [(row[0], row[2]) for row in connection.execute(query).fetchall()]
 
 
 # Spaces appear and disappear

@@ -1,0 +1,12 @@
+-- The table `_syncs` in a warehouse that Airbyte fills
+-- Airbyte keeps the time at which it read each record, and replaces a table of *Full refresh, overwrite* at the end of
+-- the sync. Create this view instead of the table `_syncs`, and apply the deletions only after a sync that Airbyte
+-- reports as successful.
+CREATE VIEW _syncs AS
+SELECT 'page_index' AS stream, 'COMPLETE' AS status, max(_airbyte_extracted_at)::TIMESTAMPTZ AS finished,
+       NULL::TIMESTAMPTZ AS full_read, NULL::TIMESTAMPTZ AS full_before
+FROM page_index
+UNION ALL
+SELECT 'blog_post_index', 'COMPLETE', max(_airbyte_extracted_at)::TIMESTAMPTZ, NULL, NULL FROM blog_post_index
+UNION ALL
+SELECT 'space', 'COMPLETE', max(_airbyte_extracted_at)::TIMESTAMPTZ, NULL, NULL FROM space

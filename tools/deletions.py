@@ -1,0 +1,89 @@
+"""Apply the deletions to a DuckDB database: run it after each sync.
+
+    python -m tools.deletions confluence.duckdb [--allow SPACE] [--erase DAYS]
+
+It marks the pages, posts, comments and attachments that no longer exist, and prints what became of the pages and posts.
+Where more than twenty pages and more than a tenth of a space, or of the site, are absent at once, it only reports them.
+--allow marks them all the same, in the space with this key or id, or in all. --erase removes what was marked so many
+days ago.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import duckdb
+
+from tools.recipes import create_views, missing, recipes, variants
+
+
+def main() -> None:
+    """Apply the deletions, and print a report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("database", type=Path)
+    parser.add_argument("--allow", metavar="SPACE", help="mark all absent pages of this space, or of `all`")
+    parser.add_argument("--erase", metavar="DAYS", type=int, help="remove what was marked so many days ago")
+    args = parser.parse_args()
+    with duckdb.connect(str(args.database)) as connection:
+        create_views(connection)
+        if args.allow:
+            allow(connection, args.allow)
+        apply(connection)
+        if args.erase is not None:
+            erase(connection, args.erase)
+        print(report(connection))
+
+
+def allow(connection: duckdb.DuckDBPyConnection, space: str) -> None:
+    """Mark what is absent now from a space, given by its key or id, or from `all`, however much it is."""
+    ids = "SELECT $space UNION SELECT id FROM space WHERE key = $space"
+    query = f"UPDATE _absent SET allowed = TRUE WHERE $space = 'all' OR spaceId IN ({ids})"  # noqa: S608 - our own query
+    connection.execute(query, {"space": space})
+
+
+def apply(connection: duckdb.DuckDBPyConnection) -> None:
+    """Mark what no longer exists, in the streams that were synced."""
+    for recipe in (*recipes(), *variants()):
+        if recipe.name.startswith("apply_"):
+            run(connection, recipe.query)
+
+
+def erase(connection: duckdb.DuckDBPyConnection, days: int) -> None:
+    """Remove what was marked so many days ago, with everything that belongs to it."""
+    (recipe,) = (recipe for recipe in recipes() if recipe.name == "erase_deletions")
+    run(connection, recipe.query.replace("30 days", f"{days} days"))
+
+
+def run(connection: duckdb.DuckDBPyConnection, script: str) -> None:
+    """Execute statements, except those on streams that were not synced."""
+    for statement in script.split(";"):
+        try:
+            connection.execute(statement)
+        except duckdb.CatalogException as error:
+            missing(error)
+
+
+def report(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return what became of the pages and posts, and what is held back."""
+    lines = []
+    for kind, view in (("pages", "deletions"), ("posts", "post_deletions")):
+        counts = f"SELECT now, count(*) FROM {view} GROUP BY now ORDER BY 2 DESC, 1"  # noqa: S608 - our own views
+        try:
+            rows = connection.execute(counts).fetchall()
+        except duckdb.CatalogException as error:
+            missing(error)
+            continue
+        lines.append(f"{kind}: {', '.join(f'{count} {now}' for now, count in rows) or 'none'}")
+        held = f"""
+            SELECT coalesce(s.key, space_before), count(*) FROM {view} LEFT JOIN space s ON s.id = space_before
+            WHERE now = 'held back' GROUP BY 1 ORDER BY 1"""  # noqa: S608 - our own views
+        for space, count in connection.execute(held).fetchall():
+            lines.append(f"Held back: {count} {kind} of {space}. If they are deleted, add --allow {space}.")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A DuckDB warehouse that is filled as tools/load.py fills it, by reads in this process."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from common.connector import Output, discovered
+from tools import deletions, load
+from tools.recipes import create_views
+from unit_tests.few_streams import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fake_confluence import Server
+
+
+class Warehouse:
+    """The tables of some streams of a site."""
+
+    def __init__(self, server: Server, *streams: str, **config: Any) -> None:
+        self.server, self.streams, self.config = server, streams, config
+        self.connection, self.known = duckdb.connect(config={"threads": 1}), set[str]()
+        self.connection.execute(load.SYNCS)
+
+    def sync(self, *streams: str, full: bool = False, share: float = 1.0, **config: Any) -> Output:
+        """Read what changed.
+
+        Args:
+            *streams: The streams to read; all if none is named.
+            full: Read from the beginning.
+            share: How much of the output arrives; the rest is lost, as when the connector is killed.
+            **config: More of the configuration.
+
+        """
+        with self.one_sync(*streams, full=full) as read:
+            return read(*streams or self.streams, share=share, **config)
+
+    @contextmanager
+    def one_sync(self, *streams: str, full: bool = False) -> Iterator[Callable[..., Output]]:
+        """Yield a function that reads some streams: between its calls, the site can change during the sync."""
+        with ExitStack() as stack:
+            directory = Path(stack.enter_context(TemporaryDirectory()))
+            files = {
+                name: stack.enter_context((directory / name).open("w", encoding="utf-8"))
+                for name in streams or self.streams
+            }
+            stored = {name: load.Stream(discovered(name), file) for name, file in files.items()}
+            began = load.resume(self.connection, stored, full=full)
+            state = [stream.state for stream in stored.values() if stream.state]
+
+            def read(*names: str, share: float = 1.0, **config: Any) -> Output:
+                output = sync(self.server, *names, state=state, **{**self.config, **config})
+                for message in output.messages[: round(len(output.messages) * share)]:
+                    load.take(message, stored, lambda *_: None)
+                return output
+
+            yield read
+            load.store(self.connection, stored, began)
+        if not self.known >= set(stored):
+            create_views(self.connection)
+            self.known |= set(stored)
+
+    def apply(self) -> None:
+        deletions.apply(self.connection)
+
+    def erase(self) -> None:
+        deletions.erase(self.connection, days=0)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query).fetchall()
+
+    def ids(self, source: str) -> set[str]:
+        return {row[0] for row in self.rows(f"SELECT id FROM {source}")}
+
+    def now(self, view: str = "deletions") -> dict[str, str]:
+        """Return what became of each page, unless it is current."""
+        return dict(self.rows(f"SELECT id, now FROM {view} WHERE now <> 'current'"))
