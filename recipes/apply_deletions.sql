@@ -1,6 +1,6 @@
 -- Deletions, applied
 -- Keeps in `_absent` since when the index lacks a page, and gives each row of `pages` its current status, space and
--- parent. Run it after each sync that reads `page_index` and `space`; a second run after the same sync changes nothing.
+-- parent. Run it after each sync that reads `page_index` and `space`. A second run after the same sync changes nothing.
 -- A deleted page keeps its row, with the value of `now` as its status, and is correct again when it comes back. The
 -- other recipes exclude it by its status.
 DELETE FROM _absent WHERE stream = 'pages' AND EXISTS (
