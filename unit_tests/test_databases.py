@@ -249,7 +249,10 @@ def test_an_invalid_record_loses_no_other_record_in_duckdb(
     hostile: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = hostile(*ODD)
-    for _ in range(2):
+    for without in (
+        6,
+        10,
+    ):  # the second sync brings only records without a valid date, whose types DuckDB guesses
         read = load.sync(config, tmp_path / "odd.duckdb", ["pages"])
         assert read["pages"].status == "COMPLETE"
         with duckdb.connect(str(tmp_path / "odd.duckdb")) as connection:
@@ -259,9 +262,9 @@ def test_an_invalid_record_loses_no_other_record_in_duckdb(
             lost = (
                 "SELECT count(*) FROM pages WHERE updatedAt IS NULL AND (version ->> 'createdAt') IS NOT NULL"
             )
-            assert connection.execute(lost).fetchall() == [(6,)]
+            assert connection.execute(lost).fetchall() == [(without,)]
             halved = "SELECT count(*) FROM pages WHERE title = 'an escaped half \ufffd of a pair'"
-            assert connection.execute(halved).fetchall() == [(1,)]
+            assert connection.execute(halved).fetchall() == [(1 if without == 6 else 0,)]
     printed = capsys.readouterr().out
     assert "pages.updatedAt: values that are not TIMESTAMPTZ become null, such as " in printed
     assert f"pages.position: values that are not BIGINT become null, such as '{2**70}'" in printed

@@ -27,7 +27,7 @@ from common.files import options
 from common.markdown import between_marks
 from fake_confluence import Server, Site, company, generate
 from source_confluence import source
-from source_confluence.components import adapters, authenticator
+from source_confluence.components import adapters, authenticator, requester
 from unit_tests.clock import Clock
 from unit_tests.faults import FAMILIES, FAULTS, LISTS, V2, Family, Fault, Scene, reset_time, retry_date
 from unit_tests.runners import with_the_declarative_runner
