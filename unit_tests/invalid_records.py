@@ -56,9 +56,12 @@ def dated(timestamp: Any) -> Callable[[bytes], bytes]:
 
 
 def each_in_a_record_of_its_own(changes: Iterable[Callable[[bytes], bytes]]) -> Callable[[bytes], bytes]:
-    """Apply the first change to the first record of a response, the second to the second, and so on."""
+    """Apply the first change to the record with the lowest id, the second to the next, in whatever order they come."""
 
     def change(body: bytes) -> bytes:
+        response = json.loads(body)
+        response["results"].sort(key=lambda record: int(record["id"]))
+        body = json.dumps(response).encode()
         for number, one in enumerate(changes):
             body = with_the_fourth(one(with_the_fourth(body, number)), number)
         return body

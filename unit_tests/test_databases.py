@@ -249,10 +249,7 @@ def test_an_invalid_record_loses_no_other_record_in_duckdb(
     hostile: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = hostile(*ODD)
-    for without in (
-        6,
-        10,
-    ):  # why the second differs is not known
+    for _ in range(2):
         read = load.sync(config, tmp_path / "odd.duckdb", ["pages"])
         assert read["pages"].status == "COMPLETE"
         with duckdb.connect(str(tmp_path / "odd.duckdb")) as connection:
@@ -262,9 +259,9 @@ def test_an_invalid_record_loses_no_other_record_in_duckdb(
             lost = (
                 "SELECT count(*) FROM pages WHERE updatedAt IS NULL AND (version ->> 'createdAt') IS NOT NULL"
             )
-            assert connection.execute(lost).fetchall() == [(without,)]
+            assert connection.execute(lost).fetchall() == [(6,)]
             halved = "SELECT count(*) FROM pages WHERE title = 'an escaped half \ufffd of a pair'"
-            assert connection.execute(halved).fetchall() == [(1 if without == 6 else 0,)]
+            assert connection.execute(halved).fetchall() == [(1,)]
     printed = capsys.readouterr().out
     assert "pages.updatedAt: values that are not TIMESTAMPTZ become null, such as " in printed
     assert f"pages.position: values that are not BIGINT become null, such as '{2**70}'" in printed
