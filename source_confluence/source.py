@@ -40,9 +40,10 @@ class SourceConfluence(YamlDeclarativeSource):
         config_path: The file that a migrated configuration is written back to.
         names: The streams to build instead of those of the catalog, for a check. Without a catalog, responses are
             cached and nothing is retried: a person waits for the check.
+        shared: What its factory shares with that of another source: the authenticator, so that there is one token.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - four are inherited
         self,
         catalog: ConfiguredAirbyteCatalog | None = None,
         config: Mapping[str, Any] | None = None,
@@ -50,9 +51,10 @@ class SourceConfluence(YamlDeclarativeSource):
         config_path: str | None = None,
         *,
         names: list[str] | None = None,
+        shared: dict[str, Any] | None = None,
     ) -> None:
         chosen = [c.stream.name for c in catalog.streams] if catalog else list(ACCESS)
-        self._given, self._selected = (catalog, config), chosen if names is None else names
+        self._catalog, self._selected = catalog, chosen if names is None else names
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         checks = names is not None and catalog is None
         self._constructor: ComponentFactory = ComponentFactory(
@@ -63,6 +65,7 @@ class SourceConfluence(YamlDeclarativeSource):
             disable_retries=checks,
             message_repository=self._message_repository,
             place=self.resolved_manifest["place"],
+            shared=shared,
         )
         self._concurrent_source._queue.maxsize = QUEUED_MESSAGES  # noqa: SLF001 - the CDK offers no other way
 
@@ -80,12 +83,14 @@ class SourceConfluence(YamlDeclarativeSource):
         """Skip manifest validation: 0.9 seconds for all streams; a test validates the manifest once."""
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:  # noqa: ARG002 - as inherited
-        """Take the configuration, also where the source was created without one: the CDK's tests do that.
+        """Take the configuration where the source was built without one: the CDK's tests do that.
 
         The CDK would write it, with its secrets, to a file that nothing reads.
         """
-        if self._given[1] is None:
-            SourceConfluence.__init__(self, config=config)
+        if not self._config:
+            self._config = self._config_for_validation = (
+                self._migrate_and_transform_config(None, config) or config
+            )
         return self._config
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
@@ -99,12 +104,12 @@ class SourceConfluence(YamlDeclarativeSource):
             status = check_spaces(logger, config)
         return check.complete(status, config, build)
 
-    def _before_read(self, logger: logging.Logger, catalog: ConfiguredAirbyteCatalog) -> None:
+    def _before_read(self, catalog: ConfiguredAirbyteCatalog) -> None:
         """Fail when a read would find nothing, or only a part, and a destination lose its records."""
-        if str((self._given[1] or {}).get("num_workers")).strip() in ("1", "1.0"):
-            logger.info("num_workers is 1; the read uses 2, the fewest that it can use.")
         if obstacle := check.why_nothing_can_be_read(
-            self._config, partial(build, catalog=catalog), frozenset(self._selected)
+            self._config,
+            partial(build, catalog=catalog, shared=self._constructor.shared),
+            frozenset(self._selected),
         ):
             raise error(obstacle)
 
@@ -120,9 +125,10 @@ class SourceConfluence(YamlDeclarativeSource):
         Raises:
             AirbyteTracedException: Some streams failed; the others have been read all the same.
         """
-        if self._given[0] != catalog:
-            SourceConfluence.__init__(self, catalog, config, state)
-        self._before_read(logger, catalog)
+        if self._catalog != catalog:  # built without one
+            yield from SourceConfluence(catalog, config, state).read(logger, config, catalog, state)
+            return
+        self._before_read(catalog)
         failures, cause = Failures(set(self._selected) - set(ACCESS)), ""
         try:
             for message in super().read(logger, config, catalog, state):
@@ -143,7 +149,10 @@ class SourceConfluence(YamlDeclarativeSource):
 
 
 def build(
-    config: Mapping[str, Any], names: list[str], catalog: ConfiguredAirbyteCatalog | None = None
+    config: Mapping[str, Any],
+    names: list[str],
+    catalog: ConfiguredAirbyteCatalog | None = None,
+    shared: dict[str, Any] | None = None,
 ) -> list[AbstractStream]:
     """Build streams for another configuration."""
-    return SourceConfluence(catalog, config, names=names).streams(config)
+    return SourceConfluence(catalog, config, names=names, shared=shared).streams(config)

@@ -227,23 +227,30 @@ def revoke(scene: Scene) -> None:
     counted: list[Request] = []
 
     def forget_credential(request: Request) -> None:
-        counted.append(request)
-        if len(counted) > 1 or scene.family.kind == ARRAY:
+        if len(counted) > 1 or (counted and scene.family.kind == ARRAY):
             request.headers["authorization"] = "Basic bm9ib2R5OndpdGhvdXQ="
 
-    scene.before(forget_credential)
+    def count(request: Request) -> None:
+        counted.append(request)
+        forget_credential(request)
+
+    scene.before(count)
+    scene.server.before("/wiki/rest/api/user/current", forget_credential)
     scene.server.fail(r"/spaces\?limit=1$", times=None, status=404)  # the response to a revoked credential
 
 
 def delete_parent(scene: Scene) -> None:
-    """Delete the second parent that is requested, before the site responds."""
+    """Delete all parents but the first that is requested, before the site responds."""
     requested: list[str] = []
 
     def vanish(request: Request) -> None:
         if request.path not in requested:
             requested.append(request.path)
-            if requested.index(request.path) == 1:
-                scene.server.fail(re.escape(request.path) + r"(\?|$)", times=None, status=404, body=GONE)
+            if requested.index(request.path) >= 1:
+                (parent,) = re.findall(r"/([0-9]+)", request.path)
+                itself = rf"(/(pages|spaces)/|label-id=){parent}([?&]|$)"
+                for gone in (re.escape(request.path) + r"(\?|$)", itself):
+                    scene.server.fail(gone, times=None, status=404, body=GONE)
 
     scene.before(vanish)
 

@@ -13,6 +13,7 @@ from airbyte_cdk.sources.streams.http import rate_limiting
 
 from common.connector import STREAMS, Output, config_for, connector
 from fake_confluence import Request, Server, Site, company, generate
+from source_confluence.components import requester
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -402,7 +403,10 @@ def test_a_question_that_is_not_answered_fails_the_stream() -> None:
 @pytest.mark.parametrize(
     "stream", ["page_likes", "page_classification_levels", "tree_items", "group_members"]
 )
-def test_a_credential_that_is_revoked_during_a_read_deletes_nothing(stream: str, public: list[str]) -> None:
+def test_a_credential_that_is_revoked_during_a_read_deletes_nothing(
+    stream: str, public: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requester, "BELIEVED_SECONDS", 0)
     with Server(company(), public=public) as server:
         operation = STREAMS[stream].operations[0].path
         requested: list[Request] = []

@@ -16,7 +16,7 @@ from benchmarks.workloads import files as files_of
 from common.connector import ROOT, Output, config_for, configured, connector
 from fake_confluence import Server, Site, company
 from fake_confluence.media import file_of
-from source_confluence.components import requester
+from source_confluence.components import adapters
 from unit_tests.clock import Clock
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ FAULTS: dict[str, Callable[[Server], object]] = {
 def test_a_failed_request_is_retried(
     folder: Path, server: Server, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requester, "FILE_SECONDS", 0.5)
+    monkeypatch.setattr(adapters, "FILE_SECONDS", 0.5)
     FAULTS[fault](server)
     output = read(server)
     assert output.statuses == {NAME: "COMPLETE"}

@@ -91,11 +91,13 @@ SMALLER_PAGES = PageSizeReduction(
 class ComponentFactory(ModelToComponentFactory):
     """Build the components of one source; `place` declares the retriever that a `Scope` asks."""
 
-    def __init__(self, *, place: Any = None, shared: dict[str, Any] | None = None, **named: Any) -> None:
+    def __init__(
+        self, *, place: Any = None, shared: dict[str, Any] | None, builds_parents: bool = False, **named: Any
+    ) -> None:
         super().__init__(**named)
-        self._builds_parents = shared is not None
-        self._shared: dict[str, Any] = shared or {"skipped": Counter(), "place": place}
-        self.skipped: Counter[str] = self._shared["skipped"]
+        self._builds_parents = builds_parents
+        self.shared = {"skipped": Counter(), "place": place} if shared is None else shared
+        self.skipped: Counter[str] = self.shared["skipped"]
 
     def _create_component_from_model(self, model: Any, config: Any, **named: Any) -> Any:
         is_of_the_site = isinstance(model, SimpleRetrieverModel) and OF_THE_SITE in str(model.requester.url)  # type: ignore[union-attr]  # no other kind in the manifest
@@ -117,11 +119,11 @@ class ComponentFactory(ModelToComponentFactory):
         return component
 
     def _scope(self, config: Any) -> Scope:
-        if "scope" not in self._shared:
+        if "scope" not in self.shared:
             named: dict[str, Any] = {"name": "place", "primary_key": ["id"], "transformations": []}
-            place = self.create_component(SimpleRetrieverModel, self._shared["place"], config, **named)
-            self._shared["scope"] = Scope(config, place)
-        scope: Scope = self._shared["scope"]
+            place = self.create_component(SimpleRetrieverModel, self.shared["place"], config, **named)
+            self.shared["scope"] = Scope(config, place)
+        scope: Scope = self.shared["scope"]
         return scope
 
     def create_default_stream(self, model: Any, config: Any, **named: Any) -> Any:  # type: ignore[override]
@@ -149,9 +151,9 @@ class ComponentFactory(ModelToComponentFactory):
 
     def create_selective_authenticator(self, model: Any, config: Any, **named: Any) -> Any:
         """Build one for all requesters: otherwise each of them asks for an access token of its own."""
-        if "authenticator" not in self._shared:
-            self._shared["authenticator"] = super().create_selective_authenticator(model, config, **named)
-        return self._shared["authenticator"]
+        if "authenticator" not in self.shared:
+            self.shared["authenticator"] = super().create_selective_authenticator(model, config, **named)
+        return self.shared["authenticator"]
 
     def create_concurrent_cursor_from_perpartition_cursor(self, *args: Any, **named: Any) -> PartitionCursor:
         """Build our cursor from the CDK's."""
@@ -180,7 +182,8 @@ class ComponentFactory(ModelToComponentFactory):
         state = dict(self._connector_state_manager.get_stream_state(stream_name, None))
         state.pop(NO_CURSOR_STATE_KEY, None)
         parents = type(self)(
-            shared=self._shared,
+            shared=self.shared,
+            builds_parents=True,
             api_budget=self._api_budget,
             connector_state_manager=self._instantiate_parent_stream_state_manager(
                 state, config, model, state if model.incremental_dependency else None

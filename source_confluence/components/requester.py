@@ -22,7 +22,7 @@ from source_confluence.messages import INVALID_CREDENTIAL, NOBODY, error
 LOGGER = logging.getLogger("airbyte")
 GIVE_UP_AFTER = 20
 NOT_FOUND = 404
-BELIEVED_SECONDS = 10
+BELIEVED_SECONDS = 1
 # By the field with a parent's id: where Confluence says whether the parent is still there.
 PARENTS = {
     "spaceId": "{_v2}/spaces/{id}",
