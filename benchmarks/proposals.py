@@ -16,16 +16,13 @@ from benchmarks.runner import measure
 from benchmarks.site import served
 from benchmarks.workloads import WORKLOADS
 
-# What is removed: classes of the CDK from the factory's table, methods of our classes, or one of two settings.
+# What is removed: classes of the CDK from the factory's table, methods of our classes, or a setting.
 WITHOUT = {
     "OnceDecoder, OnceResponseFilter": ("JsonDecoder", "HttpResponseFilter"),
-    "KeyExtractor": ("DpathExtractor",),
     "RecordInterpolation": ("AddedFieldDefinition", "RecordFilter"),
     "PartitionCursor.observe": ("observe",),
     "resolve only the selected streams": ("_pre_process_manifest",),
-    "skip the validation of the manifest": ("_validate_source",),
     "read responses in larger pieces": ("PIECE",),
-    "gc.freeze": ("freeze",),
 }
 ROUNDS = 4
 

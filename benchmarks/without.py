@@ -7,13 +7,12 @@ A process of its own imports this: the memory of the CDK would count as that of 
 
 from __future__ import annotations
 
-import gc
 import sys
 
 from requests.models import CONTENT_CHUNK_SIZE
 
 from source_confluence import run, source
-from source_confluence.components import cursor, factory, requester
+from source_confluence.components import adapters, cursor, factory
 
 
 def main() -> None:
@@ -27,10 +26,9 @@ def main() -> None:
         for name in left_out & set(vars(owner)):
             left_out.remove(name)
             delattr(owner, name)  # then the CDK's own method is inherited
-    for module, name, value in ((requester, "PIECE", CONTENT_CHUNK_SIZE), (gc, "freeze", int)):
-        if name in left_out:
-            left_out.remove(name)
-            setattr(module, name, value)
+    if "PIECE" in left_out:
+        left_out.remove("PIECE")
+        adapters.PIECE = CONTENT_CHUNK_SIZE
     if left_out:
         sys.exit(f"The connector has no {', '.join(sorted(left_out))} to leave out: adapt the benchmark.")
     run.main()

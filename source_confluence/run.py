@@ -4,7 +4,6 @@ import argparse
 import base64
 import contextlib
 import ctypes
-import gc
 import json
 import sys
 import tempfile
@@ -44,14 +43,10 @@ def main() -> None:
     with contextlib.suppress(AttributeError, OSError, TypeError):  # a C library without this setting
         # Two memory arenas for all threads: with one for each, a fifth of the memory is never used.
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
-    gc.freeze()  # garbage collections skip what was imported: `python -m benchmarks proposals`
     output = take_over_stdout()
     code: object = 0
     try:
-        try:
-            run()
-        finally:
-            output.flush()
+        run()
     except SystemExit as stop:
         code = stop.code
     output.end_process(code if isinstance(code, int) else 0)

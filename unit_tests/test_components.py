@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from common.connector import ROOT
 from source_confluence.components.decoder import (
-    KeyExtractor,
     OnceDecoder,
     OnceResponseFilter,
     PlainRemoveFields,
@@ -53,19 +52,6 @@ RESPONSES = {
     "a key twice": b'{"results": [{"id": "1", "id": "2"}], "results": [{"id": "3"}]}',
     "a large number": b'{"results": [{"id": 123456789012345678901234567890}]}',
 }
-PATHS = [
-    ["results"],
-    [],
-    ["missing"],
-    ["results", "id"],
-    ["results", "*", "results"],
-    ["*"],
-    ["resul*"],
-    ["results", "0"],
-    ["{{ config['field'] }}"],
-]
-
-
 # Prints the names in other packages that are replaced when our package is imported or reads.
 REPLACED = """
 import sys
@@ -102,18 +88,6 @@ def test_no_name_of_another_package_is_replaced() -> None:
     assert ran.stderr == "[]"
 
 
-@pytest.mark.parametrize("path", PATHS, ids=str)
-@pytest.mark.parametrize(
-    "body", [b for what, b in RESPONSES.items() if what not in ("a byte order mark", "a large number")]
-)
-def test_the_extractor_returns_the_same_records_as_the_cdk(path: list[str], body: bytes) -> None:
-    theirs = DpathExtractor(field_path=[*path], config={"field": "results"}, parameters={})
-    ours = KeyExtractor(
-        field_path=[*path], config={"field": "results"}, parameters={}, decoder=OnceDecoder(parameters={})
-    )
-    assert taken(ours, body) == taken(theirs, body)
-
-
 @pytest.mark.parametrize("condition", ["", "{{ property == 1 }}"])
 @pytest.mark.parametrize("pointers", [[["a"], ["none"]], [["a", "b"]], [["*"]], [["a"], ["*", "b"]]], ids=str)
 def test_fields_are_removed_as_by_the_cdk(pointers: list[list[str]], condition: str) -> None:
@@ -139,7 +113,7 @@ def test_predicates_get_the_same_response_as_in_the_cdk(body: bytes) -> None:
 
 def test_transformations_do_not_change_the_paginators_response() -> None:
     response, decoder = response_of(RESPONSES["a list of results"]), OnceDecoder(parameters={})
-    extractor = KeyExtractor(field_path=["results"], config={}, parameters={}, decoder=decoder)
+    extractor = DpathExtractor(field_path=["results"], config={}, parameters={}, decoder=decoder)
     for record in extractor.extract_records(response):
         record.clear()
     assert list(decoder.decode(response)) == [json.loads(RESPONSES["a list of results"])]

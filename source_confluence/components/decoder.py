@@ -1,14 +1,12 @@
-"""Parse each response once: for the predicates of the error handler and for the record extractor."""
+"""Parse each response once, for the predicates of the error handler and for the records; remove fields by name."""
 
 import json
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
-import dpath
 import orjson
 from airbyte_cdk.sources.declarative.decoders.json_decoder import JsonDecoder
-from airbyte_cdk.sources.declarative.extractors.dpath_extractor import DpathExtractor
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.declarative.transformations import RemoveFields
 from requests import Response
@@ -82,26 +80,6 @@ class OnceResponseFilter(HttpResponseFilter):
     @staticmethod
     def _safe_response_json(response: Response) -> Any:
         return parsed(response)
-
-
-class KeyExtractor(DpathExtractor):
-    """Look a plain key up, where `dpath.get` compares the path of every leaf of the body with it.
-
-    It saves a tenth of the CPU of a read: `python -m benchmarks proposals`. Delete it when the CDK does the same.
-    """
-
-    def extract_records(self, response: Response) -> Iterable[Any]:
-        """Yield the records under the field path."""
-        path = [str(part.eval(self.config)) for part in self._field_path]
-        if len(path) != 1 or WILDCARDS & set(path[0]) or self.record_expander:
-            yield from super().extract_records(response)
-            return
-        for body in self.decoder.decode(response):
-            found = body.get(path[0]) if isinstance(body, dict) else dpath.get(body, path, default=[])
-            if isinstance(found, list):
-                yield from found
-            elif found:
-                yield found
 
 
 class PlainRemoveFields(RemoveFields):

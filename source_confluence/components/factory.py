@@ -10,7 +10,7 @@ from typing import Any
 
 from airbyte_cdk.sources.declarative.auth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.declarative.decoders import JsonDecoder
-from airbyte_cdk.sources.declarative.extractors import DpathExtractor, RecordFilter
+from airbyte_cdk.sources.declarative.extractors import RecordFilter
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import (
     SimpleRetriever as SimpleRetrieverModel,
 )
@@ -36,12 +36,7 @@ from airbyte_cdk.sources.streams.http.error_handlers.response_models import Resp
 from source_confluence.components.authenticator import TimelyOauthAuthenticator
 from source_confluence.components.backoff_strategy import RetryAfterBackoffStrategy
 from source_confluence.components.cursor import PartitionCursor, SpaceGroupCursor, is_grouped
-from source_confluence.components.decoder import (
-    KeyExtractor,
-    OnceDecoder,
-    OnceResponseFilter,
-    PlainRemoveFields,
-)
+from source_confluence.components.decoder import OnceDecoder, OnceResponseFilter, PlainRemoveFields
 from source_confluence.components.file_uploader import StreamingFileUploader
 from source_confluence.components.interpolation import added_field, record_filter
 from source_confluence.components.partition_router import CountingRouter, EvenGroupingRouter
@@ -66,7 +61,6 @@ OURS: dict[type, Callable[[Any], Any]] = {
     AddedFieldDefinition: added_field,
     DefaultFileUploader: as_a(StreamingFileUploader),
     DeclarativeOauth2Authenticator: as_a(TimelyOauthAuthenticator),
-    DpathExtractor: as_a(KeyExtractor),
     HttpRequester: as_a(CarefulRequester),
     HttpResponseFilter: as_a(OnceResponseFilter),
     JsonDecoder: as_a(OnceDecoder),
