@@ -45,6 +45,7 @@ _PARTS: tuple[Callable[[Making], None], ...] = (
     company_content.add_custom_content,
     company_content.add_attachments,
     company_content.add_templates,
+    company_content.add_blueprints,
     company_discussion.add_comments,
     company_discussion.add_tasks,
     company_discussion.add_properties,

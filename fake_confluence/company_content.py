@@ -260,7 +260,8 @@ def add_custom_content(making: Making) -> None:
             else body([f"{title}: seen, weighed and written down."]),
         }
         record["_links"] = {"webui": f"/display/custom/{record['id']}"}
-        record["version"] = making.version(1, later(record["createdAt"], hours=n), making.person())
+        making.history("custom_content_versions", "custom", "_customContentId", record, n % 3)
+        record["_labels"] = _some_labels(making, 0.6)
         making.put("custom_content", record)
 
 
@@ -324,6 +325,32 @@ def add_templates(making: Making) -> None:
         making.put("content_templates", record)
 
 
+def add_blueprints(making: Making) -> None:
+    """Add the templates of blueprints: every space inherits them, and one has changed one of them."""
+    spaces = {space["key"]: space for space in making.records("spaces")}
+    for n, (name, about, changed_in) in enumerate(making.text["blueprints"]):
+        module = name.lower().replace(" ", "-")
+        for key in ("", *changed_in):
+            template_id = making.id()
+            record: Record = {
+                "templateId": template_id,
+                "originalTemplate": {"pluginKey": "com.norrvik.blueprints", "moduleKey": module},
+                "referencingBlueprint": f"com.norrvik.blueprints:{module}-blueprint",
+                "name": name,
+                "description": about,
+                "labels": [_v1_label(making.records("labels")[n])],
+                "templateType": "blueprint",
+                "editorVersion": "v2",
+                "_offeredIn": [key] if key else ["", *(each for each in spaces if each not in changed_in)],
+                "_body": body([about, "Changed here." if key else "Write here."]),
+                "_links": {"self": f"/rest/api/template/{template_id}"},
+            }
+            if key:
+                record["_spaceKey"] = key
+                record["space"] = {"id": int(spaces[key]["id"]), "key": key, "name": spaces[key]["name"]}
+            making.put("blueprint_templates", record)
+
+
 def _v1_label(label: Record) -> Record:
     known = {name: label[name] for name in ("prefix", "name", "id")}
     return {**known, "label": f"{label['prefix']}:{label['name']}"}
@@ -346,5 +373,8 @@ def settle_labels(making: Making) -> None:
         own = [space for space in spaces if space["key"] in keys]
         label["_spaces"] = [space["id"] for space in own]
         label["_contentSpaces"] = sorted(inside.get(label["id"], ()))
+        label["_customContents"] = [
+            record["id"] for record in making.records("custom_content") if label["id"] in record["_labels"]
+        ]
         for space in own:
             space["_labelNames"].append(label["name"])

@@ -131,14 +131,19 @@ def add_tasks(making: Making) -> None:
 
 
 def add_properties(making: Making) -> None:
-    """Add the properties of pages, posts and spaces."""
-    for collection, parent in (("pages", "_pageId"), ("blog_posts", "_blogPostId")):
-        name = "page_properties" if collection == "pages" else "blog_post_properties"
+    """Add the properties of pages, posts, spaces, attachments and custom content."""
+    kinds = (
+        ("pages", "page_properties", "_pageId"),
+        ("blog_posts", "blog_post_properties", "_blogPostId"),
+        ("attachments", "attachment_properties", "_attachmentId"),
+        ("custom_content", "custom_content_properties", "_customContentId"),
+    )
+    for collection, name, parent in kinds:
         for n, holder in enumerate(making.records(collection)):
             if n % 3 == 0:
                 making.put(name, _property(making, holder, parent, "editor", "v2"))
             if n % 12 == 0:
-                value = {"reviewed": n % 24 == 0, "by": holder["authorId"]}
+                value = {"reviewed": n % 24 == 0, "by": _author(holder)}
                 making.put(name, _property(making, holder, parent, "review-state", value))
                 making.put(name, _property(making, holder, parent, "emoji-title", None))
     for n, space in enumerate(making.records("spaces")):
@@ -161,8 +166,13 @@ def add_properties(making: Making) -> None:
 
 def _property(making: Making, holder: Record, parent: str, key: str, value: object) -> Record:
     at = later(exact(holder["createdAt"]), minutes=3)
-    version = making.version(1, at, holder["authorId"])
+    version = making.version(1, at, _author(holder))
     return {"id": making.id(), "key": key, "value": value, "version": version, parent: holder["id"]}
+
+
+def _author(record: Record) -> str:
+    author: str = record.get("authorId") or record["version"]["authorId"]  # attachments have only the second
+    return author
 
 
 def add_likes(making: Making) -> None:

@@ -786,7 +786,7 @@ def _put_included(call: Call, record: Record, shown: Record) -> None:
 
 def _included(kind: str, record: Record) -> Record:
     """Return a record as it is nested in another one: a version without the content that it is a version of."""
-    hidden = ("page", "blogpost", "attachment", "comment") if kind == "versions" else ()
+    hidden = ("page", "blogpost", "attachment", "custom", "comment") if kind == "versions" else ()
     return {name: value for name, value in public(record).items() if name not in hidden}
 
 

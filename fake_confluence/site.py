@@ -339,6 +339,7 @@ _VERSIONED = {
     "pages": ("page_versions", "_pageId", "page"),
     "blog_posts": ("blog_post_versions", "_blogPostId", "blogpost"),
     "attachments": ("attachment_versions", "_attachmentId", "attachment"),
+    "custom_content": ("custom_content_versions", "_customContentId", "custom"),
     "footer_comments": ("footer_comment_versions", "_commentId", "comment"),
     "inline_comments": ("inline_comment_versions", "_commentId", "comment"),
 }

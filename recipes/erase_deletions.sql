@@ -78,10 +78,14 @@ DELETE FROM blog_post_viewers WHERE blogPostId IN (SELECT blogPostId FROM _erase
 DELETE FROM blog_post_classification_levels WHERE blogPostId IN (SELECT blogPostId FROM _erased);
 DELETE FROM tasks WHERE blogPostId IN (SELECT blogPostId FROM _erased);
 DELETE FROM custom_content WHERE id IN (SELECT customContentId FROM _erased);
+DELETE FROM custom_content_versions WHERE customContentId IN (SELECT customContentId FROM _erased);
+DELETE FROM custom_content_labels WHERE customContentId IN (SELECT customContentId FROM _erased);
+DELETE FROM custom_content_properties WHERE customContentId IN (SELECT customContentId FROM _erased);
 DELETE FROM attachments WHERE id IN (SELECT attachmentId FROM _erased);
 DELETE FROM attachment_files WHERE id IN (SELECT attachmentId FROM _erased);
 DELETE FROM attachment_versions WHERE attachmentId IN (SELECT attachmentId FROM _erased);
 DELETE FROM attachment_labels WHERE attachmentId IN (SELECT attachmentId FROM _erased);
+DELETE FROM attachment_properties WHERE attachmentId IN (SELECT attachmentId FROM _erased);
 DELETE FROM footer_comments WHERE id IN (SELECT commentId FROM _erased);
 DELETE FROM footer_comment_replies WHERE id IN (SELECT commentId FROM _erased);
 DELETE FROM footer_comment_versions WHERE commentId IN (SELECT commentId FROM _erased);

@@ -34,9 +34,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(server: Server, *names: str, state: Any = None, incremental: bool = True, **config: Any) -> Output:
-    output = connector(
-        "read", config_for(server, **config), select=names, state=state, incremental=incremental
-    )
+    types = sorted({record["type"] for record in server.site.records("custom_content")})
+    config = config_for(server, **({"custom_content_types": types} if types else {}), **config)
+    output = connector("read", config, select=names, state=state, incremental=incremental)
     assert "Traceback" not in output.stderr
     return output
 
@@ -310,6 +310,7 @@ QUESTIONS = [
     ("rendered_pages", r"/pages/\d+\?", NAMED),
     ("blog_post_likes", r"/blogposts/\d+/likes", NAMELESS),
     ("attachment_versions", r"/attachments/att\d+/versions", NAMED),
+    ("custom_content_labels", r"/custom-content/\d+/labels", NAMED),
     ("footer_comment_likes", r"/footer-comments/\d+/likes", NAMED),
     ("inline_comment_replies", r"/inline-comments/\d+/children", NAMELESS),
     ("tree_item_restrictions", r"/content/\d+/restriction", V1_NAMED),

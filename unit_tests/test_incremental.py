@@ -99,6 +99,7 @@ EVERYTHING = (
     "page_versions",
     "blog_post_versions",
     "attachment_versions",
+    "custom_content_versions",
     "footer_comment_versions",
     "inline_comment_versions",
     "page_content_states",
@@ -157,6 +158,7 @@ def test_a_sync_of_an_unchanged_site_reads_only_the_lookback_window(stream: str,
         ("rendered_blog_posts", r"/blogposts/\d+\?"),
         ("blog_post_versions", r"/blogposts/\d+/versions"),
         ("attachment_versions", r"/attachments/[^/]+/versions"),
+        ("custom_content_versions", r"/custom-content/\d+/versions"),
         ("footer_comment_versions", r"/footer-comments/\d+/versions"),
         ("inline_comment_versions", r"/inline-comments/\d+/versions"),
         ("page_content_states", r"/content/\d+/state\?status="),
@@ -164,7 +166,8 @@ def test_a_sync_of_an_unchanged_site_reads_only_the_lookback_window(stream: str,
 )
 def test_children_of_unchanged_parents_are_not_requested(stream: str, path: str, twice: Any) -> None:
     first, _, _, requests = twice
-    groups = len(stream_state(first, "pages")["states"]) if "page" in stream else 1
+    kinds = {"page": len(stream_state(first, "pages")["states"]), "custom": 2}  # types
+    groups = kinds.get(stream.removeprefix("rendered_").partition("_")[0].rstrip("s"), 1)
     requested = [request for request in requests if re.search(path, request.target)]
     assert len(first.records[stream]) > groups
     # Parents within the lookback window are read again, and so are their children.

@@ -35,48 +35,48 @@ def documented() -> NewStream:
     return NewStream(*(re.sub("^   ", "", block, flags=re.MULTILINE) for block in blocks))
 
 
-# An array below each space, and an object that some spaces do not have.
-STATES = NewStream(
+# A list below custom content, and an object that some spaces do not have.
+ANSWERS = NewStream(
     manifest="""\
-    space_content_states:  # v1/api-group-content-states/#api-wiki-rest-api-space-spacekey-state-get
-      name: space_content_states
-      primary_key: [spaceId, id]
-      schema_loader: {type: InlineSchemaLoader, schema: "#/schemas/space_content_states"}
+    custom_content_children:  # v2/api-group-children/#api-custom-content-id-children-get
+      name: custom_content_children
+      primary_key: [id]
+      schema_loader: {type: InlineSchemaLoader, schema: "#/schemas/custom_content_children"}
       retriever:
-        $ref: "#/definitions/v2_object"
-        partition_router: "#/definitions/per_space"
+        $ref: "#/definitions/v2_list"
+        partition_router: "#/definitions/per_custom_content"
         requester:
           $ref: "#/definitions/child_request"
-          url: >-
-            {{ config['_v1'] }}/space/{{ stream_slice.extra_fields['key'] | urlencode | replace('/', '%2F') }}/state
-      transformations: ["#/definitions/with_space_id"]
+          url: "{{ config['_v2'] }}/custom-content/{{ stream_partition['customContentId'] }}/children"
+          request_parameters:
+            sort: id
+      transformations: ["#/definitions/with_custom_content_id"]
 """,
     schema="""{
   "type": "object",
-  "description": "A content state that a space suggests.",
+  "description": "A piece of custom content inside another one.",
   "additionalProperties": true,
   "properties": {
-    "id": {"type": "integer", "description": "Id of the state, the same in every space for the standard ones."},
-    "name": {"type": ["null", "string"], "description": "Name of the state."},
-    "color": {"type": ["null", "string"], "description": "Colour of the state."},
-    "spaceId": {"type": "string", "description": "Id of the space that suggests the state."}
+    "id": {"type": "string", "description": "Unique id of the custom content."},
+    "title": {"type": ["null", "string"], "description": "Title of the custom content."},
+    "customContentId": {"type": ["null", "string"], "description": "Id of the custom content that holds it."}
   }
 }""",
     operation="""\
-  /wiki/rest/api/space/{spaceKey}/state:
-    summary: Get space suggested content states
-    collection: space_content_states
-    paging: array
-    where: {_spaceKey: spaceKey}
-    parent: {collection: spaces, field: key}
-    scopes: {classic: ["read:confluence-space.summary"], granular: ["read:space.setting:confluence"]}
+  /wiki/api/v2/custom-content/{id}/children:
+    summary: Get child custom content
+    collection: custom_content_children
+    where: {_customContentId: id}
+    parent: {collection: custom_content}
+    limit: {default: 25, max: 250, over: refuse}
+    sort: {id: id}
+    scopes: {granular: ["read:custom-content:confluence"]}
 """,
     records="""
-space_content_states:
-  below: spaces
-  copy: {_spaceKey: key, _spaceId: id}
-  ids: false
-  records: [{id: 0, name: Rough draft, color: "#ffc400"}, {id: 1, name: In progress, color: "#2684ff"}]
+custom_content_children:
+  below: custom_content
+  copy: {_customContentId: id, _spaceId: spaceId}
+  records: [{title: First answer}, {title: Second answer}]
 """,
 )
 THEMES = NewStream(
@@ -163,7 +163,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy the repository, and add three streams of different kinds to the copy."""
     copy = tmp_path_factory.mktemp("new") / "source-confluence"
     shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
-    (copy / "names").write_text(" or ".join(add(copy, stream) for stream in (documented(), STATES, THEMES)))
+    (copy / "names").write_text(" or ".join(add(copy, stream) for stream in (documented(), ANSWERS, THEMES)))
     run(copy, "tools.derive")
     return copy
 

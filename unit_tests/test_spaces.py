@@ -39,7 +39,7 @@ ID = re.compile(r"(?<![\w-])(?:att)?\d{7,}(?![\w-])")
 # The documented exceptions. All but the audit log name no content.
 OF_THE_SITE = {
     *("space_roles", "space_permission_types", "space_role_mode", "users", "group", "group_members"),
-    *("classification_levels", "site_info", "audit"),
+    *("classification_levels", "site_info", "audit", "audit_retention"),
 }
 
 
@@ -77,6 +77,7 @@ def marked(chosen: Config) -> Marked:
             outside |= {own(record) for record in records if own(record) and is_below(record, outside)}
         holds_more = len(outside) > before
     label = {**site.records("labels")[0], "id": site.new_id(), "name": "elsewhere", "_spaces": []}
+    label["_customContents"] = []
     site.records("labels").append(label)
     next(page for page in site.records("pages") if page["id"] in outside)["_labels"].append(label["id"])
     outside |= {label["id"] for label in site.records("labels")} - used_labels(site, outside)
@@ -93,7 +94,7 @@ def marked(chosen: Config) -> Marked:
 def used_labels(site: Site, outside: set[str]) -> set[str]:
     """Return the labels of content, spaces and templates that are not outside."""
     found = {it["id"] for it in site.records("labels") if set(it["_spaces"]) - outside}
-    for collection in ("pages", "blog_posts", "attachments"):
+    for collection in ("pages", "blog_posts", "attachments", "custom_content"):
         found |= {label for r in site.records(collection) if r["id"] not in outside for label in r["_labels"]}
     for template in site.records("content_templates"):
         if template["_spaceKey"] not in outside:
@@ -102,7 +103,9 @@ def used_labels(site: Site, outside: set[str]) -> set[str]:
 
 
 def own(record: dict[str, Any]) -> str:
-    return str(record.get("id") or record.get("templateId") or "")
+    """Return the id of a record; nothing for a state, whose number is the same in every space."""
+    found = record.get("id") or record.get("templateId") or ""
+    return found if isinstance(found, str) else ""
 
 
 def is_below(record: dict[str, Any], outside: set[str]) -> bool:
@@ -336,6 +339,7 @@ ENG_ONLY, ENG_AND_HW, NO_PEOPLE = (
 WITH_CURSOR = [
     *("footer_comments", "inline_comments", "attachments", "pages", "blog_posts", "custom_content"),
     *("footer_comment_versions", "inline_comment_versions", "attachment_versions", "page_versions"),
+    "custom_content_versions",
 ]
 
 

@@ -66,6 +66,10 @@ def read(server: Server, select: list[str], **config: Any) -> Reading:
     return Reading(server.site, list(server.log), output, warnings)
 
 
+def types_of(site: Site) -> list[str]:
+    return sorted({record["type"] for record in site.records("custom_content")})
+
+
 def few_a_page(server: Server) -> Callable[[Request], None]:
     """Make the pages so small that every list has several."""
 
@@ -90,8 +94,7 @@ def whole(selected: list[str]) -> Reading:
     """Read every stream, with few records per page."""
     with Server(company()) as server:
         server.before("", few_a_page(server))
-        types = {record["type"] for record in server.site.records("custom_content")}
-        return read(server, selected, custom_content_types=sorted(types), version_bodies=True)
+        return read(server, selected, custom_content_types=types_of(server.site), version_bodies=True)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +102,15 @@ def chosen(selected: list[str]) -> Reading:
     """Read two spaces, chosen by their keys, in the other formats."""
     formats = {"body_format": "atlas_doc_format", "rendered_format": "styled_view"}
     with Server(company()) as server:
-        return read(server, selected, space_keys=list(KEPT), version_bodies=True, **formats)
+        types = types_of(server.site)
+        return read(
+            server,
+            selected,
+            space_keys=list(KEPT),
+            version_bodies=True,
+            custom_content_types=types,
+            **formats,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +121,8 @@ def left(selected: list[str]) -> Reading:
             event["author"] |= {"displayName": "Renamed", "publicName": "Renamed"}
         others = [s["key"] for s in server.site.records("spaces") if s["key"] not in KEPT]
         formats = {"body_format": "none", "rendered_format": "export_view"}
-        return read(server, selected, exclude_space_keys=others, **formats)
+        types = types_of(server.site)
+        return read(server, selected, exclude_space_keys=others, custom_content_types=types, **formats)
 
 
 @pytest.fixture(params=["whole", "chosen", "left"])
@@ -268,6 +280,19 @@ def label_spaces(field: str) -> Callable[[Site, str], Keys]:
     }
 
 
+def offered(site: Site, _: str) -> Keys:
+    spaces = {space["key"]: space["id"] for space in site.records("spaces")} | {"": "site"}
+    return {
+        (spaces[key], template["templateId"])
+        for template in site.records("blueprint_templates")
+        for key in template["_offeredIn"]
+    }
+
+
+def of_custom_content(site: Site, _: str) -> Keys:
+    return {(record["id"], label) for record in site.records("custom_content") for label in record["_labels"]}
+
+
 def searched(site: Site, _: str) -> Keys:
     """Return the current content of current spaces."""
     spaces = {space["id"] for space in site.records("spaces") if space["status"] == "current"}
@@ -320,6 +345,9 @@ HELD: dict[str, Callable[[Site, str], Keys]] = {
     "page_labels": labelled("current", "archived"),
     "blog_post_labels": labelled("current"),
     "attachment_labels": labelled("current", "archived"),
+    "custom_content_labels": of_custom_content,
+    "blueprint_templates": offered,
+    "audit_retention": lambda _site, _name: {("audit",)},
     "users": listed_users,
     "named_users": authors,
     "group_members": members,
@@ -501,18 +529,27 @@ def test_rendered_bodies_have_the_configured_format(
 
 @pytest.mark.parametrize("name", [name for name in VERSIONS if name != "attachment_versions"])
 def test_versions_have_bodies_if_configured(whole: Reading, left: Reading, name: str) -> None:
-    entity = {"page": "page", "blog": "blogpost"}.get(name.partition("_")[0], "comment")
+    entities = {"page": "page", "blog": "blogpost", "custom": "custom"}
+    entity = entities.get(name.partition("_")[0], "comment")
     requested = {(*r.values("limit"), *r.values("body-format")) for r in whole.requested(name)}
-    assert requested == {("50", "storage")}
-    assert any(record[entity]["body"]["storage"]["value"] for record in whole.output.records[name])
+    formats = ["storage", "raw"] if entity == "custom" else ["storage"]
+    assert requested == {("50", each) for each in formats}
+    for each in formats:
+        assert any(each in record[entity]["body"] for record in whole.output.records[name])
     assert {(*r.values("limit"), *r.values("body-format")) for r in left.requested(name)} == {("250",)}
     assert not any(record[entity].get("body") for record in left.output.records[name])
 
 
-def test_custom_content_is_requested_by_its_configured_types(whole: Reading, left: Reading) -> None:
-    types = {record["type"] for record in whole.site.records("custom_content")}
-    assert {request.values("type")[0] for request in whole.requested("custom_content")} == types
-    assert left.requested("custom_content") == []
+def test_custom_content_is_requested_by_its_configured_types(server: Server) -> None:
+    names = [name for name in STREAMS if name.startswith("custom_content")]
+    types = types_of(server.site)
+    for chosen in (types, types[:1], []):
+        server.log.clear()
+        found = read(server, names, custom_content_types=chosen)
+        assert {request.values("type")[0] for request in found.requested("custom_content")} == set(chosen)
+        below = {r["customContentId"] for name in names[1:] for r in found.output.records[name]}
+        kinds = {r["type"] for r in server.site.records("custom_content") if r["id"] in below}
+        assert kinds == set(chosen)
 
 
 def test_an_audit_event_keeps_its_id_when_its_author_is_renamed(whole: Reading, left: Reading) -> None:
@@ -607,7 +644,7 @@ def vanishing(selected: list[str]) -> tuple[Reading, set[str]]:
     with Server(company()) as server:
         server.before("", vanish)
         children = [name for name in selected if name in CHILDREN]
-        found = read(server, children, version_bodies=True)
+        found = read(server, children, version_bodies=True, custom_content_types=types_of(server.site))
     for collection in ("pages", "blog_posts"):
         gone |= {r["id"] for r in found.site.records(collection) if r["spaceId"] in gone}
     return found, gone
@@ -644,7 +681,8 @@ def revoked(selected: list[str]) -> Output:
             server.fail(operation, times=None, after=after, status=status, body=body)
         server.fail(rf"{V2}/spaces\?limit=1$", times=None, status=404, body=v2)
         server.fail(f"{V1}/user/current", times=None, status=403, body=v1)
-        return read(server, children, space_keys=list(KEPT)).output
+        types = types_of(server.site)
+        return read(server, children, space_keys=list(KEPT), custom_content_types=types).output
 
 
 @pytest.mark.parametrize("name", CHILDREN)

@@ -29,6 +29,7 @@ PARENTS = {
     "pageId": "{_v2}/pages/{id}",
     "blogPostId": "{_v2}/blogposts/{id}",
     "attachmentId": "{_v2}/attachments/{id}",
+    "customContentId": "{_v2}/custom-content/{id}",
     "treeItemId": "{_v2}/{type}s/{id}",
     "commentId": "{_v2}/{kind}-comments/{id}",
     "labelId": "{_v2}/labels?label-id={id}",
