@@ -12,11 +12,11 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_confluence.messages import (
     ACCESS,
-    INVALID_CREDENTIAL,
     LACKS_SCOPE,
     NOBODY,
     explain,
     reason,
+    say,
     scopes,
     status_of,
 )
@@ -29,14 +29,6 @@ WITHOUT_CONTENT = frozenset(
         *("audit", "classification_levels", "group", "group_members", "site_info", "space_permission_types"),
         *("space_role_mode", "space_roles", "users"),
     )
-)
-NO_SPACE = (
-    "This account can see no space, so everything would seem to be deleted. Give it access to the spaces that you want "
-    "to read, and check that domain_name is the address of your Confluence site."
-)
-NONE_CHOSEN = (
-    "space_keys, exclude_space_keys and exclude_space_kinds leave no space to read, so everything would seem to be "
-    "deleted. Correct them, or give the account access to the spaces."
 )
 # A check must not renew the refresh token: the platform would store the changed configuration.
 NO_RENEWAL = {"refresh_token": "", "token_expiry_date": "2999-01-01T00:00:00Z"}
@@ -63,9 +55,8 @@ def complete(
     elif obstacle := why_nothing_can_be_read(config, build):
         status.status, status.message = Status.FAILED, obstacle
     elif unreadable := _unreadable_streams(config, build):
-        status.message = "The connection works, but not for these streams: " + " ".join(
-            f"{', '.join(names)}: {why}" for why, names in unreadable.items()
-        )
+        listed = " ".join(f"{', '.join(names)}: {why}" for why, names in unreadable.items())
+        status.message = say("unreadable_streams", listed=listed)
     if status.message:
         status.message = filter_secrets(status.message)
     return status
@@ -88,18 +79,18 @@ def why_nothing_can_be_read(
         AirbyteTracedException: The keys cannot be looked up.
     """
     if config["_auth_type"] in BASIC and _first(config, build, "current_user").get("type") in NOBODY:
-        return INVALID_CREDENTIAL
+        return say("invalid_credential")
     if config.get("space_keys") or config.get("exclude_space_keys"):
         try:
             if unknown := _unknown_space_keys(config, build):
                 return unknown
         except AirbyteTracedException as failure:
             said = reason(str(failure.message))
-            failure.message = f"space_keys and exclude_space_keys could not be looked up. {said}"
+            failure.message = say("not_looked_up", said=said)
             raise
     if selected <= WITHOUT_CONTENT or _first(config, build, "space"):
         return None
-    return NONE_CHOSEN if config["_limited"] else NO_SPACE
+    return say("none_chosen" if config["_limited"] else "no_space")
 
 
 def _first(config: Mapping[str, Any], build: Build, name: str) -> Mapping[str, Any]:
@@ -123,11 +114,7 @@ def _unknown_space_keys(config: Mapping[str, Any], build: Build) -> str | None:
         for name in (space.get("currentActiveAlias"), space["key"]):
             keys[str(name).casefold()] = space["key"]
     named = [f"{key} (write {keys[key.casefold()]})" if key.casefold() in keys else key for key in unknown]
-    return (
-        f"No space that this account can see has the key {', '.join(named)}. Correct space_keys and "
-        "exclude_space_keys (the key is among the space's settings; its address may show an alias instead), or "
-        "give the account access to the space."
-    )
+    return say("unknown_keys", keys=", ".join(named))
 
 
 def _spaces(config: Mapping[str, Any], build: Build, keys: list[str]) -> list[Mapping[str, Any]]:

@@ -7,27 +7,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from airbyte_cdk.utils import AirbyteTracedException
 from jsonschema import Draft7Validator, ValidationError
 from jsonschema.exceptions import best_match
 
-from source_confluence.messages import error
+from source_confluence.messages import MESSAGES, error, say
 
 Read = TypeVar("Read")
-KINDS = {"array": "a list", "boolean": "true or false", "integer": "a whole number", "string": "a text"}
-# By the rule of JSON schema: what a value must be. {bound} is the rule's value, the other names are the schema's.
-MUST_BE = {
-    "pattern": "{name} must be {pattern_descriptor}.",
-    "type": "{name} must be {kind}.",
-    "enum": "{name} must be one of: {bound}.",
-    "minimum": "{name} must be between {minimum} and {maximum}.",
-    "maximum": "{name} must be between {minimum} and {maximum}.",
-    "minLength": "{name} must not be empty.",
-}
-HINTS = {
-    "configuration": "`source-confluence --help` shows one.",
-    "catalog": "`source-confluence --help` shows one. `discover` prints the streams that it can name.",
-    "state": "Use the state that the last sync printed, or none.",
-}
 
 
 def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -38,29 +24,27 @@ def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
             be a secret, and show a regular expression.
     """
     _compare_names(config, spec["properties"])
+    _refuse_invisible({name: config.get(name) for name in spec["properties"]})
     ways = spec["properties"]["credentials"]["oneOf"]
     ways_by_type = {way["properties"]["auth_type"]["const"]: way for way in ways}
     match config.get("credentials"):
         case None:
             missing = [field for field in ("email", "api_token") if field not in config]
             if missing:
-                other = " It needs credentials, or else email and api_token."
-                raise error(f"The configuration lacks {' and '.join(missing)}.{other}")
+                raise error("lacks_credentials", missing=" and ".join(missing))
         case {"auth_type": auth_type} if auth_type not in list(ways_by_type):
-            raise error(f"credentials.auth_type must be one of: {', '.join(ways_by_type)}.")
+            raise error("enum", name="credentials.auth_type", bound=", ".join(ways_by_type))
         case {"auth_type": auth_type}:
             # Validate only the chosen way, so that the sentence is about that one.
             spec = {**spec, "properties": {**spec["properties"], "credentials": ways_by_type[auth_type]}}
         case {}:
-            raise error("credentials lacks auth_type, which says the way to sign in.")
+            raise error("lacks_auth_type")
     problem = best_match(Draft7Validator(spec).iter_errors(config))
     if problem is not None:
-        raise error(_sentence(problem))
+        raise _invalid(problem)
     _, _, why = str(config.get("_auth_type")).partition("none: ")
     if why:  # as the normalization rules say
-        raise error(
-            f"{why}, so this credential is not sent. Correct domain_name, or use an API token without scopes."
-        )
+        raise error("not_sent", why=why)
 
 
 def _compare_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
@@ -69,36 +53,52 @@ def _compare_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         if name.startswith("_"):  # added by the normalization rules or by the platform
             continue
         if near := get_close_matches(name.lower(), known, 1):
-            raise error(f"There is no setting {name}. Did you mean {near[0]}? Correct or remove it.")
+            raise error("no_such_setting", name=name, near=near[0])
         logging.getLogger("airbyte").warning("There is no setting %s; it is ignored.", name)
 
 
-def _sentence(problem: ValidationError) -> str:
-    """Say what a value in the configuration must be, without quoting it."""
+def _refuse_invisible(config: Mapping[str, Any], within: str = "") -> None:
+    """Refuse a text with a character that nobody sees, such as one that was copied from a web page with a token."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            _refuse_invisible(value, f"{name}.")
+        for text in value if isinstance(value, list) else [value]:
+            if hidden := [each for each in text if not each.isprintable()] if isinstance(text, str) else []:
+                raise error("invisible", name=within + name, character=f"U+{ord(hidden[0]):04X}")
+
+
+def _invalid(problem: ValidationError) -> AirbyteTracedException:
+    """Return the error that says what a value in the configuration must be, without quoting it."""
     name = ".".join(str(part) for part in problem.absolute_path) or "The configuration"
     rule, bound, schema = problem.validator, cast("Any", problem.validator_value), cast("Any", problem.schema)
     if rule == "required":
         missing = next(key for key in bound if key not in cast("Any", problem.instance))
-        return f"{name} lacks {missing}. {schema['properties'][missing]['description']}"
+        about = schema["properties"][missing]["description"]
+        return error("lacks", name=name, missing=missing, description=about)
     bound = ", ".join(map(str, bound)) if isinstance(bound, list) else bound
-    unknown = "{name} does not fit the specification ({rule}: {bound})."
-    kind = KINDS.get(bound, "an object") if rule == "type" else ""
-    values = {**schema, "name": name, "rule": rule, "bound": bound, "kind": kind}
-    return MUST_BE.get(str(rule), unknown).format_map(values)
+    kind = say(bound if bound in MESSAGES["parts"] else "object") if rule == "type" else ""
+    values = {**schema, "rule": rule, "bound": bound, "kind": kind, "name": name}
+    return error(str(rule) if rule in MESSAGES["config"] else "other", **values)
+
+
+def read_json(path: str) -> Any:
+    """Return the content of a JSON file: in UTF-8, also with a byte order mark, or in UTF-16 as Windows writes it."""
+    return json.loads(Path(path).read_bytes())
 
 
 def read_file(what: str, path: str | None, read: Callable[[str], Read]) -> Read | None:
     """Return the content of a file, or None where no file is named."""
     if path is None:
         return None
+    about = {"what": what, "path": path, "hint": say(what)}
     try:
-        json.loads(Path(path).read_text(encoding="utf-8"))
+        read_json(path)
         return read(path)
     except OSError as failure:
-        said = f"The {what} file {path} cannot be read: {failure.strerror}."
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:
-        said = f"The {what} file {path} does not contain valid JSON: {failure}."
+        raise error("unreadable_file", said=failure.strerror, **about) from failure
+    except UnicodeDecodeError as failure:
+        raise error("not_utf8", failure, **about) from failure
+    except (json.JSONDecodeError, RecursionError) as failure:
+        raise error("not_json", said=failure, **about) from failure
     except Exception as failure:
-        said = f"The {what} in {path} does not follow the Airbyte protocol."
-        raise error(f"{said} {HINTS[what]}", str(failure)) from failure
-    raise error(f"{said} {HINTS[what]}")
+        raise error("not_the_protocol", failure, **about) from failure

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import yaml
 from airbyte_cdk.models import AirbyteMessage, FailureType
@@ -14,23 +15,13 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 # For each stream the scopes that it needs and the streams that a check reads on its behalf; `make derived` writes it.
 ACCESS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("access.json").read_text("utf-8"))
-REASONS = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text("utf-8"))
+MESSAGES = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text("utf-8"))
 # Atlassian's words
 LACKS_SCOPE = "scope does not match"
-NO_ACCESS = re.compile(
-    "not permitted to use Confluence|cannot access Confluence|not installed on this instance"
-)
 NOBODY = ("anonymous", "unknown")  # types of the user that Confluence names for a wrong credential
-INVALID_CREDENTIAL = (
-    "Confluence does not know this credential: it is wrong, expired or revoked. Confluence would show what an "
-    "anonymous visitor sees, and everything else would seem to be deleted. Check email and api_token, or the "
-    "credential that you use instead."
-)
-REFUSALS = {403, 404, 405, 451, 501}  # statuses for which a permission or plan may be missing
 MOST_PLACES = 5
 PLACE = "\x1f"  # ends the place of a failure, at the beginning of an internal message
 STATUS = re.compile(r"failed with status code '(\d{3})'")  # as the CDK says it
-NO_SUCH_STREAM = "The connector has no such stream. Refresh the schema of the connection."
 
 # What the CDK puts before or around the reason.
 WRAPPING = re.compile(
@@ -39,23 +30,23 @@ WRAPPING = re.compile(
 )
 
 
-def error(message: str, internal_message: str = "") -> AirbyteTracedException:
-    """Return a config error: one that the user can correct."""
-    return AirbyteTracedException(
-        message=message, internal_message=internal_message or message, failure_type=FailureType.config_error
-    )
+def say(name: str, /, **values: Any) -> str:
+    """Return a sentence of messages.yaml, with its values."""
+    kind = next(kind for kind in ("config", "transient", "parts") if name in MESSAGES[kind])
+    return str(MESSAGES[kind][name]).format_map(values)
+
+
+def error(name: str, cause: object = "", /, **values: Any) -> AirbyteTracedException:
+    """Return the error for a sentence of messages.yaml, of its kind."""
+    said = say(name, **values)
+    kind = FailureType.transient_error if name in MESSAGES["transient"] else FailureType.config_error
+    return AirbyteTracedException(message=said, internal_message=str(cause) or said, failure_type=kind)
 
 
 def status_of(internal_message: str | None) -> int:
     """Return the status of the response that an error of the CDK is about, 0 where there is none."""
     found = STATUS.search(internal_message or "")
     return int(found[1]) if found else 0
-
-
-def foreign_state(streams: str, failure: Exception) -> AirbyteTracedException:
-    """Return the error for a state that this connector cannot read."""
-    sentence = "was not written by this connector. Use the state of the last sync, or reset the stream."
-    return error(f"The saved state of {streams} {sentence}", str(failure))
 
 
 class Failures:
@@ -69,7 +60,9 @@ class Failures:
 
     def __init__(self, unknown: Iterable[str]) -> None:
         # By stream, and the status of the response or the cause: the sentence, and the places.
-        self._reasons: dict[tuple[str, int | str], str] = {(name, 0): NO_SUCH_STREAM for name in unknown}
+        self._reasons: dict[tuple[str, int | str], str] = {
+            (name, 0): say("no_such_stream") for name in unknown
+        }
         self._places: defaultdict[tuple[str, int | str], list[str]] = defaultdict(list)
         self._types: set[FailureType | None] = {FailureType.config_error for _ in self._reasons}
 
@@ -101,13 +94,13 @@ class Failures:
     def _at(self, kind: tuple[str, int | str]) -> str:
         places = sorted(set(self._places[kind]))
         more = f" and {len(places) - MOST_PLACES} more" if len(places) > MOST_PLACES else ""
-        return f" It happened at {', '.join(places[:MOST_PLACES])}{more}." if places else ""
+        return say("places", places=", ".join(places[:MOST_PLACES]), more=more) if places else ""
 
     def as_exception(self, cause: str) -> AirbyteTracedException:
         """Return the error that ends the read, for a cause that only the log shows."""
         listed = " ".join(f"{kind[0]}: {said}{self._at(kind)}" for kind, said in self._reasons.items())
         return AirbyteTracedException(
-            message=f"Not every stream could be read; the others are complete. {listed}",
+            message=say("failed_streams", listed=listed),
             internal_message=filter_secrets(cause),
             # The platform retries transient errors, and asks the user about config errors.
             failure_type=self._types.pop() if len(self._types) == 1 else FailureType.config_error,
@@ -118,16 +111,17 @@ def explain(stream: str, message: str, status: int) -> str:
     """Return the sentence for a failure of a stream, with what the stream needs where that can be missing."""
     said = reason(message)
     if LACKS_SCOPE in said:
-        return f"{said} {stream} needs {scopes(stream)}."
-    needs = ACCESS[stream]["needs"] if status in REFUSALS and not NO_ACCESS.search(said) else None
-    return f"{said} {stream} needs: {needs}." if needs else said
+        return said + say("needs_scopes", stream=stream, scopes=scopes(stream))
+    needs = ACCESS[stream]["needs"] if status and "deselect" in said.lower() else None
+    return said + say("needs", stream=stream, needs=needs) if needs else said
 
 
 def reason(message: str) -> str:
     """Return the sentence for a message of the CDK."""
-    for known in REASONS:
+    for known in MESSAGES["known"]:
         if found := re.search(known["match"], message, re.DOTALL):
-            return str(known["say"]).format(*found.groups())
+            proxy = re.sub(r"^(\w+://)?(.*@)?", "", getproxies().get("https", ""))  # without its password
+            return str(known["say"]).format(*found.groups(), proxy=proxy)
     return WRAPPING.sub("", message)
 
 

@@ -4,7 +4,6 @@ import argparse
 import base64
 import contextlib
 import ctypes
-import json
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -16,8 +15,8 @@ from airbyte_cdk.exception_handler import assemble_uncaught_exception
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets
 
-from source_confluence.config import HINTS, read_file, validate
-from source_confluence.messages import PLACE, error, reason
+from source_confluence.config import read_file, read_json, validate
+from source_confluence.messages import PLACE, error, reason, say
 from source_confluence.output import take_over_stdout
 from source_confluence.source import SourceConfluence
 
@@ -79,9 +78,9 @@ def run(args: list[str] | None = None) -> None:
 def _source(parsed: argparse.Namespace) -> SourceConfluence:
     """Build the source from the files that the command line names."""
     path = getattr(parsed, "config", None)
-    given = read_file("configuration", path, lambda path: json.loads(Path(path).read_text(encoding="utf-8")))
+    given = read_file("configuration", path, read_json)
     if path and not isinstance(given, dict):
-        raise error(f"The configuration in {path} must be a JSON object: {{…}}. {HINTS['configuration']}")
+        raise error("not_an_object", path=path, hint=say("configuration"))
     catalog = read_file("catalog", getattr(parsed, "catalog", None), SourceConfluence.read_catalog)
     state = read_file("state", getattr(parsed, "state", None), SourceConfluence.read_state)
     names: list[str] | None = [] if parsed.command in ("spec", "check") else None

@@ -10,7 +10,9 @@ from airbyte_cdk.models import (
     AirbyteConnectionStatus,
     AirbyteMessage,
     AirbyteStateMessage,
+    AirbyteStateMessageSerializer,
     ConfiguredAirbyteCatalog,
+    FailureType,
     Status,
 )
 from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer import (
@@ -24,7 +26,8 @@ from airbyte_cdk.utils import AirbyteTracedException
 from source_confluence import check
 from source_confluence.components.api_budget import AdaptiveAPIBudget
 from source_confluence.components.factory import ComponentFactory
-from source_confluence.messages import ACCESS, Failures, error, foreign_state
+from source_confluence.config import read_json
+from source_confluence.messages import ACCESS, Failures, error
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
 QUEUED_MESSAGES = 1_000  # the CDK queues 10,000, of whatever size
@@ -37,7 +40,7 @@ class SourceConfluence(YamlDeclarativeSource):
         catalog: The streams to read; only `read` needs it.
         config: The configuration of the connection, as the manifest's spec describes it.
         state: The state of the last read.
-        config_path: The file that a migrated configuration is written back to.
+        config_path: The file to which renewed tokens are written back.
         names: The streams to build instead of those of the catalog, for a check. Without a catalog, responses are
             cached and nothing is retried: a person waits for the check.
         shared: What its factory shares with that of another source: the authenticator, so that there is one token.
@@ -55,6 +58,7 @@ class SourceConfluence(YamlDeclarativeSource):
     ) -> None:
         chosen = [c.stream.name for c in catalog.streams] if catalog else list(ACCESS)
         self._catalog, self._selected = catalog, chosen if names is None else names
+        self._file = config_path
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         checks = names is not None and catalog is None
         self._constructor: ComponentFactory = ComponentFactory(
@@ -66,8 +70,27 @@ class SourceConfluence(YamlDeclarativeSource):
             message_repository=self._message_repository,
             place=self.resolved_manifest["definitions"]["place"],
             shared=shared,
+            file=config_path,
         )
         self._concurrent_source._queue.maxsize = QUEUED_MESSAGES  # noqa: SLF001 - the CDK offers no other way
+
+    # The CDK reads files only in the encoding of the system, and without a byte order mark.
+    read_config = staticmethod(read_json)  # type: ignore[assignment]  # the parameter has another name
+    _read_json_file = staticmethod(read_json)  # type: ignore[assignment]
+
+    @classmethod
+    def read_state(cls, state_path: str | None) -> list[AirbyteStateMessage]:
+        """Read a state from a file.
+
+        Raises:
+            ValueError: It has a message without a state.
+        """
+        states = [
+            AirbyteStateMessageSerializer.load(each) for each in (read_json(state_path) if state_path else [])
+        ]
+        if not all(each.stream or each.data or each.global_ for each in states):
+            raise ValueError("a message contains no state")
+        return states
 
     def _pre_process_manifest(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Resolve only the selected streams: all of them take half a second at each start."""
@@ -95,7 +118,8 @@ class SourceConfluence(YamlDeclarativeSource):
 
         An expired access token is renewed by the first attempt; a check does not retry.
         """
-        check_spaces = super(SourceConfluence, SourceConfluence(config=config, names=["space"])).check
+        source = SourceConfluence(config=config, config_path=self._file, names=["space"])
+        check_spaces = super(SourceConfluence, source).check
         status = check_spaces(logger, config)
         if status.status != Status.SUCCEEDED and (config.get("credentials") or {}).get("client_id"):
             status = check_spaces(logger, config)
@@ -108,7 +132,7 @@ class SourceConfluence(YamlDeclarativeSource):
             partial(build, catalog=catalog, shared=self._constructor.shared),
             frozenset(self._selected),
         ):
-            raise error(obstacle)
+            raise AirbyteTracedException(obstacle, obstacle, FailureType.config_error)
 
     def read(
         self,
@@ -137,7 +161,7 @@ class SourceConfluence(YamlDeclarativeSource):
             cause = combined.internal_message or ""
         except OverflowError as failure:  # a date in the state that is too late to count from
             named = ", ".join(sorted({s.stream.stream_descriptor.name for s in state or [] if s.stream}))
-            raise foreign_state(named, failure) from failure
+            raise error("foreign_state", failure, streams=named) from failure
         for name, count in self._constructor.skipped.items():
             text = "%s: %d parents were skipped, because Confluence returned 404 (see the log)."
             logger.info(text, name, count)

@@ -373,7 +373,7 @@ def test_a_refused_configuration_sends_nothing(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "cannot be read: No such file"),
+        (None, "cannot be read. `source-confluence --help` shows one. The system says: No such file"),
         ("{'email': 'a'}", "does not contain valid JSON"),
         ("", "does not contain valid JSON"),
         ("[]", "must be a JSON object"),

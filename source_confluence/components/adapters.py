@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.streams.http.tcp_keepalive import TcpKeepaliveHTTPAdapter
 from airbyte_cdk.sources.utils.files_directory import get_files_directory
-from airbyte_cdk.utils import AirbyteTracedException
 from requests import PreparedRequest, RequestException, Response
+
+from source_confluence.messages import error
 
 RESPONSE_SECONDS = 300
 FILE_SECONDS = 1800  # the platform ends a connector that is silent for an hour
@@ -36,11 +36,7 @@ class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
             urlsplit(url).netloc for url in (str(request.url), response.headers.get("Location", ""))
         )
         if response.is_redirect and there not in ("", here):
-            raise AirbyteTracedException(
-                message=f"{here} redirects to {there}. If that is the new name of your site, write it as domain_name; "
-                "if it is a login page, let the connector reach Confluence without it.",
-                failure_type=FailureType.config_error,
-            )
+            raise error("redirected", here=here, there=there)
         with deadline(response, RESPONSE_SECONDS):
             # `content` reads 10 KB at a time, and each can switch threads: `python -m benchmarks proposals`.
             response._content = b"".join(response.iter_content(PIECE))  # noqa: SLF001 - requests offers no other way
@@ -61,8 +57,8 @@ class FileAdapter(TcpKeepaliveHTTPAdapter):
             response = super().send(request, **how)
             if response.ok and not response.is_redirect:
                 response.part = self._write(response)  # type: ignore[attr-defined]
-        except RequestException as error:
-            raise type(error)(re.sub(r"\?\S+", "?…", str(error))) from None
+        except RequestException as failure:
+            raise type(failure)(re.sub(r"\?\S+", "?…", str(failure))) from None
         return response
 
     @staticmethod

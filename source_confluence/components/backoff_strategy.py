@@ -5,10 +5,10 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.streams.http.error_handlers import BackoffStrategy
-from airbyte_cdk.utils import AirbyteTracedException
 from requests import Response
+
+from source_confluence.messages import error
 
 
 class RetryAfterBackoffStrategy(BackoffStrategy):
@@ -37,10 +37,7 @@ class RetryAfterBackoffStrategy(BackoffStrategy):
         if not wait:
             return None
         if wait >= self._longest:
-            raise AirbyteTracedException(
-                message="Confluence asks to wait for more than an hour (429). Sync again later.",
-                failure_type=FailureType.transient_error,
-            )
+            raise error("asks_to_wait")
         return max(wait, 2.0 ** (attempt_count - 1))
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Generator, Iterator
+from html import unescape
 from typing import Any
 
 import orjson
@@ -13,18 +14,22 @@ from requests import Response
 
 LONG_INTEGER = re.compile(rb"[:\[,]\s*-?[0-9]{19}")
 NOTHING = "nothing more"
+TITLE = re.compile(r"<title[^>]*>\s*([^<]*?)[\s.]*</title", re.IGNORECASE)
 WILDCARDS = frozenset("*?[")
 
 
 def parsed(response: Response) -> Any:
     """Return the parsed body, which the response keeps.
 
-    A body that is not JSON in UTF-8 is `{}`; the plain text of an error is that text.
+    A body that is not JSON in UTF-8 is `{}`; a web page is its title, and the plain text of an error is that text.
     """
     kept = vars(response)
     if "parsed" not in kept:
         kept["parsed"] = _parse(response.content)
-        if not response.ok and not kept["parsed"] and "html" not in response.headers.get("Content-Type", ""):
+        if "html" in response.headers.get("Content-Type", ""):
+            found = TITLE.search(response.text)
+            kept["parsed"] = {"title": unescape(found[1])} if found else {}
+        elif not response.ok and not kept["parsed"]:
             kept["parsed"] = response.text or {}
     return kept["parsed"]
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from airbyte_cdk.sources.declarative.auth import DeclarativeOauth2Authenticator
+from airbyte_cdk.sources.declarative.auth.oauth import DeclarativeSingleUseRefreshTokenOauth2Authenticator
 from airbyte_cdk.sources.declarative.decoders import JsonDecoder
 from airbyte_cdk.sources.declarative.extractors import RecordFilter
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import (
@@ -33,7 +34,12 @@ from airbyte_cdk.sources.message.repository import StateFilteringMessageReposito
 from airbyte_cdk.sources.streams.core import NO_CURSOR_STATE_KEY
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
 
-from source_confluence.components.authenticator import TimelyOauthAuthenticator
+from source_confluence.components.authenticator import (
+    WAITS,
+    KeepingOauthAuthenticator,
+    TimelyOauthAuthenticator,
+    TimelyTokens,
+)
 from source_confluence.components.backoff_strategy import RetryAfterBackoffStrategy
 from source_confluence.components.cursor import PartitionCursor, SpaceGroupCursor, is_grouped
 from source_confluence.components.decoder import OnceDecoder, OnceResponseFilter, PlainRemoveFields
@@ -43,7 +49,7 @@ from source_confluence.components.partition_router import CountingRouter, EvenGr
 from source_confluence.components.requester import CarefulRequester
 from source_confluence.components.retriever import WholeListRetriever
 from source_confluence.components.scope import OF_THE_SITE, Scope
-from source_confluence.messages import foreign_state
+from source_confluence.messages import error, say
 
 
 def as_a(subclass: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -56,11 +62,20 @@ def as_a(subclass: Callable[..., Any]) -> Callable[[Any], Any]:
     return rebuild
 
 
+def as_kept(component: Any) -> KeepingOauthAuthenticator:
+    """Rebuild an authenticator that does not say with which arguments it was built."""
+    ours: Any = KeepingOauthAuthenticator
+    rebuilt: KeepingOauthAuthenticator = ours.__new__(ours)
+    vars(rebuilt).update(vars(component))
+    return rebuilt
+
+
 # What becomes of a component that the CDK builds. The docstrings of our classes say why.
 OURS: dict[type, Callable[[Any], Any]] = {
     AddedFieldDefinition: added_field,
     DefaultFileUploader: as_a(StreamingFileUploader),
     DeclarativeOauth2Authenticator: as_a(TimelyOauthAuthenticator),
+    DeclarativeSingleUseRefreshTokenOauth2Authenticator: as_kept,
     HttpRequester: as_a(CarefulRequester),
     HttpResponseFilter: as_a(OnceResponseFilter),
     JsonDecoder: as_a(OnceDecoder),
@@ -78,19 +93,30 @@ SMALLER_PAGES = PageSizeReduction(
     max_attempts=8,
     backoff_seconds=2.0,
     retries_at_minimum_page_size=4,
-    failure_message="Confluence did not respond in time (504). Try again later.",
+    failure_message=say("timed_out"),
 )
 
 
 class ComponentFactory(ModelToComponentFactory):
-    """Build the components of one source; `place` declares the retriever that a `Scope` asks."""
+    """Build the components of one source.
+
+    Args:
+        place: The declaration of the retriever that a `Scope` asks.
+        file: The file of the configuration, to which renewed tokens are written back.
+    """
 
     def __init__(
-        self, *, place: Any = None, shared: dict[str, Any] | None, builds_parents: bool = False, **named: Any
+        self,
+        *,
+        place: Any = None,
+        file: str | None = None,
+        shared: dict[str, Any] | None,
+        builds_parents: bool = False,
+        **named: Any,
     ) -> None:
         super().__init__(**named)
         self._builds_parents = builds_parents
-        self.shared = {"skipped": Counter(), "place": place} if shared is None else shared
+        self.shared = {"skipped": Counter(), "place": place, "file": file} if shared is None else shared
         self.skipped: Counter[str] = self.shared["skipped"]
 
     def _create_component_from_model(self, model: Any, config: Any, **named: Any) -> Any:
@@ -102,6 +128,10 @@ class ComponentFactory(ModelToComponentFactory):
         component = OURS.get(type(component), lambda it: it)(component)
         if is_of_the_site and config["_limited"] and not self._disable_retries:  # a check delivers no records
             component.scope = self._scope(config)
+        if isinstance(component, TimelyTokens):
+            component.waits = () if self._disable_retries else WAITS
+        if isinstance(component, KeepingOauthAuthenticator):
+            component.file = self.shared["file"]
         if isinstance(component, CarefulRequester):
             component.skipped = self.skipped
         if isinstance(component, WholeListRetriever):
@@ -126,7 +156,7 @@ class ComponentFactory(ModelToComponentFactory):
             return super().create_default_stream(model, config, **named)
         except Exception as failure:
             if self._connector_state_manager.get_stream_state(model.name, None):
-                raise foreign_state(model.name, failure) from failure
+                raise error("foreign_state", failure, streams=model.name) from failure
             raise
 
     def create_grouping_partition_router(

@@ -17,7 +17,7 @@ from requests import Response
 
 from source_confluence.components.adapters import DeadlineAdapter
 from source_confluence.components.decoder import NOTHING, parsed, quoted
-from source_confluence.messages import INVALID_CREDENTIAL, NOBODY, error
+from source_confluence.messages import NOBODY, error, say
 
 LOGGER = logging.getLogger("airbyte")
 GIVE_UP_AFTER = 20
@@ -65,23 +65,19 @@ class CarefulRequester(HttpRequester):
             answer = HttpResponseFilter(
                 config=self.config, parameters={}, http_codes={NOT_FOUND}, action=ResponseAction.IGNORE
             )
-            filters.insert(0, answer)
+            filters.insert(filters.index(ignored[0]), answer)
 
     def send_request(self, **request: Any) -> Response | None:  # type: ignore[override]  # passes on all arguments
         """Send a request, with the retries that the error handler asks for; return None for a missing parent."""
         if self._failed >= GIVE_UP_AFTER:
-            raise AirbyteTracedException(
-                message=f"{GIVE_UP_AFTER} requests in a row failed, so the rest of the stream was not read. "
-                "Try again later.",
-                failure_type=FailureType.transient_error,
-            )
+            raise error("gave_up", count=GIVE_UP_AFTER)
         try:
             response = super().send_request(**request)
             if response is not None and response.status_code == NOT_FOUND:
                 response = self._after_not_found(response, request)
-        except AirbyteTracedException as error:
-            self._failed += isinstance(error, ParentExistsError) or isinstance(
-                error.__context__, BaseBackoffException
+        except AirbyteTracedException as failure:
+            self._failed += isinstance(failure, ParentExistsError) or isinstance(
+                failure.__context__, BaseBackoffException
             )
             raise
         self._failed = 0
@@ -130,7 +126,7 @@ class CarefulRequester(HttpRequester):
         except AirbyteTracedException:  # it may lack this scope
             answer = self._ask(f"{self.config['_v2']}/spaces?limit=1")
         if answer.status_code == NOT_FOUND or parsed(answer).get("type") in NOBODY:
-            raise error(INVALID_CREDENTIAL)
+            raise error("invalid_credential")
         self._worked = asked
 
     def _ask(self, url: str) -> Response:
@@ -142,9 +138,7 @@ class ParentExistsError(AirbyteTracedException):
 
     def __init__(self, stream: str, said: str) -> None:
         super().__init__(
-            message="Confluence returned 404 below a parent that is still there, so nothing is known about it. The "
-            "account may lack a permission for it: give it that permission, exclude the space, or deselect the "
-            f"stream. Otherwise sync again. Confluence says: {said}.",
+            message=say("parent_exists", said=said),
             internal_message=f"A request of {stream} failed with status code '404'",
             failure_type=FailureType.config_error,
         )

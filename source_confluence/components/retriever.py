@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.extractors.record_selector import extracted_record_count
 from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
 from airbyte_cdk.sources.types import StreamSlice
@@ -16,7 +15,7 @@ from requests import Response
 from source_confluence.components.decoder import parsed
 from source_confluence.components.partition_router import CountingRouter
 from source_confluence.components.scope import Scope
-from source_confluence.messages import PLACE
+from source_confluence.messages import PLACE, error
 
 LOGGER = logging.getLogger("airbyte")
 EMPTY_PAGES = 100
@@ -82,13 +81,11 @@ class WholeListRetriever(SimpleRetriever):
             if self.parents:
                 self.parents.advance(self.name)
             if keyless:
-                lacking = "a record" if keyless == 1 else f"{keyless} records"
-                raise list_error(
-                    f"Confluence returned {lacking} of {self.name} without {' or '.join(key)}, which identifies "
-                    "records and their children."
-                )
-        except AirbyteTracedException as error:
-            error.internal_message = f"{place(stream_slice)}{PLACE}{error.internal_message or error.message}"
+                raise error("keyless", count=keyless, stream=self.name, key=" or ".join(key))
+        except AirbyteTracedException as failure:
+            failure.internal_message = (
+                f"{place(stream_slice)}{PLACE}{failure.internal_message or failure.message}"
+            )
             raise
 
     def _read_pages(self, records_generator_fn: Any, stream_slice: StreamSlice) -> Iterable[Any]:
@@ -103,26 +100,19 @@ class WholeListRetriever(SimpleRetriever):
         reading = self._readings[id(named["stream_slice"])]
         at, then = named["last_page_token_value"], token and token["next_page_token"]
         if str(then).startswith("# "):  # the manifest's own words, because the link leads nowhere
-            raise list_error(
-                "The response has no list of results, or its next-page link leads nowhere: it has no cursor. "
-                "Check domain_name."
-            )
+            raise error("no_cursor")
         # The offsets of restrictions count the users and groups inside the rows.
         has_offsets = isinstance(at or then, int) and "start" not in list(self.primary_key or [])
         if has_offsets and self._has_gap(reading, at or 0, named["response"]):
             return self._from_the_beginning(reading)
         if token:
             if then in reading.tokens:
-                raise list_error(
-                    "Confluence's next-page links lead in a circle, so the list would never end."
-                )
+                raise error("circle")
             reading.tokens.add(then)
             is_empty = not extracted_record_count(named["response"], named["last_page_size"])
             reading.empty = reading.empty + 1 if is_empty else 0
             if reading.empty >= EMPTY_PAGES:
-                raise list_error(
-                    f"Confluence returned {EMPTY_PAGES} empty pages in a row and names a next page."
-                )
+                raise error("empty_pages", count=EMPTY_PAGES)
         return token
 
     @staticmethod
@@ -135,7 +125,7 @@ class WholeListRetriever(SimpleRetriever):
 
     def _from_the_beginning(self, reading: Reading) -> dict[str, Any]:
         if reading.restarts >= RESTARTS:
-            raise list_error("Rows of this list moved each time it was read, so some may be missing.")
+            raise error("moved_rows")
         LOGGER.info("%s: rows moved while the list was read; it is read again from its beginning.", self.name)
         vars(reading).update(vars(Reading(restarts=reading.restarts + 1)))
         return {"next_page_token": 0}
@@ -152,9 +142,3 @@ def place(stream_slice: StreamSlice | None) -> str:
             keys = stream_slice.extra_fields.get("key") if name == "spaceId" else None
             named.append(f"{noun} {keys or value}")
     return ", ".join(named).translate(BRACKETS)
-
-
-def list_error(message: str) -> AirbyteTracedException:
-    """Return an error that may pass by itself."""
-    hint = "Try again later, and tell Atlassian's support if it happens again."
-    return AirbyteTracedException(message=f"{message} {hint}", failure_type=FailureType.transient_error)
