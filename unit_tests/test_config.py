@@ -148,7 +148,7 @@ def test_a_pasted_address_is_accepted(
     ],
 )
 def test_an_invalid_or_unsafe_address_is_refused(spec: ConnectorSpecification, pasted: str) -> None:
-    with pytest.raises(AirbyteTracedException, match="http:// only for localhost|invisible"):
+    with pytest.raises(AirbyteTracedException, match=r"http:// only for localhost|invisible"):
         validate(spec.connectionSpecification, {**OLD, "domain_name": pasted})
 
 
