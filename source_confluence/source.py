@@ -85,9 +85,8 @@ class SourceConfluence(YamlDeclarativeSource):
         Raises:
             ValueError: It has a message without a state.
         """
-        states = [
-            AirbyteStateMessageSerializer.load(each) for each in (read_json(state_path) if state_path else [])
-        ]
+        given = read_json(state_path) if state_path else None
+        states = [AirbyteStateMessageSerializer.load(each) for each in given or []]
         if not all(each.stream or each.data or each.global_ for each in states):
             raise ValueError("a message contains no state")
         return states

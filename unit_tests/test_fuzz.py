@@ -220,8 +220,8 @@ def test_the_error_for_an_invalid_file_names_it(server: Server, name: str, conte
     files: dict[str, Any] = {"config": config_for(server), "catalog": CATALOG, "state": STATES}
     with few_streams("pages"):
         output = ran("read", **{**files, name: content})
-    if (name, content) == ("state", b"null"):
-        assert output.exit_code == 0  # null means that there is no state
+    if name == "state" and content.endswith((b"null", b"\xbf{}")):
+        assert output.exit_code == 0  # null or nothing means that there is no state
         return
     assert output.exit_code == 1
     assert {"config": "configuration"}.get(name, name) in output.stderr

@@ -81,7 +81,8 @@ class WholeListRetriever(SimpleRetriever):
             if self.parents:
                 self.parents.advance(self.name)
             if keyless:
-                raise error("keyless", count=keyless, stream=self.name, key=" or ".join(key))
+                count = "a record" if keyless == 1 else f"{keyless} records"
+                raise error("keyless", count=count, stream=self.name, key=" or ".join(key))
         except AirbyteTracedException as failure:
             failure.internal_message = (
                 f"{place(stream_slice)}{PLACE}{failure.internal_message or failure.message}"
