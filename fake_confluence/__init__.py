@@ -21,7 +21,7 @@ come from a separate port (`Server.media`), by signed URLs. The consent page is 
 """
 
 from fake_confluence.access import OAuthApp
-from fake_confluence.company import company
+from fake_confluence.company import company, exported_users
 from fake_confluence.contract import Contract, Operation, Parameter, load_contract
 from fake_confluence.generate import generate
 from fake_confluence.server import Fault, Request, Server
@@ -37,6 +37,7 @@ __all__ = [
     "Server",
     "Site",
     "company",
+    "exported_users",
     "generate",
     "load_contract",
 ]

@@ -7,6 +7,8 @@ data/architecture_overview.yaml.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +35,22 @@ def company() -> Site:
         add(making)
     add_records(making, yaml.safe_load((_DATA / "records.yaml").read_text(encoding="utf-8")))
     return Site(making.collections, now="2026-06-30T12:00:00.000Z")
+
+
+def exported_users(site: Site) -> str:
+    """Return the file that an administrator of the company's organisation gets from "Export users": CSV."""
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(
+        ["User id", "User name", "email", "User status", "Added to org", "Last seen in Confluence - norrvik"]
+    )
+    for user in site.records("users"):
+        if user["accountType"] == "atlassian" and user["_permissionTypes"]:
+            name = user["publicName"]
+            email = user["email"] or f"{name.split()[0].lower()}@norrvik.example"
+            status = "Suspended" if user["accountStatus"] == "inactive" else "Active"
+            lines.writerow([user["accountId"], name, email, status, "01 Mar 2021", "26 Jun 2026"])
+    return text.getvalue()
 
 
 _PARTS: tuple[Callable[[Making], None], ...] = (

@@ -36,15 +36,16 @@ import duckdb
 
 from common.streams import Stream as Declared
 from common.streams import streams
-from fake_confluence import Server, company
+from fake_confluence import Server, company, exported_users
 from tools import deletions, documents, report
 from tools.load import INTERRUPTED, SYNCS, check, failures, sync
-from tools.recipes import create_views, recipes
+from tools.recipes import create_views, load_export, recipes
 
 if TYPE_CHECKING:
     from tools.load import Stream
 
 FILES = "attachment_files"
+EXPORT = "export-users.csv"  # for the recipe `emails`
 DECLARED = {stream.name: stream for stream in streams()}
 FEW = {"space", "labels", "group", "tree_item_index"}  # streams of few records, compared with pages
 
@@ -91,6 +92,7 @@ def run(args: argparse.Namespace) -> None:
         database = directory / "confluence.duckdb"
         if args.config is None:
             database.unlink(missing_ok=True)
+            (directory / EXPORT).write_text(exported_users(embedded.site), encoding="utf-8")
         files = None
         if FILES in names:
             files = directory / "files"
@@ -240,6 +242,8 @@ def show(directory: Path) -> None:
     """Make the views, the documents and the report, and print what there is."""
     database = directory / "confluence.duckdb"
     with duckdb.connect(str(database)) as connection:
+        if (directory / EXPORT).exists():
+            load_export(connection, directory / EXPORT)
         lacking = create_views(connection)
         deletions.apply(connection)
         if "text_for_ai" not in lacking:

@@ -31,7 +31,16 @@ PAGE = FOLDER.parent / "docs" / "recipes.md"
 README = FOLDER.parent / "README.md"
 # In the order of the page. A recipe that uses another one comes after it.
 NAMES = (
-    *("latest_pages", "page_tree", "subtrees", "labelled_pages", "people", "spaces_alive", "edits_by_month"),
+    *(
+        "latest_pages",
+        "page_tree",
+        "subtrees",
+        "labelled_pages",
+        "people",
+        "emails",
+        "spaces_alive",
+        "edits_by_month",
+    ),
     *("contributors", "page_ages", "label_counts", "comment_threads", "space_access", "space_readers"),
     *("reader_lists", "unknown_readers", "who_can_see", "audit_by_person", "text_for_ai"),
     *("deletion_tables", "airbyte_syncs", "deletions", "living_pages", "forget", "apply_deletions"),
@@ -196,6 +205,12 @@ def create_views(connection: duckdb.DuckDBPyConnection, kind: str = "VIEW") -> d
             name = missing(error)
             lacking[recipe.name] = lacking.get(name, name)
     return lacking
+
+
+def load_export(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Load an organisation's export of its users, for the recipe `emails`."""
+    connection.execute("DROP TABLE IF EXISTS exported_users")
+    connection.read_csv(str(file), all_varchar=True).create("exported_users")
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection, kind: str) -> None:

@@ -16,9 +16,9 @@ import duckdb
 import pytest
 
 from common.connector import CONNECTOR, STREAMS, config_for, discovered
-from fake_confluence import Server, company, generate
+from fake_confluence import Server, company, exported_users, generate
 from tools import load
-from tools.recipes import create_views, recipes, variants
+from tools.recipes import create_views, load_export, recipes, variants
 from unit_tests.invalid_records import ODD, each_in_a_record_of_its_own
 from unit_tests.postgres import Postgres, plain
 from unit_tests.runners import OF_SEVERAL_TYPES, PyAirbyte
@@ -97,8 +97,18 @@ def synced(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             found.counts += read_into_postgres(postgres, config, IN_POSTGRES)
             if len(found.counts) == 1:
                 change(site)
+        export = folder / "export-users.csv"
+        text = exported_users(site.site)
+        export.write_text(
+            "\ufeff" + text + text.splitlines()[1] + "\r\n", encoding="utf-8"
+        )  # once for each group
+        export.chmod(0o644)
         with duckdb.connect(str(found.duck)) as connection:
+            load_export(connection, export)
             create_views(connection)
+        columns = ", ".join(f'"{name}" text' for name in text.splitlines()[0].split(","))
+        postgres.execute(f"CREATE TABLE exported_users ({columns})")
+        postgres.execute(f"\\copy exported_users FROM '{export}' (FORMAT csv, HEADER)")
         postgres.execute(RECIPES["airbyte_syncs"].query)
         postgres.execute(RECIPES["deletion_tables"].query)
         for recipe in (*RECIPES.values(), *variants()):
@@ -161,6 +171,22 @@ def test_each_column_in_postgres_has_the_type_of_its_field(synced: Synced, name:
             "timestamp without time zone" if schema.get("format") == "date-time" else types.get(kind, "json")
         )
         assert (field, found[field.lower()]) == (field, expected)
+
+
+def test_an_export_gives_the_addresses_that_people_hide(synced: Synced) -> None:
+    rows = {row["accountid"]: row for row in synced.from_duckdb("SELECT * FROM emails")}
+    users = {user["accountId"]: user for user in company().records("users")}
+    assert rows.keys() == users.keys()
+    for account, row in rows.items():
+        user = users[account]
+        if user["email"]:
+            assert (row["email"], row["source"]) == (user["email"], "Confluence")
+        elif user["accountType"] == "atlassian" and user["_permissionTypes"]:
+            first = user["publicName"].split()[0].lower()
+            assert (row["email"], row["source"]) == (f"{first}@norrvik.example", "export")
+        else:  # an app, or a person who left: nobody knows
+            assert (row["email"], row["source"]) == (None, None)
+    assert {row["source"] for row in rows.values()} == {"Confluence", "export", None}
 
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES.values() if recipe.asks])
