@@ -79,7 +79,7 @@ cdk: ## Test another version of the CDK: make cdk VERSION=7.40.0 (some minutes)
 	$(PYTHON) -m venv build/cdk
 	build/cdk/bin/python -m pip install --quiet --editable '.[dev,demo]' --constraint constraints.txt
 	build/cdk/bin/python -m pip install --quiet 'airbyte-cdk[manifest-server]==$(VERSION)'
-	build/cdk/bin/python -m pytest unit_tests/test_components.py unit_tests/test_streams.py unit_tests/test_errors.py \
+	build/cdk/bin/python -m pytest unit_tests/test_cdk_names.py unit_tests/test_components.py unit_tests/test_streams.py unit_tests/test_errors.py \
 		unit_tests/test_incremental.py unit_tests/test_faults.py --numprocesses 2 --dist loadfile
 
 dist: $(READY) .venv-release/.ready ## Build wheel, sdist and bill of materials, and try them in an empty environment
