@@ -3,7 +3,8 @@
 -- all users with a licence or to anonymous visitors. A guest has no licence, and can be in one space at a time: a guest
 -- who seems to be in several is in none.
 --
--- Nothing counts that the last sync failed to read again, or that is 8 days older than the newest rows. Not included:
+-- Nothing counts that the last sync failed to read again, or that is 8 days older than the newest rows: except that it
+-- can be a guest's second space. Not included:
 -- accounts that are not active or not in `users`, apps, anonymous visitors, other classes of people, and administrators,
 -- who can grant themselves access.
 --
@@ -25,41 +26,46 @@ accounts AS (  -- a person counts as a guest unless Confluence says otherwise
   WHERE accountType = 'atlassian' AND accountStatus = 'active'
 ),
 permitted AS (
-  SELECT spaceId, lower(principal ->> 'type') AS kind, principal ->> 'id' AS id
-  FROM space_permissions JOIN recent ON _airbyte_extracted_at >= since
+  SELECT spaceId, lower(principal ->> 'type') AS kind, principal ->> 'id' AS id,
+         (_airbyte_extracted_at >= since) IS TRUE AS counts
+  FROM space_permissions CROSS JOIN recent
   WHERE (operation ->> 'key') = 'read' AND (operation ->> 'targetType') = 'space'
 ),
 reading_roles AS (
-  SELECT r.id FROM space_roles r JOIN recent ON _airbyte_extracted_at >= since
+  SELECT r.id, (_airbyte_extracted_at >= since) IS TRUE AS counts FROM space_roles r CROSS JOIN recent
   CROSS JOIN LATERAL generate_series(0, json_array_length(r.spacePermissions::JSON)::INT - 1) AS place(n)
   WHERE (r.spacePermissions ->> n::INT) IN ('read/space', 'space/read')
 ),
 holders AS (  -- a role is replaced by its holders
-  SELECT spaceId, kind, id FROM permitted
+  SELECT spaceId, kind, id, counts FROM permitted
   UNION
-  SELECT a.spaceId, lower(a.principalType), a.principalId
-  FROM space_role_assignments a JOIN recent ON _airbyte_extracted_at >= since
+  SELECT a.spaceId, lower(a.principalType), a.principalId,
+         a._airbyte_extracted_at >= since AND (p.counts IS TRUE OR r.counts IS TRUE)
+  FROM space_role_assignments a CROSS JOIN recent
   LEFT JOIN permitted p ON p.kind = 'role' AND p.spaceId = a.spaceId AND p.id = a.roleId
-  WHERE p.id IS NOT NULL OR a.roleId IN (SELECT id FROM reading_roles)
+  LEFT JOIN reading_roles r ON r.id = a.roleId
+  WHERE p.id IS NOT NULL OR r.id IS NOT NULL
 ),
 classes AS (
-  SELECT spaceId, lower(replace(id, '_', '-')) AS class FROM holders WHERE kind NOT IN ('user', 'group', 'role')
+  SELECT spaceId, lower(replace(id, '_', '-')) AS class FROM holders
+  WHERE counts AND kind NOT IN ('user', 'group', 'role')
 ),
 granted AS (
-  SELECT spaceId, id AS accountId FROM holders WHERE kind = 'user'
+  SELECT spaceId, id AS accountId, counts FROM holders WHERE kind = 'user'
   UNION
-  SELECT h.spaceId, m.accountId FROM holders h
+  SELECT h.spaceId, m.accountId, h.counts AND m._airbyte_extracted_at >= since FROM holders h
   JOIN group_members m ON h.kind = 'group' AND m.groupId = h.id
-  JOIN recent ON m._airbyte_extracted_at >= since
+  CROSS JOIN recent
 ),
-only_space AS (  -- of each person who is named in one space, not counting those open to anonymous visitors
+only_space AS (  -- of each person who is named in one space, also by what does not count; without those open to everybody
   SELECT g.accountId, min(g.spaceId) AS spaceId FROM granted g
   LEFT JOIN classes c ON c.spaceId = g.spaceId AND c.class = 'anonymous-users'
   WHERE c.spaceId IS NULL
-  GROUP BY g.accountId HAVING count(DISTINCT g.spaceId) = 1
+  GROUP BY g.accountId HAVING count(DISTINCT g.spaceId) = 1 AND bool_or(g.counts)
 ),
 readers AS (
   SELECT g.spaceId, g.accountId FROM granted g JOIN accounts p ON p.accountId = g.accountId AND NOT p.guest
+  WHERE g.counts
   UNION
   SELECT o.spaceId, o.accountId FROM only_space o
   UNION

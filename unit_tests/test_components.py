@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -18,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.connector import ROOT
+from source_confluence import source
+from source_confluence.components import factory
 from source_confluence.components.decoder import (
     OnceDecoder,
     OnceResponseFilter,
@@ -180,3 +183,9 @@ def taken(extractor: DpathExtractor, body: bytes) -> Any:
         return list(extractor.extract_records(response_of(body)))
     except Exception as error:  # noqa: BLE001 - any exception must be the same
         return type(error).__name__
+
+
+def test_the_manifest_names_the_classes_that_the_package_replaces() -> None:
+    head = source.MANIFEST.read_text(encoding="utf-8").partition("\nversion:")[0]
+    (named,) = re.findall(r"in the place of these classes \(components/factory.py\): ([^.]+)\.", head)
+    assert re.findall(r"\w+", named) == sorted(each.__name__ for each in factory.OURS)

@@ -284,7 +284,7 @@ FAULTS = (
 )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [10, 11, 1])
 def test_a_random_site_is_shown_as_confluence_permits_it(
     seed: int, tmp_path: Path, postgres: Postgres
 ) -> None:
