@@ -36,6 +36,7 @@ IDENTITIES = {
     *("page_restrictions", "blog_post_restrictions", "tree_item_restrictions"),
 }
 
+PART = "config['_part']"
 SCHEMAS = MANIFEST.with_name("schemas")
 SPEC = MANIFEST.with_name("spec.yaml")
 FOOT = "# Written by `make derived` from schemas/*.json, spec.yaml and the blocks above: edit those.\n"
@@ -97,6 +98,14 @@ class Stream:
         """Whether it reads only parents that changed since the last sync."""
         configs = self.router.get("parent_stream_configs", [])
         return any(config.get("incremental_dependency") for config in configs)
+
+    @property
+    def part(self) -> str:
+        """How a part of the site gets its records.
+
+        `space`: those of its spaces. `id`: those with its ids, or below them. `first`: part 1 has all.
+        """
+        return part_of(self.declared)
 
     @property
     def points_a_record(self) -> int:
@@ -167,6 +176,34 @@ class Stream:
                 target = "footer_comments" if self.name.startswith("footer") else "inline_comments"
             if target and target != self.name:
                 yield field, target
+
+
+def part_of(declared: dict[str, Any]) -> str:
+    """Return how a part of the site gets the records of a stream, as `Stream.part`.
+
+    Raises:
+        LookupError: The manifest does not say it: each part would have all records.
+    """
+    retriever = declared["retriever"]
+    routers = retriever.get("partition_router", [])
+    inner = [
+        router.get("underlying_partition_router", router)
+        for router in (routers if isinstance(routers, list) else [routers])
+    ]
+    if any(PART in str(router.get("values")) for router in inner):
+        return "first"
+    condition = retriever["record_selector"].get("record_filter", {}).get("condition", "")
+    fields = {router.get("cursor_field") for router in inner}
+    lists = re.findall(r"'(\w+)' not in stream_partition", condition)  # in others it does not hold
+    if PART in condition and (not lists or fields & {*lists}):
+        return "space" if retriever["requester"]["url"].endswith("/spaces") else "id"
+    parents = [config["stream"] for router in inner for config in router.get("parent_stream_configs", [])]
+    rules = {part_of(parent) for parent in parents}
+    if len(rules) > 1:  # what the site has beside its spaces
+        rules.discard("first")
+    if len(rules) != 1:
+        raise LookupError(f"no part reads {declared['name']}: give it the partition router `once`")
+    return rules.pop()
 
 
 def streams() -> list[Stream]:

@@ -30,6 +30,7 @@ from source_confluence.config import read_json
 from source_confluence.messages import ACCESS, Failures, error
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
+LOGGER = logging.getLogger("airbyte")
 QUEUED_MESSAGES = 1_000  # the CDK queues 10,000, of whatever size
 
 
@@ -126,6 +127,11 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def _before_read(self, catalog: ConfiguredAirbyteCatalog) -> None:
         """Fail when a read would find nothing, or only a part, and a destination lose its records."""
+        first = [name for name in self._selected if ACCESS.get(name, {}).get("part") == "first"]
+        if first and self._config["_part"] > 0:
+            LOGGER.info(
+                "Part %s has no records of %s: part 1 reads them.", self._config["part"], ", ".join(first)
+            )
         if obstacle := check.why_nothing_can_be_read(
             self._config,
             partial(build, catalog=catalog, shared=self._constructor.shared),
@@ -174,5 +180,6 @@ def build(
     catalog: ConfiguredAirbyteCatalog | None = None,
     shared: dict[str, Any] | None = None,
 ) -> list[AbstractStream]:
-    """Build streams for another configuration."""
+    """Build streams for a question before the read. It is about the whole site: a part can have no space."""
+    config = {**config, "part": None}
     return SourceConfluence(catalog, config, names=names, shared=shared).streams(config)

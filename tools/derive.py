@@ -188,7 +188,7 @@ def requests_for(stream: Stream, count: int) -> int:
 def what_a_request_is_for(stream: Stream) -> str:
     """Name what each list or object of a stream belongs to."""
     kind = stream.router.get("type")
-    if kind == "ListPartitionRouter" and stream.router["cursor_field"] != "chosen":
+    if kind == "ListPartitionRouter" and stream.router["cursor_field"] not in ("chosen", "once"):
         values = stream.router["values"]
         routers = stream.declared["retriever"]["partition_router"]
         return (
@@ -233,6 +233,7 @@ def access_by_stream() -> str:
 
     `needs`: the plan or permission beyond reading the content.
     `scopes`: the sets of scopes, any of which is enough to read the stream and its parents.
+    `part`: how a part of the site gets its records.
     `probes`: streams that a check reads instead of it. Streams whose operations need the same scopes share one,
     and so do streams with the same needs.
     """
@@ -246,6 +247,7 @@ def access_by_stream() -> str:
         name: {
             "needs": stream.operations[0].needs,
             "scopes": ways_to_read(stream, known),
+            "part": stream.part,
             "probes": sorted(
                 {representatives[grant] for each in with_ancestors(stream, known) for grant in grants(each)}
             ),

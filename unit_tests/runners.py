@@ -38,9 +38,11 @@ OF_SEVERAL_TYPES = [
 ]
 
 
-def with_the_declarative_runner(directory: Path, *, catalog: Any, state: Any) -> Output:
+def with_the_declarative_runner(
+    directory: Path, *, catalog: Any, state: Any, python: Path = CONNECTOR
+) -> Output:
     """Read with Airbyte's declarative runner and a copy of the manifest, without this project's package."""
-    runner = str(CONNECTOR.with_name("source-declarative-manifest"))
+    runner = str(python.with_name("source-declarative-manifest"))
     files = ["--config", "config.json", *options(directory, catalog=catalog, state=state or [])]
     ran = subprocess.run(
         [runner, "read", "--manifest-path", "manifest.yaml", *files],

@@ -138,7 +138,7 @@ def place(stream_slice: StreamSlice | None) -> str:
         return ""
     named = []
     for name, value in stream_slice.partition.items():
-        if name not in ("parent_slice", "chosen"):
+        if name not in ("parent_slice", "chosen", "once"):
             noun = re.sub("(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Id")).lower()
             keys = stream_slice.extra_fields.get("key") if name == "spaceId" else None
             named.append(f"{noun} {keys or value}")

@@ -1,0 +1,310 @@
+"""Parts of a site: together they read what one connection reads, each record once."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from common.connector import ROOT, STREAMS, Output, config_for, configured, connector, key_of
+from fake_confluence import Request, Server, Site, company, generate
+from source_confluence.source import MANIFEST
+from unit_tests.runners import with_the_declarative_runner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Config = dict[str, Any]
+DAY = 86400.0
+WITH_CURSOR = [name for name, stream in STREAMS.items() if stream.cursor]
+FIRST = [name for name, stream in STREAMS.items() if stream.part == "first"]
+every_stream = pytest.mark.parametrize("name", STREAMS)
+
+
+@every_stream
+def test_every_stream_has_a_rule_for_parts(name: str) -> None:
+    assert STREAMS[name].part in ("space", "id", "first")
+
+
+# ---------------------------------------------------------------- The setting
+
+
+@pytest.mark.parametrize("part", ["0/8", "9/8", "a/b", "2", "2/8/2", "1/0", "-1/8", "1/1000", "2 of 8"])
+def test_a_part_that_does_not_exist_is_refused(server: Server, part: str) -> None:
+    for command in ("check", "read"):
+        output = connector(command, config_for(server, part=part), select=["space"])
+        sentence = "part must be the number of a part and the number of parts, such as 2/8 (from 1/8 to 8/8)."
+        assert output.exit_code == 1
+        assert output.stderr == f"source-confluence: {sentence}\n"
+    assert server.requests_to("") == []
+
+
+@pytest.mark.parametrize("part", [2.8, 2, ["2/8"]])
+def test_a_part_that_is_no_text_is_refused(server: Server, part: Any) -> None:
+    output = connector("read", config_for(server, part=part), select=["space"])
+    assert output.exit_code == 1
+    assert output.stderr == "source-confluence: part must be a text.\n"
+
+
+@pytest.mark.parametrize("part", [" 2 / 8\n", "02/8"])
+def test_blanks_in_a_part_are_accepted(server: Server, part: str) -> None:
+    output = connector("read", config_for(server, part=part), select=["space"])
+    expected = {s["id"] for s in server.site.records("spaces") if int(s["id"]) % 8 == 1}
+    if part.startswith("0"):
+        assert output.stderr.startswith("source-confluence: part must be")
+    else:
+        assert {record["id"] for record in output.records["space"]} == expected
+
+
+@pytest.mark.parametrize("part", ["", None])
+def test_an_empty_part_is_the_whole_site(server: Server, part: Any) -> None:
+    output = connector("read", config_for(server, part=part), select=["space"])
+    assert len(output.records["space"]) == len(server.site.records("spaces"))
+
+
+# ---------------------------------------------------------------- Every stream
+
+
+@dataclass
+class Split:
+    """Two reads of a site, the second after changes: by one connection, and by several.
+
+    Attributes:
+        whole: The reads of one connection.
+        parts: The reads of the parts, by the number of parts.
+        requested: The requests of the first read of each part.
+    """
+
+    site: Site
+    whole: list[Output]
+    parts: dict[int, list[list[Output]]]
+    requested: dict[int, list[list[Request]]]
+
+
+def small_company() -> Site:
+    """Return the company with fewer pages and people, so that a read takes less time."""
+    site = company()
+    holders = {record.get("pageId") for record in site.records("attachments")}
+    pages = site.records("pages")
+    pages[:] = [page for n, page in enumerate(pages) if n % 6 == 0 or page["id"] in holders]
+    site.changed("pages")
+    return site
+
+
+def change(site: Site) -> None:
+    """Edit some of everything, and add pages and posts."""
+    site.tick(DAY)
+    for collection in ("pages", "blog_posts", "attachments", "footer_comments", "inline_comments"):
+        current = [r["id"] for r in site.records(collection) if r["status"] == "current"]
+        for record_id in current[::7]:
+            site.edit(collection, record_id)
+    for space in site.records("spaces")[:4]:
+        site.add_page("New page", space_id=space["id"])
+        site.add_blog_post("New post", space_id=space["id"])
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    """Read every stream, then those with a cursor again."""
+    site = small_company()
+    with Server(site) as server:
+        base = everything(server)
+        found = Split(site, [connector("read", base, select=STREAMS, incremental=True)], {}, {})
+        for count in (1, 2, 3, 8):
+            found.parts[count], found.requested[count] = [], []
+            for part in parts_of(base, count):
+                server.log.clear()
+                found.parts[count].append([connector("read", part, select=STREAMS, incremental=True)])
+                found.requested[count].append(list(server.log))
+        change(site)
+        found.whole.append(again(base, found.whole))
+        for count, parts in found.parts.items():
+            for part, reads in zip(parts_of(base, count), parts, strict=True):
+                reads.append(again(part, reads))
+    return found
+
+
+def everything(server: Server) -> Config:
+    types = sorted({record["type"] for record in server.site.records("custom_content")})
+    return config_for(server, custom_content_types=types)
+
+
+def parts_of(base: Config, count: int) -> list[Config]:
+    return [{**base, "part": f"{number}/{count}"} for number in range(1, count + 1)]
+
+
+def again(config: Config, reads: list[Output]) -> Output:
+    return connector("read", config, select=WITH_CURSOR, state=reads[-1].state, incremental=True)
+
+
+def rows(*outputs: Output, name: str) -> Counter[str]:
+    return Counter(json.dumps(r, sort_keys=True) for output in outputs for r in output.records[name])
+
+
+@every_stream
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_the_parts_are_one_read_each_record_once(split: Split, count: int, name: str) -> None:
+    parts = [reads[0] for reads in split.parts[count]]
+    assert {part.statuses[name] for part in parts} == {"COMPLETE"}
+    assert split.whole[0].records[name]
+    assert rows(*parts, name=name) == rows(split.whole[0], name=name)
+
+
+@pytest.mark.parametrize("name", WITH_CURSOR)
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_the_parts_are_one_incremental_read(split: Split, count: int, name: str) -> None:
+    """Each part looks back from its own newest record, so it can deliver a record that it delivered before."""
+    parts = [reads[1] for reads in split.parts[count]]
+    assert {part.statuses[name] for part in parts} == {"COMPLETE"}
+    found, expected = rows(*parts, name=name), rows(split.whole[1], name=name)
+    before = rows(split.whole[0], name=name)
+    assert (
+        max(Counter(key_of(name, r) for part in parts for r in part.records[name]).values(), default=0) <= 1
+    )
+    assert expected - before <= found
+    assert found - expected <= before
+    assert (found - expected).total() <= before.total() / 2
+
+
+def test_the_changes_are_in_several_parts(split: Split) -> None:
+    for name in ("pages", "blog_posts", "attachments", "footer_comments", "inline_comments"):
+        assert sum(bool(reads[1].records[name]) for reads in split.parts[8]) > 1
+        assert 0 < len(split.whole[1].records[name]) < len(split.whole[0].records[name])
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_nothing_is_requested_below_another_part(split: Split, count: int) -> None:
+    for reads, requests in zip(split.parts[count], split.requested[count], strict=True):
+        own = {record.get("id") for name in STREAMS for record in reads[0].records[name]}
+        parents = [re.findall(r"/((?:att)?[0-9]{5,})(?=/|$)", request.path) for request in requests]
+        assert {ids[-1] for ids in parents if ids} <= own
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_list_that_cannot_be_split_is_requested_by_part_1_only(split: Split, name: str) -> None:
+    (operation,) = STREAMS[name].operations
+    for count in (2, 3, 8):
+        first, *others = split.requested[count]
+        assert [request for request in first if request.operation == operation.path]
+        assert [r for requests in others for r in requests if r.operation == operation.path] == []
+
+
+def test_a_part_says_what_only_part_1_reads(server: Server, log: io.StringIO) -> None:
+    for part in ("2/2", "1/2"):
+        output = connector("read", config_for(server, part=part), select=["users", "audit", "space"])
+        assert set(output.statuses.values()) == {"COMPLETE"}
+        assert [name for name, records in output.records.items() if records] != []
+    said = re.findall(r"Part [^\"]+", log.getvalue())
+    assert said == ["Part 2/2 has no records of users, audit: part 1 reads them."]
+
+
+def test_a_part_without_a_space_is_complete() -> None:
+    with Server(generate(pages=4, spaces=1, body_bytes=20)) as server:
+        (space,) = server.site.records("spaces")
+        for number in range(1, 4):
+            config = config_for(server, part=f"{number}/3")
+            assert connector("check", config).connection["status"] == "SUCCEEDED"
+            output = connector("read", config, select=["space", "pages"])
+            assert output.exit_code == 0
+            has_it = int(space["id"]) % 3 == number - 1
+            assert [len(output.records[name]) for name in ("space", "pages")] == (
+                [1, 4] if has_it else [0, 0]
+            )
+
+
+def test_no_space_at_all_fails_each_part() -> None:
+    site = company()
+    site.records("spaces").clear()
+    site.changed("spaces")
+    with Server(site) as server:
+        for part in ("1/2", "2/2"):
+            output = connector("read", config_for(server, part=part), select=["pages"])
+            assert output.exit_code == 1
+            assert "can see no space" in output.stderr
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"space_keys": ["HW", "PEOPLE", "OPS"]}, {"exclude_space_kinds": ["personal"]}]
+)
+def test_a_part_is_one_of_the_chosen_spaces(server: Server, chosen: Config) -> None:
+    names = [
+        "space",
+        "pages",
+        "blog_posts",
+        "attachments",
+        "footer_comments",
+        "labels",
+        "page_labels",
+        "named_users",
+    ]
+    base = config_for(server, **chosen)
+    whole = connector("read", base, select=names)
+    parts = [connector("read", part, select=names) for part in parts_of(base, 2)]
+    for name in names:
+        assert whole.records[name]
+        assert rows(*parts, name=name) == rows(whole, name=name)
+
+
+def test_an_unknown_space_key_fails_each_part(server: Server) -> None:
+    for part in ("1/2", "2/2"):
+        output = connector("check", config_for(server, part=part, space_keys=["HW", "NOSUCH"]))
+        assert "has the key NOSUCH." in output.connection["message"]
+
+
+@pytest.mark.parametrize("name", ["attachments", "footer_comments"])
+def test_changes_of_other_parts_do_not_end_a_list(server: Server, name: str) -> None:
+    """The newest pages of the list have no record of this part, and its own changes come later."""
+    base = config_for(server, part="2/2", page_size=2)
+    first = connector("read", base, select=[name], incremental=True)
+    living = [r["id"] for r in server.site.records(name) if r["status"] == "current"]
+    others = [it for it in living if int(it.removeprefix("att")) % 2 == 0]
+    (own, *_) = [it for it in living if int(it.removeprefix("att")) % 2 == 1]
+    server.site.tick(DAY)
+    for it in (own, *others[:5]):
+        server.site.tick(60)
+        server.site.edit(name, it)
+    server.log.clear()
+    second = connector("read", base, select=[name], state=first.state, incremental=True)
+    found = [record["id"] for record in second.records[name]]
+    assert found[0] == own
+    assert len(found) <= 2  # the newest of before is read again
+    assert 3 < len([r for r in server.log if r.values("sort")]) < 10
+    server.log.clear()
+    third = connector("read", base, select=[name], state=second.state, incremental=True)
+    assert len(third.records[name]) <= 1
+    assert len([r for r in server.log if r.values("sort")]) < 10
+
+
+# ---------------------------------------------------------------- The manifest alone
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Output, list[Output]]:
+    """Read a site with the package, and each of two parts with the declarative runner of another CDK."""
+    site = small_company()
+    with Server(site) as server:
+        base = everything(server)
+        whole = connector("read", base, select=STREAMS)
+        parts = []
+        for part, environment in zip(parts_of(base, 2), (".venv-builder", ".venv"), strict=True):
+            directory: Path = tmp_path_factory.mktemp("runner")
+            (directory / "config.json").write_text(json.dumps(part), encoding="utf-8")
+            shutil.copy(MANIFEST, directory / "manifest.yaml")
+            catalog = {"streams": [configured(name) for name in STREAMS]}
+            python = ROOT / environment / "bin" / "python"
+            parts.append(with_the_declarative_runner(directory, catalog=catalog, state=None, python=python))
+    return whole, parts
+
+
+@every_stream
+def test_the_manifest_alone_reads_the_same_parts(alone: tuple[Output, list[Output]], name: str) -> None:
+    whole, parts = alone
+    assert {part.statuses[name] for part in parts} == {"COMPLETE"}
+    keys = Counter(key_of(name, record) for part in parts for record in part.records[name])
+    assert keys == Counter(key_of(name, record) for record in whole.records[name])
