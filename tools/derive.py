@@ -66,6 +66,8 @@ def derived() -> Iterator[tuple[Path, str]]:
     text = between_marks(signing_in.read_text(encoding="utf-8"), "scopes of pages", scopes_of_pages())
     text = between_marks(text, "scopes for an AI", scopes_for_an_ai())
     yield signing_in, between_marks(text, "all scopes", as_text(all_scopes()))
+    platform = ROOT / "docs" / "platform.md"
+    yield platform, between_marks(platform.read_text(encoding="utf-8"), "parts", part_table())
     oddities = ROOT / "docs" / "oddities.md"
     yield oddities, between_marks(oddities.read_text(encoding="utf-8"), "parameters", parameter_table())
     yield ROOT / "integration_tests" / "configured_catalog.json", configured_catalog()
@@ -117,6 +119,20 @@ def access_table() -> str:
             needed.setdefault((scopes, stream.operations[0].needs or ""), []).append(stream.name)
         rows.append((f"**{banner}**", "", ""))
         rows += [(code(names), *needs) for needs, names in needed.items()]
+    return markdown(rows)
+
+
+PARTS = {
+    "what is in its spaces": "space",
+    "the records with its ids, and what is below them": "id",
+    "part 1 all, the others nothing": "first",
+}
+
+
+def part_table() -> str:
+    """Return for each rule the streams that are split by it."""
+    rows = [("What a part reads", "Streams")]
+    rows += [(what, code(s.name for s in streams() if s.part == rule)) for what, rule in PARTS.items()]
     return markdown(rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import re
 import shutil
 from collections import Counter
@@ -14,7 +15,10 @@ import pytest
 
 from common.connector import ROOT, STREAMS, Output, config_for, configured, connector, key_of
 from fake_confluence import Request, Server, Site, company, generate
+from fake_confluence.site import milliseconds
 from source_confluence.source import MANIFEST
+from tools.parts import merge
+from unit_tests.few_streams import sync
 from unit_tests.runners import with_the_declarative_runner
 
 if TYPE_CHECKING:
@@ -308,3 +312,114 @@ def test_the_manifest_alone_reads_the_same_parts(alone: tuple[Output, list[Outpu
     assert {part.statuses[name] for part in parts} == {"COMPLETE"}
     keys = Counter(key_of(name, record) for part in parts for record in part.records[name])
     assert keys == Counter(key_of(name, record) for record in whole.records[name])
+
+
+# ---------------------------------------------------------------- Another number of parts
+
+
+class Destination:
+    """What several connections have delivered, the newest record of each key, and their states."""
+
+    def __init__(self, server: Server, count: int = 1) -> None:
+        self.server, self.count = server, count
+        self.states: list[list[dict[str, Any]]] = [[] for _ in range(count)]
+        self.rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def sync(self) -> int:
+        """Read what changed; return the number of records."""
+        records = 0
+        for number in range(self.count):
+            output = sync(
+                self.server,
+                *MERGED,
+                state=self.states[number],
+                part=f"{number + 1}/{self.count}",
+                max_retries=0,
+            )
+            self.states[number] = output.state
+            for name in MERGED:
+                records += len(output.records[name])
+                self.rows |= {(name, *key_of(name, r)): r for r in output.records[name]}
+        return records
+
+    def split(self, count: int) -> None:
+        """Go on with another number of parts."""
+        self.states = [merge(self.states, count)] * count
+        self.count = count
+
+
+MERGED = (
+    "pages",
+    "blog_posts",
+    "attachments",
+    "footer_comments",
+    "page_versions",
+    "footer_comment_versions",
+    "audit",
+)
+
+
+def site_to_change(**more: int) -> Site:
+    sizes = {
+        "pages": 24,
+        "spaces": 4,
+        "blog_posts": 12,
+        "comments": 20,
+        "audit_events": 10,
+        "versions_per_page": 1,
+    }
+    site = generate(**{**sizes, **more}, files=[1] * 12, body_bytes=20)  # type: ignore[arg-type]
+    site.collections["footer_comment_versions"] = []
+    for comment in site.records("footer_comments"):
+        comment["status"] = "current"
+    return site
+
+
+def change_one(site: Site, rng: random.Random) -> None:
+    site.tick(rng.choice([1, 700, DAY]))
+    kind = rng.choice(
+        ["pages", "pages", "blog_posts", "attachments", "footer_comments", "page", "post", "space", "event"]
+    )
+    space = rng.choice(site.records("spaces"))["id"]
+    if kind == "space":
+        space = site.add_space("New", key=f"N{site.new_id()}")["id"]
+    if kind == "event":
+        site.add("audit", {**site.records("audit")[0], "creationDate": milliseconds(site.now)})
+    elif kind in ("page", "space"):
+        site.add_page("New", space_id=space)
+    elif kind == "post":
+        site.add_blog_post("New", space_id=space)
+    else:
+        site.edit(kind, rng.choice(site.records(kind))["id"])
+
+
+LISTS = [r"/pages\?", r"/blogposts\?", r"/attachments\?", r"/footer-comments\?", r"/versions", r"/audit"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_another_number_of_parts_loses_nothing(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    with Server(site_to_change()) as server:
+        one, several = Destination(server), Destination(server, rng.choice([2, 4, 8]))
+        for _ in range(4):
+            if rng.random() < 0.4:
+                server.fail(rng.choice(LISTS), times=1, status=500)
+            several.sync()
+            server.heal()
+            one.sync()
+            for _ in range(rng.randint(1, 6)):
+                change_one(server.site, rng)
+            several.split(rng.choice([1, 2, 3, 4, 8]))
+        several.sync()
+        one.sync()
+    assert several.rows == one.rows
+
+
+def test_another_number_of_parts_reads_little_again() -> None:
+    with Server(site_to_change(pages=160, spaces=16, blog_posts=80, comments=160)) as server:
+        parts = Destination(server, 1)
+        everything = parts.sync()
+        for count in (8, 4, 16, 1, 3):
+            parts.split(count)
+            assert parts.sync() < everything / 8
+            server.site.tick(DAY)

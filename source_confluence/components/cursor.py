@@ -62,7 +62,7 @@ class SpaceGroupCursor(PartitionCursor):
     space, and every later group has other members. Pages of a space that becomes visible later are then older
     than the cursor and never read, and the state of a read that was killed is lost. Here each group has its own
     cursor. A group with other members starts from the oldest cursor of its spaces, or from the beginning when
-    one of them is new.
+    one of them is new. A cursor for the whole site holds for every space.
 
     Test: `test_incremental.py`. Delete it when the CDK lets a manifest choose per-partition state for groups.
     """
@@ -70,7 +70,7 @@ class SpaceGroupCursor(PartitionCursor):
     def _set_initial_state(self, stream_state: Mapping[str, Any]) -> None:
         super()._set_initial_state(stream_state)
         self._use_global_cursor = False
-        self._cursor_of_space: dict[Hashable, str] = {}
+        self._cursor_of_space: dict[tuple[Hashable, Hashable], str] = {}
         self._seen_groups: set[str] = set()
         for state in (stream_state or {}).get("states", []):
             cursor = state["cursor"][self.cursor_field.cursor_field_key]
@@ -84,7 +84,8 @@ class SpaceGroupCursor(PartitionCursor):
     ) -> Iterable[StreamSlice]:
         group = self._to_partition_key(partition.partition)
         self._seen_groups.add(group)
-        known = [self._cursor_of_space.get(space) for space in _spaces(partition.partition)]
+        spaces, cursors = _spaces(partition.partition), self._cursor_of_space
+        known = [cursors.get(space) or cursors.get((space[0], None)) for space in spaces]
         oldest = min((cursor for cursor in known if cursor), default=None)
         if group not in self._cursor_per_partition and oldest and all(known):
             state = {self.cursor_field.cursor_field_key: oldest}
@@ -107,10 +108,10 @@ def is_grouped(router: Any) -> bool:
     return isinstance(router, (GroupingPartitionRouter, CartesianProductStreamSlicer, ListPartitionRouter))
 
 
-def _spaces(partition: Mapping[str, Any]) -> Iterator[Hashable]:
-    """Yield the members of a group, each with its field and the other values of the partition (a type)."""
+def _spaces(partition: Mapping[str, Any]) -> Iterator[tuple[Hashable, Hashable]]:
+    """Yield the members of a group, None for the whole site, each with the other values of the partition (a type)."""
     fields = {field: value for field, value in partition.items() if field != "parent_slice"}
     others = tuple(sorted((field, value) for field, value in fields.items() if isinstance(value, str)))
     for field, members in fields.items():
         if not isinstance(members, str):
-            yield from ((others, field, member) for member in members)
+            yield from ((others, member if field == "spaceId" else None) for member in members)
