@@ -368,7 +368,7 @@ def site_to_change(**more: int) -> Site:
         "audit_events": 10,
         "versions_per_page": 1,
     }
-    site = generate(**{**sizes, **more}, files=[1] * 12, body_bytes=20)  # type: ignore[arg-type]
+    site = generate(**{**sizes, **more}, files=[1] * 12, body_bytes=20)
     site.collections["footer_comment_versions"] = []
     for comment in site.records("footer_comments"):
         comment["status"] = "current"
