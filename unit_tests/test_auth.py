@@ -18,7 +18,17 @@ import yaml
 from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils import AirbyteTracedException
 
-from common.connector import LOGGER, ROOT, STREAMS, Output, config_for, configured, connector, key_of
+from common.connector import (
+    LOGGER,
+    ROOT,
+    STREAMS,
+    Output,
+    config_for,
+    configured,
+    connector,
+    key_of,
+    run_args,
+)
 from common.files import options
 from fake_confluence import Request, Server, company
 from fake_confluence.access import TokenRequest
@@ -602,3 +612,60 @@ def test_debug_logs_show_no_secret(server: Server, tmp_path: Path, way: str) -> 
     assert [line for line in lines if "Making outbound API request" in line], "the log has no debug lines"
     assert [line for line in lines if '"type":"RECORD"' in line]
     assert_no_secret(server, given, "\n".join([*lines, done.stderr]))
+
+
+# The file of the configuration
+
+
+def commands(directory: Path, given: Config) -> tuple[Path, list[Output]]:
+    """Run check, discover and read with the same files, as the README does."""
+    files = options(directory, config=given, catalog={"streams": [configured("labels")]})
+    outputs = [run_args([command, *files[:2]]) for command in ("check", "discover")]
+    return directory / "config.json", [*outputs, run_args(["read", *files])]
+
+
+def test_the_file_gets_each_new_refresh_token(server: Server, tmp_path: Path) -> None:
+    app = server.oauth_app(EVERY_SCOPE, client_id="of-a-file")
+    given = {**oauth(server, app), "space_keys": [], "note": "\u00fc"}
+    path, outputs = commands(tmp_path, given)
+    assert [output.exit_code for output in outputs] == [0, 0, 0]
+    assert outputs[0].connection["status"] == "SUCCEEDED"
+    assert [request.status for request in server.access.requests] == [200]  # none while the token works
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert kept["credentials"]["refresh_token"] == app.refresh_token
+    for name in ("access_token", "token_expiry_date", "refresh_token"):
+        assert kept["credentials"].pop(name)
+    given["credentials"].pop("refresh_token")
+    assert kept == given
+    assert {each.name for each in tmp_path.iterdir()} == {"config.json", "catalog.json"}
+
+
+def test_the_file_keeps_its_permissions_and_its_links(server: Server, tmp_path: Path) -> None:
+    files = options(tmp_path, config=oauth(server))
+    path = (tmp_path / "config.json").rename(tmp_path / "secret.json")
+    path.chmod(0o640)
+    (tmp_path / "config.json").symlink_to(path)
+    before = path.read_text(encoding="utf-8")
+    assert run_args(["check", *files]).connection["status"] == "SUCCEEDED"
+    assert (tmp_path / "config.json").is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert path.read_text(encoding="utf-8") != before
+
+
+def test_a_file_that_cannot_be_replaced_stays_whole(server: Server, tmp_path: Path) -> None:
+    given = oauth(server)
+    (tmp_path / ".config.json.new").mkdir()
+    path, outputs = commands(tmp_path, given)
+    assert outputs[0].connection["status"] == "SUCCEEDED"
+    assert json.loads(path.read_text(encoding="utf-8")) == given
+    log = next(h.stream for h in logging.getLogger().handlers if type(h) is logging.StreamHandler)
+    assert "The next refresh token could not be written to config.json" in log.getvalue()
+
+
+@pytest.mark.parametrize("expiry", [None, "", "soon", "2999-01-01T00:00:00Z"])
+def test_a_check_renews_no_token_that_works(server: Server, expiry: str | None) -> None:
+    app = server.oauth_app(EVERY_SCOPE, client_id=f"works-{expiry}")
+    known = {} if expiry is None else {"token_expiry_date": expiry}
+    output = run("check", server, oauth(server, app, access_token=server.access.issue(app), **known))
+    assert output.connection == {"status": "SUCCEEDED"}
+    assert (controls(output), server.access.requests) == ([], [])
