@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import trustme
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PIECE = 1 << 16
+TLS, REFUSED = b"\x16", b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
 class Proxy:
@@ -27,14 +29,15 @@ class Proxy:
         asked: The hosts that were asked for.
     """
 
-    def __init__(self, port: int, refusal: str = "") -> None:
+    def __init__(self, port: int, how: str = "") -> None:
         """Listen.
 
         Args:
             port: The port of the site on this machine.
-            refusal: The status line of the response to each request for a connection, such as "407 Denied".
+            how: What is wrong: the status with which each connection is refused, such as "407 Denied", or the
+                certificate ("expired", "another host"), or that there is none ("plain").
         """
-        self._site, self._refusal = ("127.0.0.1", port), refusal
+        self._site, self._how = ("127.0.0.1", port), how
         self._authority = trustme.CA()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -66,17 +69,26 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         with suppress(OSError), client:
-            head = b""
+            head = client.recv(1)
+            if head == TLS:
+                client.sendall(REFUSED)
+                return
             while not head.endswith(b"\r\n\r\n"):
                 head += client.recv(1)
             host = head.split(b" ", 2)[1].decode().partition(":")[0]
             self.asked.append(host)
-            if self._refusal:
-                client.sendall(f"HTTP/1.1 {self._refusal}\r\nContent-Length: 0\r\n\r\n".encode())
+            if self._how[:1].isdigit():
+                client.sendall(f"HTTP/1.1 {self._how}\r\nContent-Length: 0\r\n\r\n".encode())
                 return
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            if self._how == "plain":
+                client.recv(PIECE)
+                client.sendall(REFUSED)
+                return
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._authority.issue_cert(host).configure_cert(context)
+            name = "other.example" if self._how == "another host" else host
+            until = datetime.now(timezone.utc) - timedelta(days=1) if self._how == "expired" else None
+            self._authority.issue_cert(name, not_after=until).configure_cert(context)
             with context.wrap_socket(client, server_side=True) as inside:
                 self._pass_on(inside)
 

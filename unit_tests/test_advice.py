@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFLUENCE, TOKENS = "/wiki/", "/oauth/token"
-ALL, OF_THE_SITE = tuple(WAYS), ("api_token",)
+ALL, OF_THE_SITE, SOME = tuple(WAYS), ("api_token",), ("api_token", "oauth2.0")
 WITH_TOKENS = ("oauth2.0", "service_account")
 HTML = {"Content-Type": "text/html"}
 ADDRESS = "The IP address has been rejected because it is not on the allowed list. See your admin for more information"
@@ -51,8 +51,8 @@ class Failure:
         never: What it does not contain.
         fault: What the site responds to every request; see `Server.fail`.
         at: The requests that it responds so to.
-        proxy: What HTTPS_PROXY is set to: a kind of proxy, or an address.
-        bundle: What REQUESTS_CA_BUNDLE is set to.
+        proxy: The address of HTTPS_PROXY, or what is wrong with the proxy there; see `Proxy`.
+        bundle: The path of REQUESTS_CA_BUNDLE, or "ours" for the file of the proxy's authority.
         more: More settings.
         ways: The ways to sign in that can meet it.
         stream: The stream to read.
@@ -202,6 +202,26 @@ FAILURES = {
         ("domain_name",),
         proxy="http://proxy.invalid:3128",
     ),
+    "a certificate that has expired": Failure(
+        ("not valid", "clock", "certificate has expired"),
+        ("authority",),
+        proxy="expired",
+        bundle="ours",
+        ways=SOME,
+    ),
+    "a certificate for another host": Failure(
+        ("not valid", "domain_name", "Hostname mismatch"),
+        ("authority",),
+        proxy="another host",
+        bundle="ours",
+        ways=SOME,
+    ),
+    "no TLS behind the proxy": Failure(
+        ("No secure connection", "HTTPS_PROXY", "The system says: "), proxy="plain", bundle="ours", ways=SOME
+    ),
+    "https:// for the proxy": Failure(
+        ("HTTPS_PROXY", "http://127.0.0.1:"), ("domain_name",), proxy="https://", ways=SOME
+    ),
     "a proxy of another kind": Failure(("HTTPS_PROXY", "http://"), proxy="socks5://127.0.0.1:1"),
     "no proxy in its setting": Failure(("HTTPS_PROXY", "http://"), proxy="http://"),
     "no file of certificates": Failure(
@@ -264,8 +284,8 @@ def sentences(command: str, config: Config, stream: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("command", "way", "failure"), ROWS)
-def test_the_sentence_fits(
-    server: Server, monkeypatch: pytest.MonkeyPatch, command: str, way: str, failure: Failure
+def test_the_sentence_fits(  # noqa: PLR0917 - three of them are the row
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, way: str, failure: Failure
 ) -> None:
     config = {**WAYS[way](server), "max_retries": 1}
     for name, value in failure.more.items():
@@ -273,14 +293,15 @@ def test_the_sentence_fits(
         holder[name] = value
     if failure.fault:
         server.fail(failure.at, times=None, **failure.fault)
-    refusal = failure.proxy if failure.proxy[:1].isdigit() else ""
-    with Proxy(server.port, refusal) as proxy:
+    with Proxy(server.port, failure.proxy) as proxy:
         if failure.proxy:
             config["domain_name"] = "example.atlassian.net"
             ours = proxy.url.replace("//", "//me:secret-of-the-proxy@")
-            monkeypatch.setenv("HTTPS_PROXY", failure.proxy if "://" in failure.proxy else ours)
+            given = {"https://": ours.replace("http", "https")}.get(failure.proxy, failure.proxy)
+            monkeypatch.setenv("HTTPS_PROXY", given if "://" in given else ours)
         if failure.bundle:
-            monkeypatch.setenv("REQUESTS_CA_BUNDLE", failure.bundle)
+            ours = proxy.certificate(tmp_path)
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", ours if failure.bundle == "ours" else failure.bundle)
         said = sentences(command, config, failure.stream)
     for sentence in said:
         for words in failure.says:
