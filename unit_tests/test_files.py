@@ -328,6 +328,29 @@ def test_the_stream_fails_if_the_disk_is_not_writable(
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_file_that_is_cut_in_every_try_is_tried_again_in_the_next_sync(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    oldest, *others = sorted(server.site.records("attachments"), key=lambda a: a["version"]["createdAt"])
+    server.fail(f"/file/{oldest['fileId']}/", how="cut", times=None)
+    first = read(server, max_retries=1)
+    assert (first.exit_code, first.statuses) == (0, {NAME: "COMPLETE"})
+    assert files(first) == {oldest["id"]: None, **{each["id"]: file_of(each) for each in others}}
+    (said,) = [warning for warning in warnings(caplog) if "No file for" in warning]
+    assert f"{oldest['id']} ({oldest['title']})" in said
+    assert said.endswith("The connection to Confluence was interrupted repeatedly. Try again later.")
+
+    second = read(server, state=first.state, max_retries=1)
+    assert files(second)[oldest["id"]] is None
+
+    server.heal()
+    third = read(server, state=second.state)
+    assert files(third)[oldest["id"]] == file_of(oldest)
+    fourth = read(server, state=third.state)
+    assert oldest["id"] not in files(fourth)
+
+
+@pytest.mark.usefixtures("folder")
 def test_only_changed_files_are_downloaded_again(server: Server) -> None:
     changed, _, newest = sorted(server.site.records("attachments"), key=lambda a: a["version"]["createdAt"])
     first = read(server)

@@ -43,6 +43,10 @@ class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
         return response
 
 
+class CutFileError(RequestException):
+    """A file did not arrive to its end, although the connection works."""
+
+
 class FileAdapter(TcpKeepaliveHTTPAdapter):
     """Write a file to disk as it arrives, so that the CDK retries a request whose body is incomplete.
 
@@ -70,8 +74,10 @@ class FileAdapter(TcpKeepaliveHTTPAdapter):
             with deadline(response, FILE_SECONDS), part.open("xb") as file:
                 for piece in response.iter_content(PIECE):
                     file.write(piece)
-        except BaseException:
+        except BaseException as failure:
             part.unlink(missing_ok=True)
+            if isinstance(failure, RequestException):
+                raise CutFileError(f"Connection broken: {failure}") from failure
             raise
         return part
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from airbyte_cdk.sources.declarative.incremental.concurrent_partition_cursor import (
@@ -28,6 +28,7 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
     """
 
     _newest: dict[int, tuple[Any, str, bool]]
+    cut: set[str]  # ids of files that the next sync tries again; the factory sets it
 
     @classmethod
     def like(cls, cursor: ConcurrentPerPartitionCursor, state: Mapping[str, Any]) -> "PartitionCursor":
@@ -38,6 +39,11 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
         ours._newest = {}  # noqa: SLF001 - of our own class
         ours._set_initial_state(state)  # noqa: SLF001 - as above
         return ours
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        cut = list(self.cut)  # at once: other threads add to it
+        return {**super().state, "cut": sorted(cut)} if cut else super().state
 
     def observe(self, record: Record) -> None:
         slice_ = record.associated_slice

@@ -3,7 +3,7 @@
 What the factory builds stays inside one source: no name of the CDK is replaced.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -116,7 +116,11 @@ class ComponentFactory(ModelToComponentFactory):
     ) -> None:
         super().__init__(**named)
         self._builds_parents = builds_parents
-        self.shared = {"skipped": Counter(), "place": place, "file": file} if shared is None else shared
+        self.shared = (
+            {"skipped": Counter(), "cut": defaultdict(set), "place": place, "file": file}
+            if shared is None
+            else shared
+        )
         self.skipped: Counter[str] = self.shared["skipped"]
 
     def _create_component_from_model(self, model: Any, config: Any, **named: Any) -> Any:
@@ -138,6 +142,7 @@ class ComponentFactory(ModelToComponentFactory):
             router = named.get("partition_router")
             component.parents = router if isinstance(router, CountingRouter) else None
         if isinstance(component, StreamingFileUploader):
+            component.cut = self.shared["cut"]
             chosen = self._stream_name_to_configured_stream.items()  # nothing without a catalog: in a check
             component.wanted = frozenset(name for name, it in chosen if it.include_files is not False)
         return component
@@ -183,7 +188,12 @@ class ComponentFactory(ModelToComponentFactory):
         """Build our cursor from the CDK's."""
         built = super().create_concurrent_cursor_from_perpartition_cursor(*args, **named)
         ours = SpaceGroupCursor if is_grouped(named["partition_router"]) else PartitionCursor
-        return ours.like(built, named["stream_state"])
+        cursor, cut = ours.like(built, named["stream_state"]), self.shared["cut"][named["stream_name"]]
+        cut.update(named["stream_state"].get("cut", []))
+        cursor.cut = cut
+        if isinstance(named["partition_router"], CountingRouter):
+            named["partition_router"].again = cut
+        return cursor
 
     def create_simple_retriever(self, model: Any, config: Any, **named: Any) -> SimpleRetriever:
         """After a 504, ask for half as many records and go on from the same place.

@@ -12,8 +12,8 @@ from airbyte_cdk.sources.streams.http.exceptions import BaseBackoffException
 from airbyte_cdk.sources.utils.files_directory import get_files_directory
 from airbyte_cdk.utils import AirbyteTracedException
 
-from source_confluence.components.adapters import FileAdapter
-from source_confluence.messages import status_of
+from source_confluence.components.adapters import CutFileError, FileAdapter
+from source_confluence.messages import reason, status_of
 
 LOGGER = logging.getLogger("airbyte")
 MEGABYTE = 1_000_000
@@ -21,7 +21,7 @@ UNAUTHORIZED = 401
 
 
 class StreamingFileUploader(DefaultFileUploader):
-    """Stream files to disk, and deliver a record without a file that is too large, deleted or refused.
+    """Stream files to disk, and deliver a record without a file that is too large, deleted, refused or always cut.
 
     The CDK holds a whole file in memory, twice; it fails the stream when a body is incomplete or a file was deleted;
     and it downloads during a check, and where the catalog asks for no files.
@@ -30,6 +30,7 @@ class StreamingFileUploader(DefaultFileUploader):
     """
 
     wanted: frozenset[str]  # the streams whose files the catalog includes; the factory sets it
+    cut: dict[str, set[str]]  # ids of files that were cut in every try, by stream; the factory sets it
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
@@ -47,14 +48,19 @@ class StreamingFileUploader(DefaultFileUploader):
         if size > limit:
             LOGGER.warning("No file for %s: it has %.1f MB, more than max_file_mb (%s).", name, size, limit)
             return
+        cut = self.cut[record.stream_name]  # which the state keeps: the next sync tries them again
         self._client._name = record.stream_name  # noqa: SLF001 - which its messages name
         try:
             part = self._download(data["downloadPath"])
         except AirbyteTracedException as failure:
-            if status_of(failure.internal_message) in (0, UNAUTHORIZED):  # not about this file
+            # A file whose space may be left out by the next sync is not kept for it.
+            is_cut = CutFileError.__name__ in str(failure.message) and not self.config["_limited"]
+            if not is_cut and status_of(failure.internal_message) in (0, UNAUTHORIZED):  # not about this file
                 raise
-            LOGGER.warning("No file for %s: %s", name, failure.message)
+            (cut.add if is_cut else cut.discard)(data["id"])
+            LOGGER.warning("No file for %s: %s", name, reason(str(failure.message)))
             return
+        cut.discard(data["id"])
         relative = Path(record.stream_name, self.filename_extractor.eval(self.config, record=record))  # type: ignore[union-attr]
         path = get_files_directory() / relative
         path.parent.mkdir(parents=True, exist_ok=True)

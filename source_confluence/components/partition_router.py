@@ -44,12 +44,13 @@ class EvenGroupingRouter(GroupingPartitionRouter):
 
 
 class CountingRouter(SubstreamPartitionRouter):
-    """Say in the log, at most once a minute, how many of its parents a stream has read.
+    """Say in the log, at most once a minute, how many of its parents a stream has read; read some of them again.
 
     A request for each of 100,000 pages takes hours, in which the CDK's log says nothing.
     """
 
     listed, read, at_least = 0, 0, "at least "
+    again: Iterable[str] = ()  # ids of parents to read although they have not changed; the factory sets it
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
@@ -57,9 +58,13 @@ class CountingRouter(SubstreamPartitionRouter):
 
     def stream_slices(self) -> Iterable[StreamSlice]:
         """Yield the CDK's slices, one for each parent, and count them."""
+        field, left = self.parent_stream_configs[0].partition_field.eval(self.config), set(self.again)  # type: ignore[union-attr]  # interpolated
         for slice_ in super().stream_slices():
             self.listed += 1
+            left.discard(slice_[field])
             yield slice_
+        for id_ in left:
+            yield StreamSlice(partition={field: id_, "parent_slice": {}}, cursor_slice={})
         self.at_least = ""
 
     def advance(self, stream: str) -> None:
