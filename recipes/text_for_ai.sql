@@ -14,7 +14,7 @@ seen AS (
 )
 SELECT p.id AS document_key, p.title, s.name || ' / ' || t.path AS path, s.key AS space, p.body,
        coalesce(i.baseUrl, '') || (p._links ->> 'webui') AS url, p.updatedAt AS last_modified, l.labels,
-       coalesce(seen.may_see, ARRAY[]::TEXT[]) AS may_see
+       coalesce(seen.may_see, ARRAY[]::TEXT[]) AS may_see, p.subtype
 FROM pages p
 JOIN page_tree t ON t.id = p.id
 JOIN space s ON s.key = t.space

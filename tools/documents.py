@@ -4,7 +4,9 @@
 
 The database contains the tables of a sync and the view of the recipe `text_for_ai`. Each line is a page: its
 `document_key`, `title`, `path`, `content` in Markdown, `url`, `last_modified`, `labels`, and the account ids that
-`may_see` it: nobody if the list is empty. It accepts bodies in any format: storage, atlas_doc_format, or rendered.
+`may_see` it: nobody if the list is empty. The `content` of a live doc without text is null: it is not known, because
+Confluence can return an empty body for a live doc that has text. It accepts bodies in any format: storage,
+atlas_doc_format, or rendered.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import copy
 import json
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from html import escape
@@ -74,23 +77,33 @@ def write(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
 def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
     """Yield each current page as a document."""
     (base,) = connection.execute("SELECT baseUrl FROM site_info").fetchone() or ("",)
-    people = connection.execute("SELECT accountId, coalesce(displayName, publicName) FROM users").fetchall()
     pages = connection.execute("SELECT space, title, url FROM text_for_ai").fetchall()
-    site = Site(base, dict(people), {(space, title): url for space, title, url in pages})
+    site = Site(base, names(connection), {(space, title): url for space, title, url in pages})
     found = connection.execute("SELECT * FROM text_for_ai ORDER BY document_key")
     columns = [name for name, *_ in found.description or []]
     while values := found.fetchone():
         row = dict(zip(columns, values, strict=True))
+        content = to_markdown(json.loads(row["body"] or "{}"), replace(site, space=row["space"]))
         yield {
             "document_key": row["document_key"],
             "title": row["title"],
             "path": row["path"],
-            "content": to_markdown(json.loads(row["body"] or "{}"), replace(site, space=row["space"])),
+            "content": content or (None if row["subtype"] == "live" else ""),
             "url": row["url"],
             "last_modified": row["last_modified"] and row["last_modified"].isoformat(),
             "labels": row["labels"] or [],
             "may_see": row["may_see"] or [],
         }
+
+
+def names(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the name of each account that a table has, also of people who left; `users` has the newest."""
+    found: dict[str, str] = {}
+    for table in ("named_users", "users"):
+        with suppress(duckdb.CatalogException):  # it was not synced
+            rows = connection.table(table).project("accountId, coalesce(displayName, publicName)").fetchall()
+            found |= {account: name for account, name in rows if name}
+    return found
 
 
 def to_markdown(body: dict[str, Any], site: Site) -> str:

@@ -82,9 +82,11 @@ MARKDOWN = """\
 [tools/documents.py](../tools/documents.py) is a program that you can copy. It converts a body in any format
 (storage, atlas_doc_format or rendered) to Markdown with [markdownify](https://pypi.org/project/markdownify/):
 headings to split on, tables, tasks, code, panels, links, mentions and emoji. A cell that spans rows is repeated in
-each of them. Macros keep their visible text and lose their parameters. Content that Confluence generates when it
-shows a page, such as a table of contents, is left out. `make demo` writes a line for each page to
-`demo/documents.jsonl`, and so does
+each of them. A mention shows the name that `users` or `named_users` has. Macros keep their visible text and lose their
+parameters. Content that Confluence generates when it shows a page, such as a table of contents, is left out. The
+`content` of an empty live doc is null: [not
+known](oddities.md#44-a-live-doc-can-have-an-empty-body-although-it-has-text). `make demo` writes a line for each
+page to `demo/documents.jsonl`, and so does
 
 ```sh
 .venv/bin/python -m tools.documents demo/confluence.duckdb documents.jsonl

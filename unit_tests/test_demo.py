@@ -21,6 +21,7 @@ import pytest
 from common.connector import ROOT, STREAMS, config_for
 from fake_confluence import Server, company
 from tools import demo, recipes, report
+from tools.documents import documents
 from tools.load import Stream
 from unit_tests.access import page_of
 from unit_tests.database import database
@@ -554,3 +555,27 @@ def test_the_latest_body_is_that_of_the_last_sync(tmp_path: Path) -> None:
         connection.execute(f"INSERT INTO pages {appended}")
     assert execute(file, "SELECT count(*) FROM pages") == [(2,)]
     assert execute(file, "SELECT version, body FROM latest_pages") == [(3, "text 3")]
+
+
+def test_the_markdown_names_who_left_and_does_not_take_an_empty_live_doc_for_empty(tmp_path: Path) -> None:
+    def page(number: int, text: str, subtype: str | None) -> dict[str, Any]:
+        return page_of(number, body={"storage": {"value": text}}, subtype=subtype)
+
+    mention = '<p>Ask <ac:link><ri:user ri:account-id="{}"/></ac:link></p>'
+    pages = [page(1, "", "live"), page(2, "", None), page(3, "<p>Text</p>", "live")]
+    pages += [page(4, mention.format("left"), None), page(5, mention.format("renamed"), None)]
+    records: dict[str, list[dict[str, Any]]] = {name: [] for name in STREAMS}
+    records |= {"space": [{"id": "1", "key": "ENG", "name": "Engineering"}], "pages": pages}
+    records |= {"page_index": pages, "site_info": [{"cloudId": "1", "baseUrl": "https://example.net/wiki"}]}
+    records["users"] = [{"accountId": "renamed", "displayName": "New name"}]
+    records["named_users"] = [
+        {"accountId": "left", "publicName": "Who left"},
+        {"accountId": "renamed", "displayName": "Old name"},
+    ]
+    file = database(tmp_path, records)
+    with duckdb.connect(str(file)) as connection:
+        found = {document["document_key"]: document["content"] for document in documents(connection)}
+        assert found == {"1": None, "2": "", "3": "Text", "4": "Ask @Who left", "5": "Ask @New name"}
+        connection.execute("DROP TABLE named_users")
+        found = {document["document_key"]: document["content"] for document in documents(connection)}
+        assert found["4"] == "Ask @left"
