@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Other environments: their packages conflict with ours.
-HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready .venv-release/.ready .venv-qa/.ready
+HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready .venv-release/.ready .venv-qa/.ready .venv-engines/.ready
 
 # The tests of `make check`: files that need neither a process for each test nor a large site.
 QUICK  := components config fake_confluence layout pagination openapi project

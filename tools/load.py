@@ -49,13 +49,14 @@ SYNCS = """
         stream VARCHAR PRIMARY KEY, status VARCHAR, records BIGINT, finished TIMESTAMPTZ, state JSON);
     ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS full_read TIMESTAMPTZ;
     ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS full_before TIMESTAMPTZ;
+    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS part VARCHAR;
 """
 SYNCED = """
-    INSERT INTO _syncs VALUES ($stream, $status, $records, $finished, $state, $full_read, NULL)
+    INSERT INTO _syncs VALUES ($stream, $status, $records, $finished, $state, $full_read, NULL, $part)
     ON CONFLICT (stream) DO UPDATE SET
         status = excluded.status, records = excluded.records, finished = excluded.finished, state = excluded.state,
         full_before = CASE WHEN excluded.full_read IS NULL THEN full_before ELSE full_read END,
-        full_read = coalesce(excluded.full_read, full_read)
+        full_read = coalesce(excluded.full_read, full_read), part = excluded.part
 """
 
 
@@ -187,21 +188,31 @@ def sync(  # noqa: PLR0913 - a call names the few that it needs
         for schema in discover(config, catalog, names, files=files is not None):
             file = (directory / f"{schema['name']}.jsonl").open("w", encoding="utf-8")
             streams[schema["name"]] = Stream(schema, stack.enter_context(file))
-        began = resume(connection, streams, full=full)
+        part = str(json.loads(config.read_text(encoding="utf-8")).get("part") or "").replace(" ", "")
+        began = resume(connection, streams, part, full=full)
         state.write_text(json.dumps([stream.state for stream in streams.values() if stream.state]))
         arguments = ("--config", config, "--catalog", catalog, "--state", state)
         whole = read_into(streams, arguments, progress, files)
-        store(connection, streams, began)
+        store(connection, streams, began, part)
     if not whole:
         raise KeyboardInterrupt
     return streams
 
 
 def resume(
-    connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], *, full: bool = False
+    connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], part: str = "", *, full: bool = False
 ) -> datetime:
-    """Continue each stream from the state of its last sync, unless all are read in full, and return the time."""
+    """Continue each stream from the state of its last sync, unless all are read in full, and return the time.
+
+    Raises:
+        SystemExit: The database has another part of the site: a stream that is read in full would replace its rows.
+
+    """
     connection.execute(SYNCS)
+    for (held,) in connection.execute("SELECT DISTINCT coalesce(part, '') FROM _syncs").fetchall():
+        if held != part:
+            parts = f"part {held}" if held else "the whole site", f"part {part}" if part else "the whole site"
+            sys.exit(f"The database holds {parts[0]}, not {parts[1]}. Give each part a database of its own.")
     for name, kept in connection.execute("SELECT stream, state FROM _syncs").fetchall():
         if name in streams and not full and kept not in (None, "null"):
             streams[name].state = json.loads(kept)
@@ -209,7 +220,9 @@ def resume(
     return datetime.now(timezone.utc)
 
 
-def store(connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], began: datetime) -> None:
+def store(
+    connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], began: datetime, part: str = ""
+) -> None:
     """Update the tables with what a sync has read since it began, and `_syncs`."""
     finished = datetime.now(timezone.utc)
     for name, stream in streams.items():
@@ -219,7 +232,7 @@ def store(connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], beg
         load(connection, stream.schema, Path(stream.file.name), whole=complete)
         row = {"stream": name, "status": stream.status, "records": stream.records, "finished": finished}
         read = {"state": json.dumps(stream.state), "full_read": began if complete and stream.full else None}
-        connection.execute(SYNCED, {**row, **read})
+        connection.execute(SYNCED, {**row, **read, "part": part})
         connection.commit()
         if stream.halves:
             print(f"{name}: {stream.halves} half surrogate pairs become U+FFFD")

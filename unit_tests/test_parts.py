@@ -17,6 +17,7 @@ from common.connector import ROOT, STREAMS, Output, config_for, configured, conn
 from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import milliseconds
 from source_confluence.source import MANIFEST
+from tools import load
 from tools.parts import merge
 from unit_tests.few_streams import sync
 from unit_tests.runners import with_the_declarative_runner
@@ -423,3 +424,20 @@ def test_another_number_of_parts_reads_little_again() -> None:
             parts.split(count)
             assert parts.sync() < everything / 8
             server.site.tick(DAY)
+
+
+def test_the_loader_refuses_a_part_in_the_database_of_another(server: Server, tmp_path: Path) -> None:
+    """A list that is read in full would replace the rows of the other part, and they would seem to be deleted."""
+    config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
+    for part, words in (
+        (" 1 / 2", ""),
+        ("2/2", "holds part 1/2, not part 2/2"),
+        ("", "not the whole site"),
+        ("1/2", ""),
+    ):
+        config.write_text(json.dumps(config_for(server, part=part)), encoding="utf-8")
+        if words:
+            with pytest.raises(SystemExit, match=words):
+                load.sync(config, database, ["page_index"])
+        else:
+            assert load.sync(config, database, ["page_index"])["page_index"].status == "COMPLETE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
@@ -123,3 +124,43 @@ def test_all_workers_together_respect_the_limit_of_a_site() -> None:
     assert len(output.records["pages"]) == 1_500
     refused = sum(request.status == 429 for request in server.log)
     assert refused < len(server.log) / 3
+
+
+def shares(clock: Clock, parts: int, allowed: int, seconds: int) -> list[float]:
+    """Return the accepted requests per second of each of several reads that share a limit.
+
+    Each has ten workers and begins four seconds after the one before.
+    """
+    paces = [api_budget.AdaptiveAPIBudget() for _ in range(parts)]
+    began, accepted, recent = clock.now, [0] * parts, deque[float]()
+    events: list[Any] = [(began + n % parts * 4 + n / 1000, n, n % parts, None) for n in range(parts * 10)]
+    while events:
+        clock.now, worker, part, sent = heapq.heappop(events)
+        if clock.now > began + seconds:
+            break
+        if sent is None:
+            request = SimpleNamespace()
+            if wait := paces[part]._seconds_left(request):  # noqa: SLF001 - the wait without the sleep
+                heapq.heappush(events, (clock.now + wait + worker / 10**6, worker, part, None))
+                continue
+            while recent and recent[0] <= clock.now - 1:
+                recent.popleft()
+            status = 200 if len(recent) < allowed else 429
+            if status == 200:
+                recent.append(clock.now)
+                accepted[part] += clock.now > began + 40
+            heapq.heappush(events, (clock.now + 0.1, worker, part, (request, status)))
+        else:
+            request, status = sent
+            response: Any = SimpleNamespace(status_code=status, headers={"Retry-After": "1"})
+            paces[part].update_from_response(request, response)
+            heapq.heappush(events, (clock.now + (status == 429), worker, part, None))
+    return [count / (seconds - 40) for count in accepted]
+
+
+@pytest.mark.parametrize("allowed", [10, 20, 50, 100])
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_parts_share_the_limit_of_a_site(clock: Clock, parts: int, allowed: int) -> None:
+    found = shares(clock, parts, allowed, 320)
+    assert sum(found) >= 0.83 * allowed
+    assert min(found) >= 0.5 * sum(found) / parts
