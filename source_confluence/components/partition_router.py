@@ -61,7 +61,8 @@ class CountingRouter(SubstreamPartitionRouter):
         field, left = self.parent_stream_configs[0].partition_field.eval(self.config), set(self.again)  # type: ignore[union-attr]  # interpolated
         for slice_ in super().stream_slices():
             self.listed += 1
-            left.discard(slice_[field])
+            if left:
+                left.discard(slice_.partition.get(field))
             yield slice_
         for id_ in left:
             yield StreamSlice(partition={field: id_, "parent_slice": {}}, cursor_slice={})
