@@ -17,6 +17,7 @@ from jsonschema import Draft7Validator, FormatChecker
 from common import fields
 from common.connector import SHARED, STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Server, Site, company, generate, load_contract
+from source_confluence.components.requester import PARENTS
 from source_confluence.source import MANIFEST
 from tools.golden import FILE, first_records
 
@@ -157,7 +158,7 @@ def test_a_stream_requests_more_than_one_page(whole: Reading, name: str) -> None
 @every_stream
 def test_a_key_is_complete_and_unique(whole: Reading, name: str) -> None:
     keys = [key_of(name, record) for record in whole.output.records[name]]
-    assert keys
+    assert keys, f"{name} has no record: give the company some in records.yaml"
     assert not [key for key in keys if None in key or "None" in key or "" in key]
     assert not [key for key, times in Counter(keys).items() if times > 1]
 
@@ -413,6 +414,14 @@ def test_a_stream_reads_only_changed_parents_if_it_has_a_cursor(name: str) -> No
         assert stream.follows_changes == (stream.cursor is not None), wrong
 
 
+@pytest.mark.parametrize("name", CHILDREN)
+def test_confluence_can_be_asked_for_each_parent(name: str) -> None:
+    unknown = set(STREAMS[name].partition_fields) - PARENTS.keys() - {"anySpaceId"}
+    assert not unknown, (
+        f"add {unknown} to PARENTS in components/requester.py: where Confluence has the parent"
+    )
+
+
 def test_a_stream_has_one_name_everywhere() -> None:
     manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
     index = [entry["$ref"].rpartition("/")[2] for entry in manifest["streams"]]
@@ -661,9 +670,10 @@ def test_a_deleted_parent_is_skipped_and_the_others_are_read(
         kept = [r for r in records if gone.isdisjoint(v for v in r.values() if isinstance(v, str))]
         return {key_of(name, record) for record in kept if not record.get("start")}
 
-    assert found.output.statuses[name] == "COMPLETE"
-    assert 404 in {request.status for request in found.requested(name)}
-    assert remaining(found)
+    assert found.output.statuses[name] == "COMPLETE", found.output.errors
+    answers = {request.status for request in found.requested(name)}
+    assert 404 in answers, f"`parent` is missing in the operation of {name}, or its parents cannot vanish"
+    assert remaining(found), f"records.yaml must give more than one parent of {name} a record"
     assert remaining(found) == remaining(whole)
 
 
