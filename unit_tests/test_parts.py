@@ -23,6 +23,7 @@ from unit_tests.few_streams import sync
 from unit_tests.runners import with_the_declarative_runner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Config = dict[str, Any]
@@ -326,8 +327,8 @@ class Destination:
         self.states: list[list[dict[str, Any]]] = [[] for _ in range(count)]
         self.rows: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def sync(self) -> int:
-        """Read what changed; return the number of records."""
+    def sync(self, between: Callable[[], object] = lambda: None) -> int:
+        """Read what changed, with changes between the parts; return the number of records."""
         records = 0
         for number in range(self.count):
             output = sync(
@@ -338,6 +339,7 @@ class Destination:
                 max_retries=0,
             )
             self.states[number] = output.state
+            between()
             for name in MERGED:
                 records += len(output.records[name])
                 self.rows |= {(name, *key_of(name, r)): r for r in output.records[name]}
@@ -376,11 +378,13 @@ def site_to_change(**more: int) -> Site:
     return site
 
 
-def change_one(site: Site, rng: random.Random) -> None:
+SHARED = ("attachments", "footer_comments")  # lists that the parts share
+KINDS = ("pages", "pages", "blog_posts", *SHARED, "page", "post", "space", "event")
+
+
+def change_one(site: Site, rng: random.Random, kinds: tuple[str, ...]) -> None:
     site.tick(rng.choice([1, 700, DAY]))
-    kind = rng.choice(
-        ["pages", "pages", "blog_posts", "attachments", "footer_comments", "page", "post", "space", "event"]
-    )
+    kind = rng.choice(kinds)
     space = rng.choice(site.records("spaces"))["id"]
     if kind == "space":
         space = site.add_space("New", key=f"N{site.new_id()}")["id"]
@@ -405,11 +409,11 @@ def test_another_number_of_parts_loses_nothing(seed: int) -> None:
         for _ in range(4):
             if rng.random() < 0.4:
                 server.fail(rng.choice(LISTS), times=1, status=500)
-            several.sync()
+            several.sync(lambda: [change_one(server.site, rng, SHARED) for _ in range(4)])
             server.heal()
             one.sync()
             for _ in range(rng.randint(1, 6)):
-                change_one(server.site, rng)
+                change_one(server.site, rng, KINDS)
             several.split(rng.choice([1, 2, 3, 4, 8]))
         several.sync()
         one.sync()
