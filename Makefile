@@ -6,6 +6,9 @@ READY  := $(VENV)/.ready
 # Other environments: their packages conflict with ours.
 HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready .venv-release/.ready .venv-qa/.ready .venv-engines/.ready
 
+# Environments are installed two at a time.
+MAKEFLAGS += --jobs=2
+
 # The tests of `make check`: files that need neither a process for each test nor a large site.
 QUICK  := components config fake_confluence layout pagination openapi project
 

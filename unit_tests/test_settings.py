@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,12 +19,11 @@ from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.streams.http import rate_limiting
 
 from common.connector import ROOT, VAGUE, Output, config_for, connector
-from common.connector import configured as configured_stream
 from fake_confluence import Server, generate
 from source_confluence import check, source
 from source_confluence.source import MANIFEST, SourceConfluence
 from unit_tests.credentials import WAYS
-from unit_tests.runners import Builder, manifest_server, records_of, with_the_declarative_runner
+from unit_tests.runners import Builder, manifest_server, records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -451,17 +449,6 @@ def expected_records(server: Server) -> list[str]:
     found = records(connector("read", config_for(server, **AS_MEANT_BY_IT), select=STREAMS))
     assert len(found) == 5
     return found
-
-
-def test_the_declarative_runner_accepts_the_same_values(
-    server: Server, tmp_path: Path, expected_records: list[str]
-) -> None:
-    shutil.copy(MANIFEST, tmp_path / "manifest.yaml")
-    (tmp_path / "config.json").write_text(json.dumps({**with_blanks(server), **AS_WRITTEN}), encoding="utf-8")
-    catalog = {"streams": [configured_stream(name) for name in STREAMS]}
-    output = with_the_declarative_runner(tmp_path, catalog=catalog, state=None)
-    assert output.exit_code == 0, output.errors
-    assert records(output) == expected_records
 
 
 @pytest.mark.parametrize("python", [ROOT / ".venv-builder" / "bin" / "python", Path(sys.executable)])

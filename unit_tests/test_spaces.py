@@ -26,8 +26,10 @@ Config = dict[str, Any]
 
 SETTINGS: dict[str, Config] = {
     "two spaces": {"space_keys": ["HW", "PEOPLE"]},
-    "all but two": {"exclude_space_keys": ["PEOPLE", "OPS"]},
-    "no personal or archived ones": {"exclude_space_kinds": ["personal", "archived"]},
+    "all but some": {
+        "exclude_space_keys": ["PEOPLE", "OPS"],
+        "exclude_space_kinds": ["personal", "archived"],
+    },
 }
 MARK = "NOT-CHOSEN"
 TEXTS = {
