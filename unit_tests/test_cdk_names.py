@@ -51,7 +51,7 @@ OURS["_set_initial_state"] = OURS["_constructor"] = "a class of ours, which the 
 NEW = {
     "SourceConfluence": {"_before_read"},
     "CarefulRequester": {"_after_not_found", "_is_gone", "_require_credential", "_ask"},
-    "WholeListRetriever": {"_has_gap", "_from_the_beginning"},
+    "WholeListRetriever": {"_has_gap", "_from_the_beginning", "_by_id"},
     "CountingRouter": {"advance"},
     "StreamingFileUploader": {"_download"},
     "FileAdapter": {"_write"},

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from common.connector import Output
-from fake_confluence import Server, generate
+from common.connector import Output, config_for, connector
+from fake_confluence import Request, Server, generate
 from fake_confluence.site import format_time
+from unit_tests.clock import Clock
 from unit_tests.few_streams import sync
 from unit_tests.invalid_records import ODD, dated, instead, with_fields, with_links, with_raw, without
 from unit_tests.processes import arguments
@@ -164,3 +166,35 @@ def test_all_unicode_planes_and_large_bodies_are_printed_unchanged(tmp_path: Pat
     titles = [record["title"] for record in records if "title" in record]
     assert len(titles) == 20
     assert {planes, large, half} <= set(titles)
+
+
+@pytest.mark.parametrize("places", [[11], [0, 29]])
+def test_bodies_that_confluence_cannot_return_are_named_and_the_others_arrive(places: list[int]) -> None:
+    with Clock(), Server(generate(pages=30, spaces=2)) as server:
+        pages = server.site.records("pages")
+        bad = {pages[place]["id"]: pages[place]["spaceId"] for place in places}
+
+        def refuse(request: Request) -> None:
+            asked, spaces = (",".join(request.values(name)) for name in ("id", "space-id"))
+            has_one = any(page in asked if asked else space in spaces for page, space in bad.items())
+            if request.values("body-format") and has_one:
+                server.fail(re.escape(request.target), status=500)
+
+        server.before(PAGES, refuse)
+        output = connector("read", config_for(server), select=["pages"])
+        assert output.exit_code == 1
+        assert sorted(ids(output)) == sorted(page["id"] for page in pages if page["id"] not in bad)
+        assert all(record["body"] for record in output.records["pages"])
+        told = "".join(re.findall(r"cannot return the body of ([0-9, ]+) \(500\)", output.stderr))
+        assert all(page in told for page in bad)
+        server.heal()
+        again = connector("read", config_for(server), select=["pages"], state=output.state, incremental=True)
+        assert bad.keys() <= set(ids(again))
+
+
+def test_a_site_that_returns_no_page_at_all_is_not_asked_for_each() -> None:
+    with Clock(), Server(generate(pages=30, spaces=1)) as server:
+        server.fail(PAGES, times=None, status=500)
+        output = connector("read", config_for(server), select=["pages"])
+        assert output.exit_code == 1
+        assert not any(request.values("id") for request in server.requests_to(PAGES))

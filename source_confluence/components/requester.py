@@ -12,6 +12,7 @@ from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
 from airbyte_cdk.sources.streams.http.exceptions import BaseBackoffException
+from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils import AirbyteTracedException
 from requests import Response
 
@@ -23,6 +24,7 @@ LOGGER = logging.getLogger("airbyte")
 GIVE_UP_AFTER = 20
 NOT_FOUND = 404
 BELIEVED_SECONDS = 1
+IDS = "_ids"  # an extra field of a slice: what a request is limited to
 # By the field with a parent's id: where Confluence says whether the parent is still there.
 PARENTS = {
     "spaceId": "{_v2}/spaces/{id}",
@@ -66,6 +68,17 @@ class CarefulRequester(HttpRequester):
                 config=self.config, parameters={}, http_codes={NOT_FOUND}, action=ResponseAction.IGNORE
             )
             filters.insert(filters.index(ignored[0]), answer)
+
+    def get_request_params(self, **request: Any) -> Mapping[str, Any]:  # type: ignore[override]  # passes on all arguments
+        """Return the parameters; for a slice with `IDS` those of these ids, or without bodies for none."""
+        params = dict(super().get_request_params(**request))
+        if ids := (
+            request.get("stream_slice") or StreamSlice(partition={}, cursor_slice={})
+        ).extra_fields.get(IDS):
+            return {**params, "id": ids}
+        if ids is not None:
+            params.pop("body-format", None)
+        return params
 
     def send_request(self, **request: Any) -> Response | None:  # type: ignore[override]  # passes on all arguments
         """Send a request, with the retries that the error handler asks for; return None for a missing parent."""

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from airbyte_cdk.sources.declarative.extractors.record_selector import extracted_record_count
@@ -14,12 +15,14 @@ from requests import Response
 
 from source_confluence.components.decoder import parsed
 from source_confluence.components.partition_router import CountingRouter
+from source_confluence.components.requester import IDS
 from source_confluence.components.scope import Scope
 from source_confluence.messages import PLACE, error
 
 LOGGER = logging.getLogger("airbyte")
 EMPTY_PAGES = 100
 RESTARTS = 3
+WITH_BODIES = ("pages", "blog_posts", "custom_content")  # lists that can also be asked for ids
 BRACKETS = str.maketrans("", "", "[]'")
 
 
@@ -33,6 +36,7 @@ class Reading:
         end: The offset behind the last row, in a list with offsets.
         last: That row.
         restarts: How often it began again, because rows moved.
+        unreadable: The ids of what Confluence cannot return with its body.
     """
 
     tokens: set[Any] = field(default_factory=set)
@@ -40,6 +44,7 @@ class Reading:
     end: int = 0
     last: Any = None
     restarts: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 class WholeListRetriever(SimpleRetriever):
@@ -49,7 +54,7 @@ class WholeListRetriever(SimpleRetriever):
     pages, forever. It skips a parent without its id, and all its children, without a word; and a destination that
     removes duplicates keeps one of all records without a key. In a list with offsets, a row that disappears moves
     another one to a page that is already read: each page begins with the last row of the page before, or the list is
-    read again.
+    read again. One body that Confluence cannot return fails all of a page of the list, and all that follow.
 
     Tests: `test_faults.py`, "next: a loop of two pages"; `test_oddities.py`, 13 and 18; `test_absence.py`, offsets;
     `test_invalid_records.py`, "no id". Delete it when the CDK fails in these cases.
@@ -90,11 +95,39 @@ class WholeListRetriever(SimpleRetriever):
             raise
 
     def _read_pages(self, records_generator_fn: Any, stream_slice: StreamSlice) -> Iterable[Any]:
-        self._readings[id(stream_slice)] = Reading()
+        reading = self._readings[id(stream_slice)] = Reading()
         try:
             yield from super()._read_pages(records_generator_fn, stream_slice)
         finally:
             del self._readings[id(stream_slice)]
+        if reading.unreadable:
+            raise error("unreadable", ids=", ".join(reading.unreadable))
+
+    def _fetch_next_page(self, stream_slice: StreamSlice, *token: Any, **named: Any) -> Response | None:
+        """Request a page of a list; where its bodies give 500, without them, and then the bodies by id, in halves."""
+        try:
+            return super()._fetch_next_page(stream_slice, *token, **named)
+        except AirbyteTracedException as failure:
+            if self.name not in WITH_BODIES or not is_server_error(failure):
+                raise
+        response = super()._fetch_next_page(with_ids(stream_slice, ""), *token, **named)
+        if response is not None:
+            body, reading = parsed(response), self._readings[id(stream_slice)]
+            body["results"] = self._by_id(stream_slice, [row["id"] for row in body["results"]], reading)
+        return response
+
+    def _by_id(self, stream_slice: StreamSlice, ids: list[str], reading: Reading) -> list[Any]:
+        try:
+            response = super()._fetch_next_page(with_ids(stream_slice, ",".join(ids)))
+            return list(parsed(response)["results"]) if response is not None else []
+        except AirbyteTracedException as failure:
+            if not is_server_error(failure):
+                raise
+        if len(ids) == 1:
+            reading.unreadable += ids
+            return []
+        half = len(ids) // 2
+        return self._by_id(stream_slice, ids[:half], reading) + self._by_id(stream_slice, ids[half:], reading)
 
     def _next_page_token(self, **named: Any) -> Any:  # type: ignore[override]  # the CDK passes all by name
         token = super()._next_page_token(**named)
@@ -130,6 +163,21 @@ class WholeListRetriever(SimpleRetriever):
         LOGGER.info("%s: rows moved while the list was read; it is read again from its beginning.", self.name)
         vars(reading).update(vars(Reading(restarts=reading.restarts + 1)))
         return {"next_page_token": 0}
+
+
+def with_ids(stream_slice: StreamSlice, ids: str) -> StreamSlice:
+    """Return a slice whose request is for these ids, or for none of their bodies."""
+    return StreamSlice(
+        partition=stream_slice.partition,
+        cursor_slice=stream_slice.cursor_slice,
+        extra_fields={**stream_slice.extra_fields, IDS: ids},
+    )
+
+
+def is_server_error(failure: AirbyteTracedException) -> bool:
+    """Tell whether the last of all retries was answered with 500."""
+    response = getattr(failure.__context__, "response", None)
+    return isinstance(response, Response) and response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def place(stream_slice: StreamSlice | None) -> str:
