@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import io
 import logging
 import pickle
+import sys
+import threading
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airbyte_cdk.sources.declarative import concurrent_declarative_source, yaml_declarative_source
+from airbyte_cdk.sources.declarative.interpolation import jinja
 from airbyte_cdk.sources.utils import files_directory
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
@@ -41,6 +46,21 @@ def parsed_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yaml_declarative_source, "safe_load_yaml", load_copy)
         patch.setattr(concurrent_declarative_source, "safe_load_yaml", load_copy)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_parser_at_a_time() -> Iterator[None]:
+    """Avoid a fault of older Pythons, which fail when two threads parse at once: cpython issue 106905."""
+    lock = threading.Lock()
+
+    def literal_eval(text: Any) -> Any:
+        with lock:
+            return ast.literal_eval(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2):
+            patch.setattr(jinja, "ast", SimpleNamespace(literal_eval=literal_eval))
         yield
 
 

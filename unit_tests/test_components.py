@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 from airbyte_cdk.sources.declarative.extractors.dpath_extractor import DpathExtractor
+from airbyte_cdk.sources.declarative.interpolation import jinja
 from airbyte_cdk.sources.declarative.interpolation.interpolated_string import InterpolatedString
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
@@ -189,3 +192,17 @@ def test_the_manifest_names_the_classes_that_the_package_replaces() -> None:
     head = source.MANIFEST.read_text(encoding="utf-8").partition("\nversion:")[0]
     (named,) = re.findall(r"in the place of these classes \(components/factory.py\): ([^.]+)\.", head)
     assert re.findall(r"\w+", named) == sorted(each.__name__ for each in factory.OURS)
+
+
+def test_an_error_of_python_when_two_threads_parse_at_once_fails_no_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raised = iter([SystemError("AST constructor recursion depth mismatch (before=96, after=105)")])
+
+    def at_first(text: str) -> Any:
+        for error in raised:
+            raise error
+        return ast.literal_eval(text)
+
+    monkeypatch.setattr(jinja, "ast", SimpleNamespace(literal_eval=at_first))
+    assert RecordInterpolation().eval("{{ record['id'] }}", {}, record={"id": 5}) == 5

@@ -28,6 +28,7 @@ PLAIN_HTTP = {
         *("docs/index.md", "source_confluence/spec.yaml", "source_confluence/manifest.yaml"),
         *("source_confluence/components/file_uploader.py", "source_confluence/components/requester.py"),
     },
+    "The address of a proxy": {"docs/network.md", "source_confluence/messages.yaml"},
 }
 # Checks that fail: a part of the message, and why it is right.
 EXCEPTIONS = {

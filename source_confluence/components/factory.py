@@ -29,7 +29,7 @@ from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
 from airbyte_cdk.sources.declarative.retrievers.file_uploader import DefaultFileUploader
 from airbyte_cdk.sources.declarative.retrievers.page_size_reducer import PageSizeReduction
 from airbyte_cdk.sources.declarative.transformations import RemoveFields
-from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition
+from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition, AddFields
 from airbyte_cdk.sources.message.repository import StateFilteringMessageRepository
 from airbyte_cdk.sources.streams.core import NO_CURSOR_STATE_KEY
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
@@ -73,6 +73,7 @@ def as_kept(component: Any) -> KeepingOauthAuthenticator:
 # What becomes of a component that the CDK builds. The docstrings of our classes say why.
 OURS: dict[type, Callable[[Any], Any]] = {
     AddedFieldDefinition: added_field,
+    AddFields: record_filter,
     DefaultFileUploader: as_a(StreamingFileUploader),
     DeclarativeOauth2Authenticator: as_a(TimelyOauthAuthenticator),
     DeclarativeSingleUseRefreshTokenOauth2Authenticator: as_kept,

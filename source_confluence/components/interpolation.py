@@ -8,7 +8,6 @@ import re
 from functools import cache
 from typing import Any
 
-from airbyte_cdk.sources.declarative.extractors.record_filter import RecordFilter
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
 from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition
 from jinja2 import nodes
@@ -28,7 +27,12 @@ class RecordInterpolation(JinjaInterpolation):
                 return CONSTANTS[result]
             if NOT_A_LITERAL.fullmatch(result):
                 return result
-        return super()._literal_eval(result, valid_types)
+        try:
+            return super()._literal_eval(result, valid_types)
+        except (
+            SystemError
+        ):  # of Python before 3.11.8 and 3.12.2, when two threads parse at once: cpython issue 106905
+            return super()._literal_eval(result, valid_types)
 
     @staticmethod
     @cache
@@ -49,7 +53,7 @@ def added_field(definition: AddedFieldDefinition) -> AddedFieldDefinition:
     return definition
 
 
-def record_filter(built: RecordFilter) -> RecordFilter:
-    """Let a filter use the interpolation for records."""
+def record_filter(built: Any) -> Any:
+    """Let a filter, or the condition of added fields, use the interpolation for records."""
     built._filter_interpolator._interpolation = INTERPOLATION  # noqa: SLF001 - the CDK offers no other way
     return built
