@@ -40,7 +40,7 @@ demo: $(READY) ## Sync the embedded site, or that of CONFIG=secrets/config.json,
 check: $(READY) lint types check-derived ## Run the fast checks and tests (a minute), for use while you work
 	$(BIN)/python -m pytest --numprocesses 2 -rs $(QUICK:%=unit_tests/test_%.py) -k 'not installed and not wheel'
 
-test: $(READY) $(HOMES) lint types check-derived ## Run all checks and tests (about 10 minutes)
+test: $(READY) $(HOMES) lint types check-derived ## Run all checks and tests (about half an hour on two cores)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rs
 
 live: $(READY) ## Test the connector on your own site: secrets/config.json
