@@ -198,3 +198,11 @@ def test_a_site_that_returns_no_page_at_all_is_not_asked_for_each() -> None:
         output = connector("read", config_for(server), select=["pages"])
         assert output.exit_code == 1
         assert not any(request.values("id") for request in server.requests_to(PAGES))
+
+
+def test_an_empty_list_that_fails_with_its_bodies_stays_empty() -> None:
+    with Clock(), Server(generate(pages=30, spaces=1)) as server:
+        server.fail(PAGES + r"\?.*body-format", times=None, status=500)
+        server.fail(PAGES, body=b'{"results": [], "_links": {}}')
+        output = connector("read", config_for(server), select=["pages"])
+        assert (output.exit_code, output.records["pages"]) == (0, [])

@@ -29,9 +29,8 @@ class RecordInterpolation(JinjaInterpolation):
                 return result
         try:
             return super()._literal_eval(result, valid_types)
-        except (
-            SystemError
-        ):  # of Python before 3.11.8 and 3.12.2, when two threads parse at once: cpython issue 106905
+        except SystemError:
+            # Python before 3.11.8 and 3.12.2, when two threads parse at once: cpython issue 106905
             return super()._literal_eval(result, valid_types)
 
     @staticmethod

@@ -12,7 +12,6 @@ from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
 from airbyte_cdk.sources.streams.http.exceptions import BaseBackoffException
-from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils import AirbyteTracedException
 from requests import Response
 
@@ -72,11 +71,10 @@ class CarefulRequester(HttpRequester):
     def get_request_params(self, **request: Any) -> Mapping[str, Any]:  # type: ignore[override]  # passes on all arguments
         """Return the parameters; for a slice with `IDS` those of these ids, or without bodies for none."""
         params = dict(super().get_request_params(**request))
-        if ids := (
-            request.get("stream_slice") or StreamSlice(partition={}, cursor_slice={})
-        ).extra_fields.get(IDS):
-            return {**params, "id": ids}
-        if ids is not None:
+        ids = getattr(request.get("stream_slice"), "extra_fields", {}).get(IDS)
+        if ids:
+            params["id"] = ids
+        elif ids is not None:
             params.pop("body-format", None)
         return params
 

@@ -111,9 +111,9 @@ class WholeListRetriever(SimpleRetriever):
             if self.name not in WITH_BODIES or not is_server_error(failure):
                 raise
         response = super()._fetch_next_page(with_ids(stream_slice, ""), *token, **named)
-        if response is not None:
-            body, reading = parsed(response), self._readings[id(stream_slice)]
-            body["results"] = self._by_id(stream_slice, [row["id"] for row in body["results"]], reading)
+        if response is not None and (rows := parsed(response).get("results")):
+            reading = self._readings[id(stream_slice)]
+            parsed(response)["results"] = self._by_id(stream_slice, [row["id"] for row in rows], reading)
         return response
 
     def _by_id(self, stream_slice: StreamSlice, ids: list[str], reading: Reading) -> list[Any]:
