@@ -88,6 +88,13 @@ def test_an_unknown_setting_is_reported_and_ignored(server: Server, log: io.Stri
     assert said == ["There is no setting billing_reference; it is ignored."]
 
 
+def test_the_manifest_is_not_kept_in_the_configuration(normal: Spec) -> None:
+    config: dict[str, Any] = {**OLD, "__injected_declarative_manifest": {"streams": []}}
+    normal.transform_config(config)
+    assert config["_host"] == "example.atlassian.net"
+    assert "__injected_declarative_manifest" not in config
+
+
 # Addresses
 
 
