@@ -647,8 +647,8 @@ def vanishing(selected: list[str]) -> tuple[Reading, set[str]]:
         collections = operation.parents or operation.collections
         parents = [(c, r) for c in collections for r in server.site.find(c, operation.parent_field, wanted)]
         # Two whiteboards and two databases have a level; each kind loses one, to the request for its level.
-        two = [r for _, r in parents if r.get("type") in ("whiteboard", "database") and r["_classified"] == "yes"]
-        if two and "classification" not in request.operation:
+        kinds = {r.get("type") for _, r in parents if r.get("_classified") == "yes"}
+        if kinds & {"whiteboard", "database"} and "classification" not in request.operation:
             return
         done.add(request.operation)
         for collection, record in parents:
