@@ -25,6 +25,7 @@ class Warehouse:
 
     def __init__(self, server: Server, *streams: str, **config: Any) -> None:
         self.server, self.streams, self.config = server, streams, config
+        self.part = config.get("part", "")
         self.connection, self.known = duckdb.connect(config={"threads": 1}), set[str]()
         self.connection.execute(load.SYNCS)
 
@@ -51,7 +52,7 @@ class Warehouse:
                 for name in streams or self.streams
             }
             stored = {name: load.Stream(discovered(name), file) for name, file in files.items()}
-            began = load.resume(self.connection, stored, full=full)
+            began = load.resume(self.connection, stored, self.part, full=full)
             state = [stream.state for stream in stored.values() if stream.state]
 
             def read(*names: str, share: float = 1.0, **config: Any) -> Output:
@@ -61,7 +62,7 @@ class Warehouse:
                 return output
 
             yield read
-            load.store(self.connection, stored, began)
+            load.store(self.connection, stored, began, self.part)
         if not self.known >= set(stored):
             create_views(self.connection)
             self.known |= set(stored)
