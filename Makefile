@@ -41,7 +41,7 @@ check: $(READY) lint types check-derived ## Run the fast checks and tests (a min
 	$(BIN)/python -m pytest --numprocesses 2 -rs $(QUICK:%=unit_tests/test_%.py) -k 'not installed and not wheel'
 
 test: $(READY) $(HOMES) lint types check-derived ## Run all checks and tests (about half an hour on two cores)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -rs
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -rs $(ARGS)
 
 live: $(READY) ## Test the connector on your own site: secrets/config.json
 	$(BIN)/python -m pytest integration_tests -rs

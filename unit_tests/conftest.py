@@ -100,6 +100,21 @@ def postgres() -> Iterator[Postgres]:
         yield running
 
 
+# These files take the longest and start first: one that starts last runs alone.
+FIRST = (
+    "test_parts.py",
+    "test_databases.py",
+    "test_spaces.py",
+    "test_runners.py",
+    "test_demo.py",
+    "test_standard.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+
+
 def pytest_collection_finish() -> None:
     """Let garbage collections skip what was imported and collected."""
     gc.freeze()
