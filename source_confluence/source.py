@@ -69,6 +69,7 @@ class SourceConfluence(YamlDeclarativeSource):
             disable_cache=not checks,
             disable_retries=checks,
             message_repository=self._message_repository,
+            config=self._config,
             place=self.resolved_manifest["definitions"]["place"],
             shared=shared,
             file=config_path,

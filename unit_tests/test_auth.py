@@ -268,6 +268,17 @@ def test_a_check_does_not_save_its_own_changes(server: Server) -> None:
     assert len(renewed) == len(controls(output)) > 0
 
 
+@pytest.mark.parametrize("command", ["check", "read"])
+def test_a_renewed_token_is_saved_with_the_settings_of_the_connection(server: Server, command: str) -> None:
+    given = {**oauth(server), "part": "1/2", "exclude_space_keys": ["OPS"]}
+    output = run(command, server, given, "labels")
+    assert output.exit_code == 0, output.errors
+    assert controls(output)
+    for kept in controls(output):
+        settings = {name: value for name, value in kept.items() if not name.startswith("_")}
+        assert {**settings, "credentials": given["credentials"]} == given
+
+
 # Errors
 
 

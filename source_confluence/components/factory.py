@@ -102,6 +102,8 @@ class ComponentFactory(ModelToComponentFactory):
     """Build the components of one source.
 
     Args:
+        config: The configuration of the connection, which a renewed token is saved with. Streams for a question before
+            the read are built with another one.
         place: The declaration of the retriever that a `Scope` asks.
         file: The file of the configuration, to which renewed tokens are written back.
     """
@@ -109,6 +111,7 @@ class ComponentFactory(ModelToComponentFactory):
     def __init__(
         self,
         *,
+        config: Any = None,
         place: Any = None,
         file: str | None = None,
         shared: dict[str, Any] | None,
@@ -118,7 +121,7 @@ class ComponentFactory(ModelToComponentFactory):
         super().__init__(**named)
         self._builds_parents = builds_parents
         self.shared = (
-            {"skipped": Counter(), "cut": defaultdict(set), "place": place, "file": file}
+            {"skipped": Counter(), "cut": defaultdict(set), "place": place, "file": file, "config": config}
             if shared is None
             else shared
         )
@@ -172,7 +175,9 @@ class ComponentFactory(ModelToComponentFactory):
         built = super().create_grouping_partition_router(model, config, **named)
         if self._builds_parents or built.group_size >= TO_SAVE_REQUESTS:
             return built
-        return EvenGroupingRouter(built.group_size, built.underlying_partition_router, config)
+        return EvenGroupingRouter(
+            built.group_size, built.underlying_partition_router, config, built.deduplicate
+        )
 
     def create_http_requester(self, model: Any, config: Any, **named: Any) -> HttpRequester:  # type: ignore[override]
         """Cache all responses or none: a check shares the lists of parents, a read does not need to."""
@@ -180,10 +185,11 @@ class ComponentFactory(ModelToComponentFactory):
         return super().create_http_requester(model, config, **named)
 
     def create_selective_authenticator(self, model: Any, config: Any, **named: Any) -> Any:
-        """Build one for all requesters: otherwise each of them asks for an access token of its own."""
-        if "authenticator" not in self.shared:
-            self.shared["authenticator"] = super().create_selective_authenticator(model, config, **named)
-        return self.shared["authenticator"]
+        """Build one for all requesters that declare the same: otherwise each of them asks for a token of its own."""
+        name, config = f"authenticator {model}", self.shared["config"] or config
+        if name not in self.shared:
+            self.shared[name] = super().create_selective_authenticator(model, config, **named)
+        return self.shared[name]
 
     def create_concurrent_cursor_from_perpartition_cursor(self, *args: Any, **named: Any) -> PartitionCursor:
         """Build our cursor from the CDK's."""

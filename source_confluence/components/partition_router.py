@@ -37,7 +37,7 @@ class EvenGroupingRouter(GroupingPartitionRouter):
         read: Any = SimpleNamespace(
             stream_slices=lambda: chain(first, slices), get_stream_state=parents.get_stream_state
         )
-        groups = GroupingPartitionRouter(size, read, self.config)
+        groups = GroupingPartitionRouter(size, read, self.config, self.deduplicate)
         for group in groups.stream_slices():
             self._state = groups.get_stream_state()
             yield group
