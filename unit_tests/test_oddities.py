@@ -1,8 +1,4 @@
-"""Oddities of Confluence's API: each test name begins with the number of the fault.
-
-The numbers are those of the issue that lists the faults. 22 and 23 are in test_openapi.py, the rest of 4 is in
-test_parameters.py.
-"""
+"""Oddities of Confluence's API: see docs/oddities.md. More are in test_openapi.py and test_parameters.py."""
 
 from __future__ import annotations
 
@@ -85,10 +81,10 @@ def not_found(title: str) -> bytes:
     return json.dumps({"errors": [error]}).encode()
 
 
-# ---------------------------------------------------------------- A. Wrong or too narrow requests
+# ---------------------------------------------------------------- Wrong or too narrow requests
 
 
-def test_1_page_watchers_are_those_of_the_page_itself(server: Server) -> None:
+def test_page_watchers_are_those_of_the_page_itself(server: Server) -> None:
     records = complete(server, "page_watchers").records["page_watchers"]
     pages = {page["id"] for page in living(server, "pages")}
     held = [watch for watch in server.site.records("page_watchers") if str(watch["contentId"]) in pages]
@@ -97,13 +93,13 @@ def test_1_page_watchers_are_those_of_the_page_itself(server: Server) -> None:
     assert "contentId" in STREAMS["page_watchers"].schema["properties"]
 
 
-def test_2_guests_are_users(server: Server) -> None:
+def test_guests_are_users(server: Server) -> None:
     found = [user["accountId"] for user in complete(server, "users").records["users"]]
     listed = [user["accountId"] for user in server.site.records("users") if user["_permissionTypes"]]
     assert sorted(found) == sorted(listed)
 
 
-def test_3_users_beyond_the_search_limit_are_read_or_reported() -> None:
+def test_users_beyond_the_search_limit_are_read_or_reported() -> None:
     with Server(generate(pages=0, users=10_030, groups=2)) as server:
         output = read(server, "users")
         everyone = {user["accountId"] for user in server.site.records("users")}
@@ -118,7 +114,7 @@ NARROW = [(name, entry) for entry in decisions() if entry.send for name in entry
 
 
 @pytest.mark.parametrize(("name", "entry"), NARROW, ids=[name for name, _ in NARROW])
-def test_4_values_that_a_default_excludes_are_requested(server: Server, name: str, entry: Any) -> None:
+def test_values_that_a_default_excludes_are_requested(server: Server, name: str, entry: Any) -> None:
     complete(server, name)
     (parameter,) = entry.parameters
     (operation,) = (o for o in STREAMS[name].operations if set(entry.parameters) <= set(o.parameters))
@@ -128,7 +124,7 @@ def test_4_values_that_a_default_excludes_are_requested(server: Server, name: st
 
 
 @pytest.mark.parametrize("body_format", ["storage", "atlas_doc_format"])
-def test_5_custom_content_has_the_body_format_of_its_type(server: Server, body_format: str) -> None:
+def test_custom_content_has_the_body_format_of_its_type(server: Server, body_format: str) -> None:
     given = {"custom_content_types": CUSTOM_TYPES, "body_format": body_format}
     records = complete(server, "custom_content", **given).records["custom_content"]
     kept = {record["id"]: record["_body"] for record in server.site.records("custom_content")}
@@ -139,7 +135,7 @@ def test_5_custom_content_has_the_body_format_of_its_type(server: Server, body_f
         assert body["value"] == kept[record["id"]][kind]
 
 
-def test_6_lists_are_sent_in_the_documented_form(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_sent_in_the_documented_form(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partition_router, "GROUPS", 1)  # both spaces in one list
     spaces = server.site.records("spaces")[:2]
     ids = [space["id"] for space in spaces]
@@ -153,7 +149,7 @@ def test_6_lists_are_sent_in_the_documented_form(server: Server, monkeypatch: py
     assert sorted(",".join(joined).split(",")) == sorted(ids)
 
 
-def test_7_global_templates_need_no_administrator(server: Server) -> None:
+def test_global_templates_need_no_administrator(server: Server) -> None:
     server.deny(SYSTEM_INFO)
     records = complete(server, "content_templates").records["content_templates"]
     held = server.site.records("content_templates")
@@ -164,7 +160,7 @@ def test_7_global_templates_need_no_administrator(server: Server) -> None:
 INDEXES = ("page_index", "blog_post_index", "footer_comment_replies", "inline_comment_replies")
 
 
-def test_8_every_emitted_field_is_declared(server: Server) -> None:
+def test_every_emitted_field_is_declared(server: Server) -> None:
     output = complete(server, *INDEXES)
     for name in INDEXES:
         emitted = {field for record in output.records[name] for field in record}
@@ -172,7 +168,7 @@ def test_8_every_emitted_field_is_declared(server: Server) -> None:
         assert emitted - STREAMS[name].schema["properties"].keys() == set(), name
 
 
-# ---------------------------------------------------------------- B. Keys and items
+# ---------------------------------------------------------------- Keys and items
 
 
 def without_accounts(body: dict[str, Any]) -> None:
@@ -183,7 +179,7 @@ def without_accounts(body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", WATCHERS)
-def test_9_a_watcher_without_account_has_no_key(server: Server, name: str) -> None:
+def test_a_watcher_without_account_has_no_key(server: Server, name: str) -> None:
     server.fail(WATCHERS[name], times=None, body=in_json(without_accounts))
     output = read(server, name)
     assert output.records[name]
@@ -193,7 +189,7 @@ def test_9_a_watcher_without_account_has_no_key(server: Server, name: str) -> No
     assert "accountId" in output.stderr
 
 
-def test_9_an_assignment_without_principal_has_no_key(server: Server) -> None:
+def test_an_assignment_without_principal_has_no_key(server: Server) -> None:
     change = in_json(lambda body: body["results"][0].update(principal=None))
     server.fail(f"{V2}/spaces/{{id}}/role-assignments", body=change)
     output = read(server, "space_role_assignments")
@@ -206,14 +202,14 @@ def key_of_any(record: dict[str, Any]) -> set[Any]:
     return {record.get("principalId"), record.get("principalType")}
 
 
-def test_9_a_label_without_prefix_has_no_label_prefix(server: Server) -> None:
+def test_a_label_without_prefix_has_no_label_prefix(server: Server) -> None:
     change = in_json(lambda body: [label.update(prefix=None) for label in body["results"]] and None)
     server.fail(r"/labels\?", times=None, body=change)
     records = complete(server, "page_labels").records["page_labels"]
     assert {record.get("labelPrefix") for record in records} == {None}
 
 
-def test_9_an_item_without_id_below_a_label_has_no_key(server: Server) -> None:
+def test_an_item_without_id_below_a_label_has_no_key(server: Server) -> None:
     def change(body: dict[str, Any]) -> None:
         for page in body["results"][:1]:
             page["id"] = None
@@ -247,7 +243,7 @@ NULL_ROWS = {
 
 
 @pytest.mark.parametrize("case", NULL_ROWS)
-def test_10_a_null_item_is_skipped(server: Server, case: str) -> None:
+def test_a_null_item_is_skipped(server: Server, case: str) -> None:
     name, (operation, change) = case.partition(",")[0], NULL_ROWS[case]
     expected = complete(server, name).records[name]
     server.fail(operation, times=None, body=in_json(change))
@@ -267,14 +263,14 @@ def types_of(schema: dict[str, Any], place: str = "") -> list[tuple[str, set[str
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_11_a_field_has_one_type(name: str) -> None:
+def test_a_field_has_one_type(name: str) -> None:
     found = types_of(STREAMS[name].schema)
     assert found
     assert [(place, kinds) for place, kinds in found if len(kinds) != 1] == []
 
 
 @pytest.mark.parametrize("name", ["space_properties", "page_properties", "blog_post_properties"])
-def test_11_a_value_of_any_type_becomes_json_text(server: Server, name: str) -> None:
+def test_a_value_of_any_type_becomes_json_text(server: Server, name: str) -> None:
     trashed = {r["id"] for r in (*server.site.records("pages"), *server.site.records("blog_posts"))}
     trashed -= {r["id"] for r in (*living(server, "pages"), *living(server, "blog_posts"))}
     parent = {"page_properties": "_pageId", "blog_post_properties": "_blogPostId"}.get(name, "_spaceId")
@@ -314,7 +310,7 @@ CURSORS = {
 }
 
 
-def test_12_a_cursor_is_decoded_once_and_stays_text(server: Server) -> None:
+def test_a_cursor_is_decoded_once_and_stays_text(server: Server) -> None:
     for number, cursor in enumerate(CURSORS):
         body = {"results": [{"id": str(number)}], "_links": {"next": f"{TASKS}?cursor={cursor}&limit=250"}}
         server.fail(TASKS, status=200, body=json.dumps(body).encode())
@@ -327,7 +323,7 @@ def test_12_a_cursor_is_decoded_once_and_stays_text(server: Server) -> None:
     assert len(output.records["tasks"]) == len(CURSORS) + 1
 
 
-# ---------------------------------------------------------------- C. Ends, errors and retries
+# ---------------------------------------------------------------- Ends, errors and retries
 
 GAVE_UP = "the test has seen enough empty pages"
 
@@ -344,7 +340,7 @@ def endless(server: Server, operation: str, link: str, times: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["group", "users"])
-def test_13_an_empty_page_ends_a_list_of_v1(server: Server, name: str) -> None:
+def test_an_empty_page_ends_a_list_of_v1(server: Server, name: str) -> None:
     (operation,) = STREAMS[name].operations
     link = operation.path.removeprefix("/wiki") + "?next=true&limit=200&start={}"
     endless(server, operation.path, link, 50)
@@ -352,14 +348,14 @@ def test_13_an_empty_page_ends_a_list_of_v1(server: Server, name: str) -> None:
     assert len(server.requests_to(operation.path)) <= 2
 
 
-def test_13_endless_empty_pages_fail_on_v2(server: Server) -> None:
+def test_endless_empty_pages_fail_on_v2(server: Server) -> None:
     endless(server, TASKS, TASKS + "?cursor=at-{}&limit=250", 1_500)
     sentence = failure(server, "tasks")
     assert GAVE_UP not in sentence
     assert "empty" in sentence
 
 
-def test_13_some_empty_pages_may_precede_more_records_on_v2(server: Server) -> None:
+def test_some_empty_pages_may_precede_more_records_on_v2(server: Server) -> None:
     for number in range(12):
         body = {"results": [], "_links": {"next": f"{TASKS}?cursor=at-{number}"}}
         server.fail(TASKS, status=200, body=json.dumps(body).encode())
@@ -368,7 +364,7 @@ def test_13_some_empty_pages_may_precede_more_records_on_v2(server: Server) -> N
 
 
 @pytest.mark.parametrize(("stream", "match"), [("pages", r"/pages\?"), ("named_users", "/user/bulk")])
-def test_15_a_nameless_404_for_a_group_is_not_a_deleted_parent(stream: str, match: str) -> None:
+def test_a_nameless_404_for_a_group_is_not_a_deleted_parent(stream: str, match: str) -> None:
     with Server(generate(pages=500, spaces=60, users=250)) as server:
         server.fail(match, times=None, after=1, status=404, body=not_found("Not Found"))
         assert "credential" in failure(server, stream)
@@ -379,7 +375,7 @@ ODD = [{"text": "busy"}, ["busy"], 5, None]
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.parametrize("message", ODD, ids=["an object", "a list", "a number", "null"])
-def test_16_the_status_decides_for_any_form_of_message(server: Server, status: int, message: Any) -> None:
+def test_the_status_decides_for_any_form_of_message(server: Server, status: int, message: Any) -> None:
     body = json.dumps({"message": message, "code": "x", "errors": message}).encode()
     server.fail(USERS, status=status, body=body)
     complete(server, "users")
@@ -401,7 +397,7 @@ FORMS = {
 
 @pytest.mark.parametrize("name", ["users", "space_labels"])
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_16_any_form_of_confluences_message_is_quoted(server: Server, status: int, name: str) -> None:
+def test_any_form_of_confluences_message_is_quoted(server: Server, status: int, name: str) -> None:
     (operation,) = STREAMS[name].operations
     for form, body in FORMS.items():
         server.heal()
@@ -417,7 +413,7 @@ def test_16_any_form_of_confluences_message_is_quoted(server: Server, status: in
 
 @pytest.mark.parametrize("status", [405, 451, 501])
 @pytest.mark.parametrize("name", ["space_roles", "space_role_assignments", "classification_levels"])
-def test_17_the_error_for_a_missing_feature_says_so(server: Server, name: str, status: int) -> None:
+def test_the_error_for_a_missing_feature_says_so(server: Server, name: str, status: int) -> None:
     (operation,) = STREAMS[name].operations
     server.fail(operation.path, times=None, status=status, body=b"")
     sentence = failure(server, name)
@@ -427,14 +423,14 @@ def test_17_the_error_for_a_missing_feature_says_so(server: Server, name: str, s
     assert len(requested) == len(set(requested))
 
 
-def test_18_a_permanent_failure_says_where_it_occurred(server: Server) -> None:
+def test_a_permanent_failure_says_where_it_occurred(server: Server) -> None:
     keys = [space["key"] for space in server.site.records("spaces")[:2]]
     server.fail(f"{V2}/pages", after=1, times=None, status=400, body=b'{"errors": [{"title": "No"}]}')
     sentence = failure(server, "pages", space_keys=keys, page_size=5)
     assert all(re.search(rf"\b{key}\b", sentence) for key in keys)
 
 
-def test_18_a_permanent_failure_below_a_space_names_the_space(server: Server) -> None:
+def test_a_permanent_failure_below_a_space_names_the_space(server: Server) -> None:
     space = server.site.records("spaces")[2]
     server.fail(
         f"/spaces/{space['id']}/labels", times=None, status=400, body=b'{"errors": [{"title": "No"}]}'
@@ -442,7 +438,7 @@ def test_18_a_permanent_failure_below_a_space_names_the_space(server: Server) ->
     assert re.search(rf"\b({space['key']}|{space['id']})\b", failure(server, "space_labels"))
 
 
-# ---------------------------------------------------------------- D. Other hosts
+# ---------------------------------------------------------------- Other hosts
 
 GOVERNMENT = "acme.atlassian-us-gov-mod.net"
 HOSTS = {"api.atlassian-us-gov-mod.com", "auth.atlassian-us-gov-mod.com"}
@@ -476,27 +472,27 @@ def atlassians(names: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("way", CREDENTIALS)
-def test_20_secrets_for_the_government_cloud_go_only_there(requested: list[str], way: str) -> None:
+def test_secrets_for_the_government_cloud_go_only_there(requested: list[str], way: str) -> None:
     connector("check", gateway(GOVERNMENT, way))
     assert atlassians(requested)
     assert atlassians(requested) <= HOSTS
 
 
 @pytest.mark.parametrize("way", CREDENTIALS)
-def test_20_an_unknown_cloud_gets_no_secret(requested: list[str], way: str) -> None:
+def test_an_unknown_cloud_gets_no_secret(requested: list[str], way: str) -> None:
     output = connector("check", gateway("acme.atlassian-elsewhere.net", way))
     shown = json.dumps(output.messages) + output.stderr
     assert "domain_name" in shown
     assert atlassians(requested) == set()
 
 
-def test_20_the_government_cloud_is_allowed() -> None:
+def test_the_government_cloud_is_allowed() -> None:
     metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
     assert set(metadata["data"]["allowedHosts"]["hosts"]) >= {"*.atlassian-us-gov-mod.net", *HOSTS}
 
 
 @pytest.mark.parametrize("command", ["check", "read"])
-def test_21_the_error_for_a_renamed_site_names_its_new_host(server: Server, command: str) -> None:
+def test_the_error_for_a_renamed_site_names_its_new_host(server: Server, command: str) -> None:
     with Server(company()) as renamed:
         host = f"localhost:{renamed.port}"
         location = {"Location": f"http://{host}{V2}/spaces?limit=1"}

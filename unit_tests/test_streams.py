@@ -272,7 +272,7 @@ def labelled(*statuses: str) -> Callable[[Site, str], Keys]:
 
 
 def label_spaces(field: str) -> Callable[[Site, str], Keys]:
-    # The parameter `prefix` accepts only these two: see docs/oddities.md.
+    # The parameter `prefix` accepts only these two: see docs/oddities.md#lists-without-a-status-are-incomplete.
     return lambda site, _: {
         (space, label["id"])
         for label in site.records("labels")

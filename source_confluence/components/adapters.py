@@ -26,8 +26,9 @@ class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
     A read timeout limits only the silence between two bytes: at a byte a second a page takes days. A site that was
     renamed redirects to its new name, where requests drops the credential.
 
-    Tests: `test_faults.py`, "a byte at a time, in the body"; `test_oddities.py`, 21. Delete it when the CDK
-    limits a whole response.
+    Tests: `test_faults.py`, "a byte at a time, in the body";
+    `test_oddities.py::test_the_error_for_a_renamed_site_names_its_new_host`. Delete it when the CDK limits a whole
+    response.
     """
 
     def send(self, request: PreparedRequest, **how: Any) -> Response:  # type: ignore[override]  # passes on all arguments

@@ -56,8 +56,9 @@ class WholeListRetriever(SimpleRetriever):
     another one to a page that is already read: each page begins with the last row of the page before, or the list is
     read again. One body that Confluence cannot return fails all of a page of the list, and all that follow.
 
-    Tests: `test_faults.py`, "next: a loop of two pages"; `test_oddities.py`, 13 and 18; `test_absence.py`, offsets;
-    `test_invalid_records.py`, "no id". Delete it when the CDK fails in these cases.
+    Tests: `test_faults.py`, "next: a loop of two pages"; `test_absence.py`, offsets; `test_invalid_records.py`,
+    "no id"; `test_oddities.py::test_endless_empty_pages_fail_on_v2`;
+    `test_oddities.py::test_a_permanent_failure_says_where_it_occurred`. Delete it when the CDK fails in these cases.
     """
 
     parents: CountingRouter | None = None  # the factory sets it
