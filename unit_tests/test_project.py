@@ -227,6 +227,19 @@ def test_links_between_documents_have_a_target(document: str) -> None:
     assert found or document.startswith("docs/")
 
 
+def test_the_tests_and_oddities_that_the_code_cites_exist() -> None:
+    folders = ("source_confluence", "tools", "unit_tests")
+    code = "".join(path.read_text("utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    tests = re.findall(r"\b(test_\w+\.py)::(test_\w+)", code)
+    oddities = re.findall(r"oddities\.md#([\w-]+)", code)
+    assert tests
+    assert oddities
+    for file, name in tests:
+        assert f"def {name}(" in (ROOT / "unit_tests" / file).read_text(encoding="utf-8"), name
+    headings = re.findall(r"^#+ (.+)$", text_of("docs/oddities.md"), re.MULTILINE)
+    assert {*oddities} <= {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+
+
 def test_the_readme_begins_with_two_make_targets() -> None:
     commands = re.findall(r"^```sh\n(.+)\n```$", text_of("README.md"), re.MULTILINE)[:2]
     assert commands == ["make demo", "make test"]
