@@ -217,7 +217,7 @@ def what_a_request_is_for(stream: Stream) -> str:
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
         return "the site, or each 100 chosen spaces"
     if kind == "GroupingPartitionRouter":
-        return f"each {stream.router['group_size']} spaces"
+        return f"each group of up to {stream.router['group_size']} spaces"
     if kind == "SubstreamPartitionRouter":
         changed = "changed " if stream.follows_changes else ""
         return f"each {changed}record of {code(dict.fromkeys(stream.parents))}"

@@ -12,7 +12,7 @@ from common.connector import ROOT
 # The other folders that the modules of a folder may import.
 BELOW = {
     "source_confluence": set[str](),
-    "fake_confluence": {"source_confluence"},
+    "fake_confluence": set(),
     "common": {"source_confluence", "fake_confluence"},
     "benchmarks": {"source_confluence", "fake_confluence", "common"},
     "tools": {"source_confluence", "fake_confluence", "common"},
