@@ -13,12 +13,12 @@ import duckdb
 import pytest
 
 from common.connector import ROOT
-from fake_confluence import Server, generate
+from fake_confluence import Server
 from tools import load
 from tools.combine import combine
 from tools.parts import merge
 from tools.recipes import create_views
-from unit_tests.warehouse import Warehouse
+from unit_tests.warehouse import Warehouse, small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,18 +91,9 @@ class Parts(Warehouse):
         return self.combine()
 
 
-def small() -> Site:
-    site = generate(
-        pages=48, spaces=6, blog_posts=24, comments=24, files=[1] * 24, versions_per_page=1, body_bytes=10
-    )
-    for record in (*site.records("pages"), *site.records("blog_posts"), *site.records("footer_comments")):
-        record["status"] = "current"
-    return site
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(small()) as running:
+    with Server(small(pages=48, blog_posts=24, comments=24, files=[1] * 24)) as running:
         yield running
 
 

@@ -16,10 +16,10 @@ import duckdb
 import pytest
 
 from common.connector import ROOT, STREAMS
-from fake_confluence import Server, Site, generate
+from fake_confluence import Server, generate
 from tools import deletions, recipes, report
 from unit_tests.database import database
-from unit_tests.warehouse import Warehouse
+from unit_tests.warehouse import Warehouse, small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +29,6 @@ DAY = 86_400.0
 GONE = "purged, hidden or moved out"
 OF_PAGES = ("space", "pages", "page_index", "page_versions")
 OF_POSTS = ("space", "blog_posts", "blog_post_index")
-
-
-def small(**more: Any) -> Site:
-    """Return a site of current pages, ten in each space."""
-    site = generate(
-        **{"pages": 60, "spaces": 6, "blog_posts": 60, "versions_per_page": 1, "body_bytes": 10, **more}
-    )
-    for page in site.records("pages"):
-        page["status"] = "current"
-    return site
 
 
 @pytest.fixture

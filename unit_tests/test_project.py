@@ -212,6 +212,12 @@ def test_the_documentation_describes_every_setting(spec: dict[str, Any]) -> None
     assert rows == {}
 
 
+def anchors(markdown: str) -> set[str]:
+    """Return what a link to each heading ends with."""
+    headings = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_between_documents_have_a_target(document: str) -> None:
     text = text_of(document)
@@ -222,8 +228,7 @@ def test_links_between_documents_have_a_target(document: str) -> None:
             target = (ROOT / document).parent / path if path else ROOT / document
             assert target.exists(), link
             if anchor:
-                headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-                assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, link
+                assert anchor in anchors(target.read_text(encoding="utf-8")), link
     assert found or document.startswith("docs/")
 
 
@@ -236,8 +241,7 @@ def test_the_tests_and_oddities_that_the_code_cites_exist() -> None:
     assert oddities
     for file, name in tests:
         assert f"def {name}(" in (ROOT / "unit_tests" / file).read_text(encoding="utf-8"), name
-    headings = re.findall(r"^#+ (.+)$", text_of("docs/oddities.md"), re.MULTILINE)
-    assert {*oddities} <= {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+    assert {*oddities} <= anchors(text_of("docs/oddities.md"))
 
 
 def test_the_readme_begins_with_two_make_targets() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from common.connector import Output, discovered
+from fake_confluence import generate
 from tools import deletions, load
 from tools.recipes import create_views
 from unit_tests.few_streams import sync
@@ -17,7 +18,17 @@ from unit_tests.few_streams import sync
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fake_confluence import Server
+    from fake_confluence import Server, Site
+
+
+def small(**more: Any) -> Site:
+    """Return a site of current pages, ten in each space."""
+    site = generate(
+        **{"pages": 60, "spaces": 6, "blog_posts": 60, "versions_per_page": 1, "body_bytes": 10, **more}
+    )
+    for page in site.records("pages"):
+        page["status"] = "current"
+    return site
 
 
 class Warehouse:
