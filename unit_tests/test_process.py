@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 from pathlib import Path
@@ -35,9 +34,9 @@ def ended(args: list[str], **how: Any) -> tuple[int, list[Message], str]:
     return ran.returncode, [json.loads(line) for line in ran.stdout.splitlines()], ran.stderr.decode()
 
 
-def files_up_to(size: int) -> Any:
-    """Limit the size of the files that a process writes, which simulates a full disk."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+def with_a_full_disk(args: list[str]) -> list[str]:
+    """Run a command that can write no byte to a file. The shell sets the limit: other threads never see it."""
+    return ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *args]
 
 
 def ids(messages: list[Message], stream: str) -> list[str]:
@@ -101,7 +100,7 @@ def test_an_error_explains_an_output_that_cannot_be_written() -> None:
 
 def test_an_error_explains_a_full_disk(tmp_path: Path, small: Server) -> None:
     args = arguments(tmp_path, small, "pages")
-    code, messages, stderr = ended(args, preexec_fn=files_up_to(0), cwd=tmp_path)
+    code, messages, stderr = ended(with_a_full_disk(args), cwd=tmp_path)
     assert code == 1
     assert stderr.startswith("source-confluence: No directory for temporary files is writable.")
     errors = [m["trace"]["error"]["message"] for m in messages if m["type"] == "TRACE"]
