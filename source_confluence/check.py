@@ -21,7 +21,7 @@ from source_confluence.messages import (
     status_of,
 )
 
-Build = Callable[..., list[AbstractStream]]
+Build = Callable[..., dict[str, AbstractStream]]
 BASIC = ("api_token", "scoped_api_token")  # for the others Atlassian refuses a wrong credential
 # Streams of the whole site, which an account can read that sees no space.
 WITHOUT_CONTENT = frozenset(
@@ -30,8 +30,6 @@ WITHOUT_CONTENT = frozenset(
         *("space_role_mode", "space_roles", "users"),
     )
 )
-# A check must not renew the refresh token: the platform would store the changed configuration.
-NO_RENEWAL = {"refresh_token": "", "token_expiry_date": "2999-01-01T00:00:00Z"}
 
 
 def complete(
@@ -44,17 +42,14 @@ def complete(
     Args:
         status: What the CDK's check returned.
         config: The configuration.
-        build: Builds streams from a configuration and their names.
+        build: Builds streams of these names, with other settings.
     """
-    credentials = config.get("credentials") or {}
-    if "refresh_token" in credentials:
-        config = {**config, "credentials": {**credentials, **NO_RENEWAL}}
     if status.status != Status.SUCCEEDED:
         said = str(status.message).strip("'\"").replace("\\'", "'")
         status.message = explain("space", said, status_of(said))
     elif obstacle := why_nothing_can_be_read(config, build):
         status.status, status.message = Status.FAILED, obstacle
-    elif unreadable := _unreadable_streams(config, build):
+    elif unreadable := _unreadable_streams(build):
         listed = " ".join(f"{', '.join(names)}: {why}" for why, names in unreadable.items())
         status.message = say("unreadable_streams", listed=listed)
     if status.message:
@@ -72,13 +67,14 @@ def why_nothing_can_be_read(
 
     Args:
         config: The configuration.
-        build: Builds streams from a configuration and their names.
+        build: Builds streams of these names, with other settings.
         selected: The names of the streams to read.
 
     Raises:
         AirbyteTracedException: The keys cannot be looked up.
     """
-    if config["_auth_type"] in BASIC and _first(config, build, "current_user").get("type") in NOBODY:
+    asked = build(["current_user", "space"])
+    if config["_auth_type"] in BASIC and _first(asked["current_user"]).get("type") in NOBODY:
         return say("invalid_credential")
     if config.get("space_keys") or config.get("exclude_space_keys"):
         try:
@@ -88,15 +84,14 @@ def why_nothing_can_be_read(
             said = reason(str(failure.message))
             failure.message = say("not_looked_up", said=said)
             raise
-    if selected <= WITHOUT_CONTENT or _first(config, build, "space"):
+    if selected <= WITHOUT_CONTENT or _first(asked["space"]):
         return None
     return say("none_chosen" if config["_limited"] else "no_space")
 
 
-def _first(config: Mapping[str, Any], build: Build, name: str) -> Mapping[str, Any]:
+def _first(stream: AbstractStream) -> Mapping[str, Any]:
     """Return the first record of a stream, something if it is refused: then the streams of the read say why."""
     try:
-        (stream,) = build(config, [name])
         return next((record.data for part in stream.generate_partitions() for record in part.read()), {})
     except AirbyteTracedException:
         return {"refused": True}
@@ -105,38 +100,35 @@ def _first(config: Mapping[str, Any], build: Build, name: str) -> Mapping[str, A
 def _unknown_space_keys(config: Mapping[str, Any], build: Build) -> str | None:
     """Return the sentence about configured space keys that Confluence does not list, None where there are none."""
     wanted = [*config.get("space_keys", []), *config.get("exclude_space_keys", [])]
-    listed = _spaces(config, build, wanted) if wanted else []
-    unknown = sorted(set(wanted) - {space["key"] for space in listed}, key=wanted.index)
+    unknown = sorted(set(wanted) - {space["key"] for space in _spaces(build, wanted)}, key=wanted.index)
     if not unknown:
         return None
     keys = {}
-    for space in _spaces(config, build, []):
+    for space in _spaces(build, []):
         for name in (space.get("currentActiveAlias"), space["key"]):
             keys[str(name).casefold()] = space["key"]
     named = [f"{key} (write {keys[key.casefold()]})" if key.casefold() in keys else key for key in unknown]
     return say("unknown_keys", keys=", ".join(named))
 
 
-def _spaces(config: Mapping[str, Any], build: Build, keys: list[str]) -> list[Mapping[str, Any]]:
+def _spaces(build: Build, keys: list[str]) -> list[Mapping[str, Any]]:
     """Return the spaces with these keys, all spaces for none."""
-    (space,) = build(
-        {**config, "space_keys": keys, "exclude_space_keys": [], "exclude_space_kinds": []}, ["space"]
-    )
+    (space,) = build(["space"], space_keys=keys, exclude_space_keys=[], exclude_space_kinds=[]).values()
     return [record.data for part in space.generate_partitions() for record in part.read()]
 
 
-def _unreadable_streams(config: Mapping[str, Any], build: Build) -> dict[str, list[str]]:
+def _unreadable_streams(build: Build) -> dict[str, list[str]]:
     """Return the names of the streams that Confluence refuses, by reason.
 
     One stream is read on behalf of all that need the same scopes and permission, parents before children: a
     child finds its parents in the cache.
     """
     depths = {name: len(ACCESS[name]["probes"]) for access in ACCESS.values() for name in access["probes"]}
-    streams = build({**config, "body_format": "none"}, list(depths))
+    streams = build(depths, body_format="none")
     refusals: dict[str, str] = {}
     with ThreadPoolExecutor(max_workers=8) as pool:
         for depth in sorted(set(depths.values())):
-            probes = [stream for stream in streams if depths[stream.name] == depth]
+            probes = [stream for name, stream in streams.items() if depths[name] == depth]
             reasons = zip(probes, pool.map(_refusal, probes), strict=True)
             refusals |= {probe.name: why for probe, why in reasons if why}
     unreadable: dict[str, list[str]] = {}

@@ -18,7 +18,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secre
 from source_confluence.config import read_file, read_json, validate
 from source_confluence.messages import PLACE, error, reason, say
 from source_confluence.output import take_over_stdout
-from source_confluence.source import SourceConfluence
+from source_confluence.source import SPACES, SourceConfluence
 
 M_ARENA_MAX = -8  # as in malloc.h
 HELP = Path(__file__).with_name("help.txt")
@@ -83,7 +83,7 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
         raise error("not_an_object", path=path, hint=say("configuration"))
     catalog = read_file("catalog", getattr(parsed, "catalog", None), SourceConfluence.read_catalog)
     state = read_file("state", getattr(parsed, "state", None), SourceConfluence.read_state)
-    names: list[str] | None = [] if parsed.command in ("spec", "check") else None
+    names = {"spec": [], "check": SPACES}.get(parsed.command)
     source = SourceConfluence(catalog, given, state, path, names=names)
     if path:  # before the CDK does: its message quotes values, which may be secrets
         validate(source.resolved_manifest["spec"]["connection_specification"], source._config)  # noqa: SLF001 - as normalized

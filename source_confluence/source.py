@@ -1,8 +1,7 @@
 """The connector: manifest.yaml, executed by the CDK with our components."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from airbyte_cdk.models import (
     FailureType,
     Status,
 )
+from airbyte_cdk.sources.declarative.models.declarative_component_schema import DeclarativeStream
 from airbyte_cdk.sources.declarative.parsers.manifest_component_transformer import (
     ManifestComponentTransformer,
 )
@@ -31,6 +31,7 @@ from source_confluence.messages import ACCESS, Failures, error
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
 LOGGER = logging.getLogger("airbyte")
+SPACES = ["space"]  # what a check reads first
 QUEUED_MESSAGES = 1_000  # the CDK queues 10,000, of whatever size
 
 
@@ -42,12 +43,11 @@ class SourceConfluence(YamlDeclarativeSource):
         config: The configuration of the connection, as the manifest's spec describes it.
         state: The state of the last read.
         config_path: The file to which renewed tokens are written back.
-        names: The streams to build instead of those of the catalog, for a check. Without a catalog, responses are
-            cached and nothing is retried: a person waits for the check.
-        shared: What its factory shares with that of another source: the authenticator, so that there is one token.
+        names: The streams to build instead of those of the catalog, for a check. Then responses are cached and
+            nothing is retried: a person waits for the check.
     """
 
-    def __init__(  # noqa: PLR0913 - four are inherited
+    def __init__(
         self,
         catalog: ConfiguredAirbyteCatalog | None = None,
         config: Mapping[str, Any] | None = None,
@@ -55,13 +55,12 @@ class SourceConfluence(YamlDeclarativeSource):
         config_path: str | None = None,
         *,
         names: list[str] | None = None,
-        shared: dict[str, Any] | None = None,
     ) -> None:
         chosen = [c.stream.name for c in catalog.streams] if catalog else list(ACCESS)
         self._catalog, self._selected = catalog, chosen if names is None else names
         self._file = config_path
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
-        checks = names is not None and catalog is None
+        checks = names is not None
         self._constructor: ComponentFactory = ComponentFactory(
             api_budget=AdaptiveAPIBudget(),
             configured_catalog=catalog,
@@ -71,7 +70,6 @@ class SourceConfluence(YamlDeclarativeSource):
             message_repository=self._message_repository,
             config=self._config,
             place=self.resolved_manifest["definitions"]["place"],
-            shared=shared,
             file=config_path,
         )
         self._concurrent_source._queue.maxsize = QUEUED_MESSAGES  # noqa: SLF001 - the CDK offers no other way
@@ -95,8 +93,13 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def _pre_process_manifest(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Resolve only the selected streams: all of them take half a second at each start."""
+        self._manifest = manifest
+        return self._resolved(self._selected)
+
+    def _resolved(self, names: Iterable[str]) -> dict[str, Any]:
+        manifest = self._manifest
         known = [*manifest["streams"], {"$ref": "#/definitions/current_user"}]
-        streams = [s for s in known if (s.get("name") or s["$ref"].rpartition("/")[2]) in self._selected]
+        streams = [s for s in known if (s.get("name") or s["$ref"].rpartition("/")[2]) in names]
         parts = {key: part for key, part in manifest.items() if key not in ("definitions", "schemas")}
         resolver = ManifestReferenceResolver()
         parts |= {"streams": streams, "definitions": {"place": manifest["definitions"]["place"]}}
@@ -119,25 +122,27 @@ class SourceConfluence(YamlDeclarativeSource):
 
         An expired access token is renewed by the first attempt; a check does not retry.
         """
-        source = SourceConfluence(config=config, config_path=self._file, names=["space"])
-        check_spaces = super(SourceConfluence, source).check
-        status = check_spaces(logger, config)
+        if self._selected != SPACES:
+            return SourceConfluence(config=config, config_path=self._file, names=SPACES).check(logger, config)
+        status = super().check(logger, config)
         if status.status != Status.SUCCEEDED and (config.get("credentials") or {}).get("client_id"):
-            status = check_spaces(logger, config)
-        return check.complete(status, config, build)
+            status = super().check(logger, config)
+        return check.complete(status, self._config, self._build)
 
-    def _before_read(self, catalog: ConfiguredAirbyteCatalog) -> None:
+    def _build(self, names: Iterable[str], **config: Any) -> dict[str, AbstractStream]:
+        """Build streams for a question before the read. It is about the whole site: a part can have no space."""
+        asked = self._migrate_and_transform_config(None, {**self._config, "part": None, **config}) or {}
+        create, streams = self._constructor.create_component, self._resolved(names)["streams"]
+        return {declared["name"]: create(DeclarativeStream, declared, asked) for declared in streams}
+
+    def _before_read(self) -> None:
         """Fail when a read would find nothing, or only a part, and a destination lose its records."""
         first = [name for name in self._selected if ACCESS.get(name, {}).get("part") == "first"]
         if first and self._config["_part"] > 0:
             LOGGER.info(
                 "Part %s has no records of %s: part 1 reads them.", self._config["part"], ", ".join(first)
             )
-        if obstacle := check.why_nothing_can_be_read(
-            self._config,
-            partial(build, catalog=catalog, shared=self._constructor.shared),
-            frozenset(self._selected),
-        ):
+        if obstacle := check.why_nothing_can_be_read(self._config, self._build, frozenset(self._selected)):
             raise AirbyteTracedException(obstacle, obstacle, FailureType.config_error)
 
     def read(
@@ -155,7 +160,7 @@ class SourceConfluence(YamlDeclarativeSource):
         if self._catalog != catalog:  # built without one
             yield from SourceConfluence(catalog, config, state).read(logger, config, catalog, state)
             return
-        self._before_read(catalog)
+        self._before_read()
         failures, cause = Failures(set(self._selected) - set(ACCESS)), ""
         try:
             for message in super().read(logger, config, catalog, state):
@@ -173,14 +178,3 @@ class SourceConfluence(YamlDeclarativeSource):
             logger.info(text, name, count)
         if failures:
             raise failures.as_exception(cause)
-
-
-def build(
-    config: Mapping[str, Any],
-    names: list[str],
-    catalog: ConfiguredAirbyteCatalog | None = None,
-    shared: dict[str, Any] | None = None,
-) -> list[AbstractStream]:
-    """Build streams for a question before the read. It is about the whole site: a part can have no space."""
-    config = {**config, "part": None}
-    return SourceConfluence(catalog, config, names=names, shared=shared).streams(config)

@@ -114,7 +114,7 @@ class ComponentFactory(ModelToComponentFactory):
         config: Any = None,
         place: Any = None,
         file: str | None = None,
-        shared: dict[str, Any] | None,
+        shared: dict[str, Any] | None = None,
         builds_parents: bool = False,
         **named: Any,
     ) -> None:
