@@ -177,9 +177,9 @@ def add_who_left(making: Making) -> None:
         "_links": {"self": f"/rest/api/user?accountId={quote(account)}"},
     }
     making.put("users", {name: value for name, value in user.items() if value is not None})
-    page = next(page for page in making.records("pages") if page["title"] == "Retiring the old portal")
-    comments = [c for c in making.records("footer_comments") if c.get("pageId") == page["id"]]
-    comment = next(comment for comment in comments if comment["version"]["number"] == 1)
+    pages = sorted(making.records("pages"), key=lambda page: page["title"] != "Retiring the old portal")
+    unedited = [c for c in making.records("footer_comments") if c["version"]["number"] == 1]
+    page, comment = next((p, c) for p in pages for c in unedited if c.get("pageId") == p["id"])
     page |= {"authorId": account, "ownerId": account}
     for record, versions in ((page, "page_versions"), (comment, "footer_comment_versions")):
         kept = (

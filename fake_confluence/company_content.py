@@ -68,8 +68,10 @@ def add_pages(making: Making) -> None:
         making.put("pages", home)
         above = [home]
         for n, title in enumerate(texts["pages"]):
+            if making.small and n > 1 and (texts["key"], n) not in _STATUSES:
+                continue
             says = [texts["says"][(n + k) % len(texts["says"])] for k in range(2 + n % 3)]
-            parent = home if n < 5 else above[1 + n % 4]
+            parent = home if len(above) < 6 else above[1 + n % 4]
             page = _page(making, space, parent, n + 1, [title, *says])
             page["status"] = _STATUSES.get((texts["key"], n), "current")
             if page["status"] in ("trashed", "deleted"):
@@ -269,7 +271,7 @@ def add_attachments(making: Making) -> None:
     """Add files to pages, posts and custom content."""
     pages = [page for page in making.records("pages") if page["status"] == "current"]
     files = making.text["files"]
-    for n in range(42):
+    for n in range(31 if making.small else 42):
         name, media, called = files[n % len(files)]
         holder = {"pageId": pages[3 * n % len(pages)]["id"]}
         if n % 9 == 4:

@@ -16,7 +16,7 @@ def add_comments(making: Making) -> None:
     """Add footer and inline comments, with replies and replies to replies."""
     pages = [page for page in making.records("pages") if page["status"] == "current"]
     posts = [post for post in making.records("blog_posts") if post["status"] == "current"]
-    for n in range(46):
+    for n in range(16 if making.small else 46):
         holder, place = pages[7 * n % len(pages)], "pageId"
         if n % 6 == 5:
             holder, place = posts[n % len(posts)], "blogPostId"
@@ -25,7 +25,7 @@ def add_comments(making: Making) -> None:
         if n % 15 == 11:
             holder, place = making.records("custom_content")[n % 10], "customContentId"
         _thread(making, "footer_comments", (holder, place), n)
-    for n in range(24):
+    for n in range(10 if making.small else 24):
         holder, place = pages[(11 * n + 3) % len(pages)], "pageId"
         if n % 5 == 4:
             holder, place = posts[n % len(posts)], "blogPostId"

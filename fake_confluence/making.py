@@ -18,9 +18,9 @@ END = "2026-06-26T16:00:00.000Z"
 class Making:
     """The collections of the company while they are made, with the generators of ids and random numbers."""
 
-    def __init__(self, text: dict[str, Any]) -> None:
+    def __init__(self, text: dict[str, Any], *, small: bool) -> None:
         """Start a company with the texts of company.yaml."""
-        self.text = text
+        self.text, self.small = text, small
         self.collections: dict[str, list[Record]] = {}
         self.begin("people")
         self.people = [self._account() for _ in text["people"]]
