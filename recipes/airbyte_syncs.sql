@@ -4,9 +4,10 @@
 -- reports as successful.
 CREATE VIEW _syncs AS
 SELECT 'page_index' AS stream, 'COMPLETE' AS status, max(_airbyte_extracted_at)::TIMESTAMPTZ AS finished,
-       NULL::TIMESTAMPTZ AS full_read, NULL::TIMESTAMPTZ AS full_before
+       NULL::TIMESTAMPTZ AS full_read, NULL::TIMESTAMPTZ AS full_before, NULL::TIMESTAMPTZ AS read_from,
+       NULL::VARCHAR AS spaces
 FROM page_index
 UNION ALL
-SELECT 'blog_post_index', 'COMPLETE', max(_airbyte_extracted_at)::TIMESTAMPTZ, NULL, NULL FROM blog_post_index
+SELECT 'blog_post_index', 'COMPLETE', max(_airbyte_extracted_at)::TIMESTAMPTZ, NULL, NULL, NULL, NULL FROM blog_post_index
 UNION ALL
-SELECT 'space', 'COMPLETE', max(_airbyte_extracted_at)::TIMESTAMPTZ, NULL, NULL FROM space
+SELECT 'space', 'COMPLETE', max(_airbyte_extracted_at)::TIMESTAMPTZ, NULL, NULL, NULL, NULL FROM space

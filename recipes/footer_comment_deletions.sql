@@ -1,24 +1,34 @@
 -- What became of each comment
--- Confluence does not list deleted comments, and an incremental sync reads only changes. On a page that exists, `now` is
--- `deleted` when the last two complete reads from the beginning lack the comment, and `absent` when only the last one
--- lacks it.
+-- Confluence does not list deleted comments, and an incremental sync reads only changes. On a page or post that exists,
+-- `now` is `deleted` when the last two complete reads from the beginning lack the comment, and `absent` when only the last
+-- one lacks it. [Which reads count](incremental.md#comments-and-attachments) depends on their settings.
+--
+-- Optional: `blog_post_index`
 -- Show: SELECT now, count(*) AS comments FROM footer_comment_deletions GROUP BY now
 WITH full_reads AS (
-  SELECT s.full_read, s.full_before,
-         -- A read with a start date says nothing of older comments.
-         (SELECT min(updatedAt) FROM footer_comments WHERE _airbyte_extracted_at >= s.full_read) AS oldest
-  FROM _syncs s WHERE s.stream = 'footer_comments' AND s.status = 'COMPLETE'
+  SELECT full_read, full_before, read_from, spaces FROM _syncs
+  WHERE stream = 'footer_comments' AND status = 'COMPLETE'
+    AND EXISTS (SELECT 1 FROM footer_comments WHERE _airbyte_extracted_at >= full_read)
+),
+asked AS (  -- the pages and posts that were there after the read: it asked for their comments
+  SELECT i.id, f.* FROM (
+    SELECT 'page_index' AS stream, id, status FROM page_index
+    UNION ALL SELECT 'blog_post_index', id, status FROM blog_post_index
+  ) i
+  JOIN _syncs s ON s.stream = i.stream AND s.status = 'COMPLETE'
+  JOIN full_reads f ON f.spaces = s.spaces AND f.full_read <= s.finished
+  WHERE i.status = 'current'
 )
 SELECT c.id, c.pageId,
        CASE
          WHEN d.deleted THEN 'deleted with its page'
-         WHEN c.pageId IS NOT NULL AND (d.now IN ('current', 'archived', 'outdated')) IS NOT TRUE THEN c.status
-         WHEN (c.updatedAt >= f.oldest) IS NOT TRUE OR c._airbyte_extracted_at >= f.full_read THEN c.status
-         WHEN f.full_before IS NULL OR c._airbyte_extracted_at >= f.full_before THEN 'absent'
+         WHEN (coalesce(c.updatedAt, '-infinity') >= a.read_from AND c._airbyte_extracted_at < a.full_read) IS NOT TRUE
+           THEN c.status
+         WHEN b.marked IS NULL AND (c._airbyte_extracted_at < a.full_before) IS NOT TRUE THEN 'absent'
          ELSE 'deleted'
        END AS now,
-       a.marked
+       b.marked
 FROM footer_comments c
-LEFT JOIN _absent a ON a.stream = 'footer_comments' AND a.id = c.id
-LEFT JOIN full_reads f ON TRUE
+LEFT JOIN asked a ON a.id = coalesce(c.pageId, c.blogPostId)
 LEFT JOIN deletions d ON d.id = c.pageId
+LEFT JOIN _absent b ON b.stream = 'footer_comments' AND b.id = c.id

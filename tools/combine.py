@@ -31,7 +31,9 @@ PARTS = "SELECT part FROM _parts GROUP BY part, held ORDER BY part"
 SYNCS_OF = """
     SELECT count(*), bool_and(status = 'COMPLETE'), sum(records), max(finished),
            CASE WHEN count(full_read) = count(*) THEN min(full_read) END,
-           CASE WHEN count(full_before) = count(*) THEN min(full_before) END
+           CASE WHEN count(full_before) = count(*) THEN min(full_before) END,
+           CASE WHEN count(read_from) = count(*) THEN max(read_from)::VARCHAR END,
+           CASE WHEN count(spaces) = count(*) AND min(spaces) = max(spaces) THEN min(spaces) END
     FROM _parts WHERE stream = $stream
 """
 
@@ -105,7 +107,7 @@ def tell(connection: duckdb.DuckDBPyConnection, stream: str, count: int) -> None
     """Write in `_syncs` what the parts together have read of a stream."""
     found = connection.execute(SYNCS_OF, {"stream": stream}).fetchone()
     assert found
-    known, complete, records, finished, full_read, full_before = found
+    known, complete, records, finished, full_read, full_before, read_from, spaces = found
     complete = complete and known == count
     if not STREAMS[stream].cursor:
         before = connection.execute("SELECT finished FROM _syncs WHERE stream = $1", [stream]).fetchone()
@@ -115,8 +117,8 @@ def tell(connection: duckdb.DuckDBPyConnection, stream: str, count: int) -> None
             finished = last
     connection.execute("DELETE FROM _syncs WHERE stream = $1", [stream])
     row = {"stream": stream, "status": "COMPLETE" if complete else "INCOMPLETE", "records": records}
-    times = {"finished": finished, "full_read": full_read, "state": None}
-    connection.execute(SYNCED, {**row, **times, "part": f"1/{count} to {count}/{count}"})
+    times = {"finished": finished, "full_read": full_read, "read_from": read_from, "spaces": spaces}
+    connection.execute(SYNCED, {**row, **times, "state": None, "part": f"1/{count} to {count}/{count}"})
     connection.execute("UPDATE _syncs SET full_before = $1 WHERE stream = $2", [full_before, stream])
 
 

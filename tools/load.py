@@ -7,7 +7,7 @@ table. --full reads streams from their beginning, and keeps the rows that it doe
 
 The table `_syncs` has the status of each stream's last sync, when it was finished, and the state for the next one. All
 streams of a sync have the same time. `full_read` is when the last complete read from the beginning began, and
-`full_before` the one before it.
+`full_before` the one before it, with the same settings. They asked for everything since `read_from` in `spaces`.
 
 The column `_airbyte_extracted_at` has the time at which a row was read, as in Airbyte's own tables. It is null if
 the last sync failed to read the row again: the row may no longer be true.
@@ -50,12 +50,18 @@ SYNCS = """
     ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS full_read TIMESTAMPTZ;
     ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS full_before TIMESTAMPTZ;
     ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS part VARCHAR;
+    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS read_from TIMESTAMPTZ;
+    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS spaces VARCHAR;
 """
 SYNCED = """
-    INSERT INTO _syncs VALUES ($stream, $status, $records, $finished, $state, $full_read, NULL, $part)
+    INSERT INTO _syncs
+    VALUES ($stream, $status, $records, $finished, $state, $full_read, NULL, $part, $read_from, $spaces)
     ON CONFLICT (stream) DO UPDATE SET
         status = excluded.status, records = excluded.records, finished = excluded.finished, state = excluded.state,
-        full_before = CASE WHEN excluded.full_read IS NULL THEN full_before ELSE full_read END,
+        full_before = CASE WHEN excluded.full_read IS NULL THEN full_before
+            WHEN read_from = excluded.read_from AND spaces = excluded.spaces THEN full_read END,
+        read_from = CASE WHEN excluded.full_read IS NULL THEN read_from ELSE excluded.read_from END,
+        spaces = CASE WHEN excluded.full_read IS NULL THEN spaces ELSE excluded.spaces END,
         full_read = coalesce(excluded.full_read, full_read), part = excluded.part
 """
 
@@ -188,19 +194,23 @@ def sync(  # noqa: PLR0913 - a call names the few that it needs
         for schema in discover(config, catalog, names, files=files is not None):
             file = (directory / f"{schema['name']}.jsonl").open("w", encoding="utf-8")
             streams[schema["name"]] = Stream(schema, stack.enter_context(file))
-        part = str(json.loads(config.read_text(encoding="utf-8")).get("part") or "").replace(" ", "")
-        began = resume(connection, streams, part, full=full)
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        began = resume(connection, streams, settings, full=full)
         state.write_text(json.dumps([stream.state for stream in streams.values() if stream.state]))
         arguments = ("--config", config, "--catalog", catalog, "--state", state)
         whole = read_into(streams, arguments, progress, files)
-        store(connection, streams, began, part)
+        store(connection, streams, began, settings)
     if not whole:
         raise KeyboardInterrupt
     return streams
 
 
 def resume(
-    connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], part: str = "", *, full: bool = False
+    connection: duckdb.DuckDBPyConnection,
+    streams: dict[str, Stream],
+    settings: dict[str, Any],
+    *,
+    full: bool = False,
 ) -> datetime:
     """Continue each stream from the state of its last sync, unless all are read in full, and return the time.
 
@@ -209,6 +219,7 @@ def resume(
 
     """
     connection.execute(SYNCS)
+    part = part_of(settings)
     for (held,) in connection.execute("SELECT DISTINCT coalesce(part, '') FROM _syncs").fetchall():
         if held != part:
             parts = f"part {held}" if held else "the whole site", f"part {part}" if part else "the whole site"
@@ -220,8 +231,16 @@ def resume(
     return datetime.now(timezone.utc)
 
 
+def part_of(settings: dict[str, Any]) -> str:
+    """Return the part of the site that is read; empty for the whole site."""
+    return str(settings.get("part") or "").replace(" ", "")
+
+
 def store(
-    connection: duckdb.DuckDBPyConnection, streams: dict[str, Stream], began: datetime, part: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    streams: dict[str, Stream],
+    began: datetime,
+    settings: dict[str, Any],
 ) -> None:
     """Update the tables with what a sync has read since it began, and `_syncs`."""
     finished = datetime.now(timezone.utc)
@@ -232,10 +251,24 @@ def store(
         load(connection, stream.schema, Path(stream.file.name), whole=complete)
         row = {"stream": name, "status": stream.status, "records": stream.records, "finished": finished}
         read = {"state": json.dumps(stream.state), "full_read": began if complete and stream.full else None}
-        connection.execute(SYNCED, {**row, **read, "part": part})
+        connection.execute(SYNCED, {**row, **read, **asked(settings), "part": part_of(settings)})
         connection.commit()
         if stream.halves:
             print(f"{name}: {stream.halves} half surrogate pairs become U+FFFD")
+
+
+def asked(settings: dict[str, Any]) -> dict[str, str | None]:
+    """Return what a read from the beginning asks for: since when, null if that is not known, and in which spaces."""
+    read_from: str | None = "-infinity"
+    if start := str(settings.get("start_date") or "").strip():
+        try:
+            found = datetime.fromisoformat(start.replace("Z", "+00:00"))
+            read_from = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).isoformat()
+        except ValueError:
+            read_from = None
+    chosen = ("space_keys", "exclude_space_keys", "exclude_space_kinds")
+    spaces = {name: settings[name] for name in chosen if settings.get(name)}
+    return {"read_from": read_from, "spaces": json.dumps(spaces)}
 
 
 def read_into(

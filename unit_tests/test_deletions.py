@@ -438,10 +438,10 @@ def test_deleted_comments_and_attachments_of_pages_that_exist_are_found_by_full_
         streams = ("footer_comments", "inline_comments", "attachments")
         warehouse = Warehouse(site, "space", "pages", "page_index", *streams)
         sync(warehouse)
-        gone = {name: site.site.records(name)[3]["id"] for name in streams}
+        gone = {(name, site.site.records(name)[n]["id"]) for name in streams for n in (0, 3)}  # 0: the oldest
         trashed = site.site.records("attachments")[4]["id"]
-        for name, found in gone.items():
-            site.site.remove(name, found)
+        for name, deleted in gone:
+            site.site.remove(name, deleted)
         site.site.set_status("attachments", trashed, "trashed")
         site.site.tick(DAY)
 
@@ -452,29 +452,98 @@ def test_deleted_comments_and_attachments_of_pages_that_exist_are_found_by_full_
         sync(warehouse)  # reads only changes
         assert found("absent") | found("deleted") == set()
         sync(warehouse, full=True)
-        assert (found("absent"), found("deleted"), found("trashed")) == ({*gone.values()}, set(), {trashed})
+        ids = {deleted for _, deleted in gone}
+        assert (found("absent"), found("deleted"), found("trashed")) == (ids, set(), {trashed})
         sync(warehouse)
         assert found("deleted") == set()
         sync(warehouse, full=True)
-        assert (found("absent"), found("deleted"), found("trashed")) == (set(), {*gone.values()}, {trashed})
-        for name, deleted in gone.items():
-            assert warehouse.rows(f"SELECT id FROM {name} WHERE status = 'deleted'") == [(deleted,)]
-        back = site.site.records("footer_comments")[0]
-        site.site.add("footer_comments", {**back, "id": gone["footer_comments"]})
+        assert (found("absent"), found("deleted"), found("trashed")) == (set(), ids, {trashed})
+        marked = {(name, i) for name in streams for i in warehouse.ids(f"{name} WHERE status = 'deleted'")}
+        assert marked == gone
+        back = min(deleted for name, deleted in gone if name == "footer_comments")
+        site.site.add("footer_comments", {**site.site.records("footer_comments")[0], "id": back})
         sync(warehouse, full=True)
-        assert gone["footer_comments"] not in found("deleted")
+        assert back not in found("deleted")
         warehouse.erase()
         for name in streams:
             assert warehouse.ids(name) == {record["id"] for record in site.site.records(name)}
 
 
-def test_a_full_read_with_a_start_date_says_nothing_of_older_comments() -> None:
-    with Server(small(comments=60)) as site:
-        warehouse = Warehouse(site, "space", "pages", "page_index", "footer_comments")
+@pytest.fixture
+def commented() -> Iterator[Warehouse]:
+    """Return a warehouse with a first sync of comments, one on each page and one on each post."""
+    with Server(small(comments=60)) as server:
+        site = server.site
+        for comment, post in zip(
+            site.records("footer_comments")[:60], site.records("blog_posts"), strict=True
+        ):
+            on_post = {**copy.deepcopy(comment), "id": f"8{comment['id']}", "blogPostId": post["id"]}
+            del on_post["pageId"]
+            site.add("footer_comments", on_post)
+        warehouse = Warehouse(server, *OF_PAGES[:3], *OF_POSTS[1:], "footer_comments")
         sync(warehouse)
-        sync(warehouse, 2, full=True, start_date="2025-01-01")
-        assert warehouse.rows("SELECT count(*) FROM footer_comments WHERE updatedAt < '2025-01-01'") != [(0,)]
-        assert warehouse.now("footer_comment_deletions") == {}
+        yield warehouse
+
+
+def deleted(warehouse: Warehouse) -> set[str]:
+    return {i for i, now in warehouse.now("footer_comment_deletions").items() if now in ("absent", "deleted")}
+
+
+def test_a_full_read_with_a_start_date_says_nothing_of_older_comments(commented: Warehouse) -> None:
+    site = commented.server.site
+    older, newer = (site.records("footer_comments")[n]["id"] for n in (3, 40))
+    since = site.get("footer_comments", newer)["version"]["createdAt"]
+    for comment in (older, newer):
+        site.remove("footer_comments", comment)
+    sync(commented, 2, full=True, start_date=since)
+    assert deleted(commented) == {newer}
+    sync(commented, full=True)  # the reads before it did not ask for the older one
+    assert commented.now("footer_comment_deletions") == {older: "absent", newer: "deleted"}
+    sync(commented, full=True)
+    assert commented.now("footer_comment_deletions") == {older: "deleted", newer: "deleted"}
+
+
+def test_a_full_read_with_a_start_date_that_is_not_understood_says_nothing(commented: Warehouse) -> None:
+    site = commented.server.site
+    site.remove("footer_comments", site.records("footer_comments")[3]["id"])
+    with commented.one_sync(full=True, start_date="tomorrow") as read:
+        read(*commented.streams, start_date="")
+    assert deleted(commented) == set()
+
+
+@pytest.mark.parametrize("left_out", [{"exclude_space_keys": ["S1"]}, {"space_keys": ["S0", "S2"]}])
+def test_comments_in_spaces_that_a_full_read_leaves_out_are_not_deleted(
+    commented: Warehouse, left_out: dict[str, list[str]]
+) -> None:
+    for _ in range(2):
+        commented.sync("footer_comments", full=True, **left_out)
+        commented.sync(*OF_PAGES[:3], *OF_POSTS[1:])  # with the comments of all spaces, they look deleted
+        commented.apply()
+    assert deleted(commented) == set()
+
+
+@pytest.mark.parametrize("kind", ["pages", "blog_posts"])
+def test_comments_of_a_page_or_post_that_is_hidden_are_not_deleted(commented: Warehouse, kind: str) -> None:
+    site = commented.server.site
+    hidden = site.records(kind)[7]
+    field = "pageId" if kind == "pages" else "blogPostId"
+    comments = [c for c in site.records("footer_comments") if c.get(field) == hidden["id"]]
+    assert comments
+    for name, record in ((kind, hidden), *(("footer_comments", comment) for comment in comments)):
+        site.remove(name, record["id"])
+    for _ in range(2):  # the index was read before the page was hidden
+        commented.sync("footer_comments", full=True)
+        commented.apply()
+    assert deleted(commented) == set()
+    sync(commented, 2, full=True)
+    assert deleted(commented) == set()
+
+
+def test_an_empty_list_says_nothing_of_comments(commented: Warehouse) -> None:
+    for comment in list(commented.server.site.records("footer_comments")):
+        commented.server.site.remove("footer_comments", comment["id"])
+    sync(commented, 2, full=True)
+    assert deleted(commented) == set()
 
 
 def test_a_comment_goes_with_its_page(site: Server) -> None:
@@ -603,8 +672,8 @@ def test_the_program_reports_what_it_marks_and_holds_back(tmp_path: Path) -> Non
 
     def run(hours: int, *arguments: str) -> str:
         with duckdb.connect(str(file)) as connection:
-            row = "('page_index', 'COMPLETE', now() + to_hours($hours), NULL, NULL)"
-            connection.execute(f"INSERT OR REPLACE INTO _syncs VALUES {row}", {"hours": hours})
+            row = "SELECT 'page_index' AS stream, 'COMPLETE' AS status, now() + to_hours($hours) AS finished"
+            connection.execute(f"INSERT OR REPLACE INTO _syncs BY NAME {row}", {"hours": hours})
         command = [sys.executable, "-m", "tools.deletions", str(file), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout

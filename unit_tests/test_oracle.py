@@ -41,10 +41,10 @@ def sync_here(server: Server, database: Path) -> set[str]:
         for name in STREAMS:
             file = stack.enter_context(database.with_name(f"{name}.jsonl").open("w", encoding="utf-8"))
             streams[name] = Stream(discovered(name), file)
-        began = resume(connection, streams)
+        began = resume(connection, streams, {})
         for message in connector("read", config_for(server), select=STREAMS).messages:
             take(message, streams, lambda _read, _said: None)
-        store(connection, streams, began)
+        store(connection, streams, began, {})
     return {stream.status for stream in streams.values()}
 
 

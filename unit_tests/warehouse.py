@@ -36,7 +36,6 @@ class Warehouse:
 
     def __init__(self, server: Server, *streams: str, **config: Any) -> None:
         self.server, self.streams, self.config = server, streams, config
-        self.part = config.get("part", "")
         self.connection, self.known = duckdb.connect(config={"threads": 1}), set[str]()
         self.connection.execute(load.SYNCS)
 
@@ -50,11 +49,11 @@ class Warehouse:
             **config: More of the configuration.
 
         """
-        with self.one_sync(*streams, full=full) as read:
-            return read(*streams or self.streams, share=share, **config)
+        with self.one_sync(*streams, full=full, **config) as read:
+            return read(*streams or self.streams, share=share)
 
     @contextmanager
-    def one_sync(self, *streams: str, full: bool = False) -> Iterator[Callable[..., Output]]:
+    def one_sync(self, *streams: str, full: bool = False, **config: Any) -> Iterator[Callable[..., Output]]:
         """Yield a function that reads some streams: between its calls, the site can change during the sync."""
         with ExitStack() as stack:
             directory = Path(stack.enter_context(TemporaryDirectory()))
@@ -63,17 +62,18 @@ class Warehouse:
                 for name in streams or self.streams
             }
             stored = {name: load.Stream(discovered(name), file) for name, file in files.items()}
-            began = load.resume(self.connection, stored, self.part, full=full)
+            settings = {**self.config, **config}
+            began = load.resume(self.connection, stored, settings, full=full)
             state = [stream.state for stream in stored.values() if stream.state]
 
-            def read(*names: str, share: float = 1.0, **config: Any) -> Output:
-                output = sync(self.server, *names, state=state, **{**self.config, **config})
+            def read(*names: str, share: float = 1.0, **more: Any) -> Output:
+                output = sync(self.server, *names, state=state, **{**settings, **more})
                 for message in output.messages[: round(len(output.messages) * share)]:
                     load.take(message, stored, lambda *_: None)
                 return output
 
             yield read
-            load.store(self.connection, stored, began, self.part)
+            load.store(self.connection, stored, began, settings)
         if not self.known >= set(stored):
             create_views(self.connection)
             self.known |= set(stored)
