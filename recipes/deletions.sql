@@ -19,7 +19,8 @@ known AS (
          p._airbyte_extracted_at > i._airbyte_extracted_at AS read_later,
          -- A page that was read since the index first lacked it exists.
          CASE WHEN (p._airbyte_extracted_at > a.since) IS NOT TRUE THEN a.since END AS since,
-         CASE WHEN (p._airbyte_extracted_at > a.since) IS NOT TRUE THEN a.marked END AS marked,
+         CASE WHEN a.since IS NOT NULL AND (p._airbyte_extracted_at > a.since) IS NOT TRUE THEN a.marked END AS marked,
+         CASE WHEN a.since IS NULL THEN a.marked END AS marked_by_status,
          CASE WHEN p._airbyte_extracted_at <= r.finished THEN r.finished END AS first_absence,
          coalesce(a.allowed, FALSE) AS allowed, r.finished
   FROM latest p
@@ -61,7 +62,7 @@ named AS (
 )
 SELECT id, title, now,
        now IN ('trashed', 'deleted', 'hidden with its space', 'purged, hidden or moved out') AS deleted,
-       space_before, space_now, absent_since, marked
+       space_before, space_now, absent_since, coalesce(marked, marked_by_status) AS marked
 FROM named
-WHERE listed IS NULL OR page IS NOT NULL OR index_status IN ('current', 'archived')
+WHERE listed IS NULL OR page IS NOT NULL OR index_status IN ('current', 'archived') OR marked_by_status IS NOT NULL
 ORDER BY id

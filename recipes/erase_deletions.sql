@@ -1,7 +1,8 @@
 -- Deletions, made final
 -- Removes the pages, posts, comments and attachments that were marked as deleted 30 days ago or earlier, and everything
--- that belongs to them. Until then a page that comes back has lost nothing; afterwards it is `missing` in
--- [deletions](#what-became-of-each-page). Without some of these tables, leave out their statements.
+-- that belongs to them. Pages and posts in the trash are marked too; an attachment in the trash is not. Until then a page
+-- that comes back has lost nothing; afterwards it is `missing` in [deletions](#what-became-of-each-page). Without some of
+-- these tables, leave out their statements.
 DROP TABLE IF EXISTS _erased;
 CREATE TABLE _erased (
   pageId VARCHAR(100), blogPostId VARCHAR(100), customContentId VARCHAR(100), attachmentId VARCHAR(100),
@@ -28,26 +29,24 @@ WHERE pageId IN (SELECT pageId FROM _erased) OR blogPostId IN (SELECT blogPostId
 INSERT INTO _erased (attachmentId) SELECT id FROM attachment_files
 WHERE pageId IN (SELECT pageId FROM _erased) OR blogPostId IN (SELECT blogPostId FROM _erased)
    OR customContentId IN (SELECT customContentId FROM _erased);
-INSERT INTO _erased (commentId) SELECT id FROM footer_comments
-WHERE pageId IN (SELECT pageId FROM _erased) OR blogPostId IN (SELECT blogPostId FROM _erased)
-   OR customContentId IN (SELECT customContentId FROM _erased)
-   OR attachmentId IN (SELECT attachmentId FROM _erased);
-INSERT INTO _erased (commentId) SELECT id FROM inline_comments
-WHERE pageId IN (SELECT pageId FROM _erased) OR blogPostId IN (SELECT blogPostId FROM _erased);
+DROP TABLE IF EXISTS _comments;
+CREATE TABLE _comments (
+  id VARCHAR(100), parentId VARCHAR(100), pageId VARCHAR(100), blogPostId VARCHAR(100), customContentId VARCHAR(100),
+  attachmentId VARCHAR(100));
+INSERT INTO _comments (id, pageId, blogPostId, customContentId, attachmentId)
+SELECT id, pageId, blogPostId, customContentId, attachmentId FROM footer_comments;
+INSERT INTO _comments (id, pageId, blogPostId) SELECT id, pageId, blogPostId FROM inline_comments;
+INSERT INTO _comments (id, parentId, pageId) SELECT id, parentCommentId, pageId FROM footer_comment_replies;
+INSERT INTO _comments (id, parentId, pageId) SELECT id, parentCommentId, pageId FROM inline_comment_replies;
 INSERT INTO _erased (commentId)
 WITH RECURSIVE below AS (
-  (SELECT id FROM footer_comment_replies WHERE pageId IN (SELECT pageId FROM _erased)
+  (SELECT id FROM _comments
+   WHERE pageId IN (SELECT pageId FROM _erased) OR blogPostId IN (SELECT blogPostId FROM _erased)
+      OR customContentId IN (SELECT customContentId FROM _erased)
+      OR attachmentId IN (SELECT attachmentId FROM _erased)
    UNION SELECT commentId FROM _erased)
   UNION
-  SELECT r.id FROM footer_comment_replies r JOIN below b ON r.parentCommentId = b.id
-)
-SELECT id FROM below;
-INSERT INTO _erased (commentId)
-WITH RECURSIVE below AS (
-  (SELECT id FROM inline_comment_replies WHERE pageId IN (SELECT pageId FROM _erased)
-   UNION SELECT commentId FROM _erased)
-  UNION
-  SELECT r.id FROM inline_comment_replies r JOIN below b ON r.parentCommentId = b.id
+  SELECT c.id FROM _comments c JOIN below b ON c.parentId = b.id
 )
 SELECT id FROM below;
 DELETE FROM pages WHERE id IN (SELECT pageId FROM _erased);
@@ -94,4 +93,5 @@ DELETE FROM inline_comments WHERE id IN (SELECT commentId FROM _erased);
 DELETE FROM inline_comment_replies WHERE id IN (SELECT commentId FROM _erased);
 DELETE FROM inline_comment_versions WHERE commentId IN (SELECT commentId FROM _erased);
 DELETE FROM inline_comment_likes WHERE commentId IN (SELECT commentId FROM _erased);
+DROP TABLE _comments;
 DROP TABLE _erased

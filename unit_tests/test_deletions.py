@@ -314,6 +314,56 @@ def test_a_page_is_not_removed_before_its_time(site: Server, synced: Warehouse) 
     assert page not in synced.ids("pages")
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"), [("pages", "trashed"), ("pages", "deleted"), ("blog_posts", "trashed")]
+)
+def test_what_is_in_the_trash_is_removed_in_its_time(site: Server, kind: str, status: str) -> None:
+    warehouse = Warehouse(site, *OF_PAGES, *OF_POSTS[1:])
+    view, forget = ("deletions", "forget") if kind == "pages" else ("post_deletions", "forget_posts")
+    kept, gone = (site.site.records(kind)[n]["id"] for n in (7, 8))
+    sync(warehouse)
+    for record in (kept, gone):
+        site.site.set_status(kind, record, status)
+    sync(warehouse, 2)
+    warehouse.connection.execute("UPDATE _absent SET marked = marked - INTERVAL '20 days'")
+    site.site.set_status(kind, kept, "current")
+    sync(warehouse)
+    site.site.set_status(kind, kept, status)  # the days begin again
+    sync(warehouse)
+    deletions.erase(warehouse.connection, days=30)
+    assert {kept, gone} <= warehouse.ids(kind)
+    warehouse.connection.execute("UPDATE _absent SET marked = marked - INTERVAL '11 days'")
+    site.deny("status=trashed")
+    sync(warehouse)  # nothing is known
+    deletions.erase(warehouse.connection, days=30)
+    assert {kept, gone} <= warehouse.ids(kind)
+    site.heal()
+    sync(warehouse)
+    deletions.erase(warehouse.connection, days=30)
+    assert {kept, gone} & warehouse.ids(kind) == {kept}
+    if kind == "pages":
+        assert warehouse.rows(f"SELECT * FROM page_versions WHERE pageId = '{gone}'") == []
+    sync(warehouse)
+    assert warehouse.ids(forget) == {kept, gone}  # still to be deleted from a search index
+    site.site.set_status(kind, gone, "current")
+    sync(warehouse, 2)
+    assert warehouse.now(view) == {kept: status, gone: "missing"}
+
+
+def test_a_page_that_is_purged_from_the_trash_is_deleted_by_two_reads(
+    site: Server, synced: Warehouse
+) -> None:
+    site.site.trash_page("1000007")
+    sync(synced, 2)
+    site.site.purge_page("1000007")
+    assert sync(synced) == {"1000007": "absent"}
+    synced.erase()
+    assert "1000007" in synced.ids("pages")
+    assert sync(synced) == {"1000007": GONE}
+    synced.erase()
+    assert "1000007" not in synced.ids("pages")
+
+
 def test_a_page_that_is_back_is_not_removed(site: Server, synced: Warehouse) -> None:
     page = hide(site, "1000007")
     sync(synced, 2)
@@ -607,7 +657,8 @@ def test_everything_below_an_erased_page_goes_and_nothing_else(tmp_path: Path) -
     file = database(tmp_path, {"space": [], **records})
     with duckdb.connect(str(file)) as connection:
         connection.execute(
-            "INSERT INTO _absent (stream, id, marked) VALUES ('pages', '1', now()), ('blog_posts', '11', now())"
+            "INSERT INTO _absent (stream, id, since, marked) "
+            "VALUES ('pages', '1', now(), now()), ('blog_posts', '11', now(), now())"
         )
         deletions.erase(connection, days=0)
         for name in records:
