@@ -563,7 +563,7 @@ def test_a_full_read_with_a_start_date_that_is_not_understood_says_nothing(comme
 
 @pytest.mark.parametrize("left_out", [{"exclude_space_keys": ["S1"]}, {"space_keys": ["S0", "S2"]}])
 def test_comments_in_spaces_that_a_full_read_leaves_out_are_not_deleted(
-    commented: Warehouse, left_out: dict[str, list[str]]
+    commented: Warehouse, left_out: dict[str, Any]
 ) -> None:
     for _ in range(2):
         commented.sync("footer_comments", full=True, **left_out)
