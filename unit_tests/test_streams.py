@@ -17,6 +17,7 @@ from jsonschema import Draft7Validator, FormatChecker
 from common import fields
 from common.connector import SHARED, STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Server, Site, company, generate, load_contract
+from source_confluence.components import factory
 from source_confluence.components.requester import PARENTS
 from source_confluence.source import MANIFEST
 from tools.golden import FILE, first_records
@@ -93,7 +94,7 @@ def selected(request: pytest.FixtureRequest) -> list[str]:
 @pytest.fixture(scope="module")
 def whole(selected: list[str]) -> Reading:
     """Read every stream, with few records per page."""
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         server.before("", few_a_page(server))
         return read(server, selected, custom_content_types=types_of(server.site), version_bodies=True)
 
@@ -141,6 +142,50 @@ every_stream = pytest.mark.parametrize("name", STREAMS)
 @every_stream
 def test_a_stream_is_read_completely(whole: Reading, name: str) -> None:
     assert whole.output.statuses[name] == "COMPLETE"
+
+
+@pytest.fixture(scope="module")
+def plain(selected: list[str]) -> Reading:
+    """Read every stream without what only saves time."""
+    with Server(company(small=True)) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factory, "FAST", {})
+        server.before("", few_a_page(server))
+        return read(server, selected, custom_content_types=types_of(server.site), version_bodies=True)
+
+
+@every_stream
+def test_without_what_saves_time_a_stream_has_the_same_records(
+    whole: Reading, plain: Reading, name: str
+) -> None:
+    def records(reading: Reading) -> dict[tuple[Any, ...], str]:
+        """Return the records as text, without the port of the site."""
+        found = reading.output.records[name]
+        return {key_of(name, it): re.sub(r"127\.0\.0\.1:\d+", "", json.dumps(it)) for it in found}
+
+    assert records(plain) == records(whole)
+
+
+def test_without_what_saves_time_a_destination_is_the_same_after_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cursors = [name for name, stream in STREAMS.items() if stream.cursor]
+    found = []
+    for table in (factory.FAST, {}):
+        monkeypatch.setattr(factory, "FAST", table)
+        with Server(company(small=True)) as server:
+            first = connector("read", config_for(server), select=cursors, incremental=True)
+            server.site.tick(86_400)
+            for collection in ("pages", "blog_posts", "attachments", "footer_comments"):
+                server.site.edit(collection, server.site.records(collection)[0]["id"])
+            then = connector("read", config_for(server), select=cursors, state=first.state, incremental=True)
+        assert 0 < len(then.records["pages"]) < len(first.records["pages"])
+        found.append(
+            {
+                name: {key_of(name, it): it.get("version") for it in first.records[name] + then.records[name]}
+                for name in cursors
+            }
+        )
+    assert found[1] == found[0]
 
 
 @every_stream

@@ -21,7 +21,7 @@ TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.
 
 
 class PartitionCursor(ConcurrentPerPartitionCursor):
-    """A cursor for each partition that observes only the records that can move it.
+    """A cursor for each partition that keeps the ids of cut files, and observes only the records that can move it.
 
     For each record that it observes, the CDK parses the timestamp twice and serializes the partition three
     times: a quarter of the CPU of a read or more (`python -m benchmarks proposals`). Delete it when the CDK does less.
@@ -29,6 +29,7 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
 
     _newest: dict[int, tuple[Any, str, bool]]
     cut: set[str]  # ids of files that the next sync tries again; the factory sets it
+    is_sparing = True
 
     @classmethod
     def like(cls, cursor: ConcurrentPerPartitionCursor, state: Mapping[str, Any]) -> "PartitionCursor":
@@ -48,7 +49,7 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
     def observe(self, record: Record) -> None:
         slice_ = record.associated_slice
         timestamp = record.data.get(self.cursor_field.cursor_field_key)
-        if not isinstance(timestamp, str) or not TIMESTAMP.fullmatch(timestamp):
+        if not self.is_sparing or not isinstance(timestamp, str) or not TIMESTAMP.fullmatch(timestamp):
             super().observe(record)
             return
         _, newest, descends = self._newest.get(id(slice_), (slice_, "", False))

@@ -5,6 +5,7 @@ What the factory builds stays inside one source: no name of the CDK is replaced.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from copy import copy
 from dataclasses import fields
 from typing import Any
 
@@ -70,23 +71,27 @@ def as_kept(component: Any) -> KeepingOauthAuthenticator:
     return rebuilt
 
 
-# What becomes of a component that the CDK builds. The docstrings of our classes say why.
+# What becomes of a component that the CDK builds, so that a read is right. The docstrings of our classes say why.
 OURS: dict[type, Callable[[Any], Any]] = {
-    AddedFieldDefinition: added_field,
-    AddFields: record_filter,
     DefaultFileUploader: as_a(StreamingFileUploader),
     DeclarativeOauth2Authenticator: as_a(TimelyOauthAuthenticator),
     DeclarativeSingleUseRefreshTokenOauth2Authenticator: as_kept,
     HttpRequester: as_a(CarefulRequester),
     HttpResponseFilter: as_a(OnceResponseFilter),
     JsonDecoder: as_a(OnceDecoder),
-    RecordFilter: record_filter,
-    RemoveFields: as_a(PlainRemoveFields),
     SimpleRetriever: as_a(WholeListRetriever),
     SubstreamPartitionRouter: as_a(CountingRouter),
     WaitTimeFromHeaderBackoffStrategy: lambda wait: RetryAfterBackoffStrategy(
         wait.max_waiting_time_in_seconds
     ),
+}
+# And what only saves time. Where this is empty, cursors observe every record and groups of spaces are the CDK's, too.
+# Test: `test_streams.py`, "without what saves time".
+FAST: dict[type, Callable[[Any], Any]] = {
+    AddedFieldDefinition: added_field,
+    AddFields: record_filter,
+    RecordFilter: record_filter,
+    RemoveFields: as_a(PlainRemoveFields),
 }
 TO_SAVE_REQUESTS = 50  # groups of this size or larger; smaller ones are for concurrency
 # 250, 125 … 1 in eight steps, with a pause of 2, 4 … 16 seconds before each.
@@ -108,24 +113,13 @@ class ComponentFactory(ModelToComponentFactory):
         file: The file of the configuration, to which renewed tokens are written back.
     """
 
-    def __init__(
-        self,
-        *,
-        config: Any = None,
-        place: Any = None,
-        file: str | None = None,
-        shared: dict[str, Any] | None = None,
-        builds_parents: bool = False,
-        **named: Any,
-    ) -> None:
+    def __init__(self, *, config: Any, place: Any, file: str | None, **named: Any) -> None:
         super().__init__(**named)
-        self._builds_parents = builds_parents
-        self.shared = (
-            {"skipped": Counter(), "cut": defaultdict(set), "place": place, "file": file, "config": config}
-            if shared is None
-            else shared
-        )
-        self.skipped: Counter[str] = self.shared["skipped"]
+        self._builds_parents = False
+        self._place, self._file, self._config_to_save = place, file, config
+        self._built: dict[str, Any] = {}  # what there is one of, with the factories of parents
+        self._cut: defaultdict[str, set[str]] = defaultdict(set)
+        self.skipped: Counter[str] = Counter()
 
     def _create_component_from_model(self, model: Any, config: Any, **named: Any) -> Any:
         is_of_the_site = isinstance(model, SimpleRetrieverModel) and OF_THE_SITE in str(model.requester.url)  # type: ignore[union-attr]  # no other kind in the manifest
@@ -133,30 +127,31 @@ class ComponentFactory(ModelToComponentFactory):
             url = model.requester.url.replace(OF_THE_SITE, "_v2")
             model = model.copy(update={"requester": model.requester.copy(update={"url": url})})
         component = super()._create_component_from_model(model, config, **named)
-        component = OURS.get(type(component), lambda it: it)(component)
+        kind = type(component)
+        component = OURS.get(kind, FAST.get(kind, lambda it: it))(component)
         if is_of_the_site and config["_limited"] and not self._disable_retries:  # a check delivers no records
             component.scope = self._scope(config)
         if isinstance(component, TimelyTokens):
             component.waits = () if self._disable_retries else WAITS
         if isinstance(component, KeepingOauthAuthenticator):
-            component.file = self.shared["file"]
+            component.file = self._file
         if isinstance(component, CarefulRequester):
             component.skipped = self.skipped
         if isinstance(component, WholeListRetriever):
             router = named.get("partition_router")
             component.parents = router if isinstance(router, CountingRouter) else None
         if isinstance(component, StreamingFileUploader):
-            component.cut = self.shared["cut"]
+            component.cut = self._cut
             chosen = self._stream_name_to_configured_stream.items()  # nothing without a catalog: in a check
             component.wanted = frozenset(name for name, it in chosen if it.include_files is not False)
         return component
 
     def _scope(self, config: Any) -> Scope:
-        if "scope" not in self.shared:
+        if "scope" not in self._built:
             named: dict[str, Any] = {"name": "place", "primary_key": ["id"], "transformations": []}
-            place = self.create_component(SimpleRetrieverModel, self.shared["place"], config, **named)
-            self.shared["scope"] = Scope(config, place)
-        scope: Scope = self.shared["scope"]
+            place = self.create_component(SimpleRetrieverModel, self._place, config, **named)
+            self._built["scope"] = Scope(config, place)
+        scope: Scope = self._built["scope"]
         return scope
 
     def create_default_stream(self, model: Any, config: Any, **named: Any) -> Any:  # type: ignore[override]
@@ -173,7 +168,7 @@ class ComponentFactory(ModelToComponentFactory):
     ) -> GroupingPartitionRouter:
         """Build groups for concurrent reads, except those of parents, which are read one after another."""
         built = super().create_grouping_partition_router(model, config, **named)
-        if self._builds_parents or built.group_size >= TO_SAVE_REQUESTS:
+        if not FAST or self._builds_parents or built.group_size >= TO_SAVE_REQUESTS:
             return built
         return EvenGroupingRouter(
             built.group_size, built.underlying_partition_router, config, built.deduplicate
@@ -186,18 +181,18 @@ class ComponentFactory(ModelToComponentFactory):
 
     def create_selective_authenticator(self, model: Any, config: Any, **named: Any) -> Any:
         """Build one for all requesters that declare the same: otherwise each of them asks for a token of its own."""
-        name, config = f"authenticator {model}", self.shared["config"] or config
-        if name not in self.shared:
-            self.shared[name] = super().create_selective_authenticator(model, config, **named)
-        return self.shared[name]
+        name, config = str(model), self._config_to_save or config
+        if name not in self._built:
+            self._built[name] = super().create_selective_authenticator(model, config, **named)
+        return self._built[name]
 
     def create_concurrent_cursor_from_perpartition_cursor(self, *args: Any, **named: Any) -> PartitionCursor:
         """Build our cursor from the CDK's."""
         built = super().create_concurrent_cursor_from_perpartition_cursor(*args, **named)
         ours = SpaceGroupCursor if is_grouped(named["partition_router"]) else PartitionCursor
-        cursor, cut = ours.like(built, named["stream_state"]), self.shared["cut"][named["stream_name"]]
+        cursor, cut = ours.like(built, named["stream_state"]), self._cut[named["stream_name"]]
         cut.update(named["stream_state"].get("cut", []))
-        cursor.cut = cut
+        cursor.cut, cursor.is_sparing = cut, bool(FAST)
         if isinstance(named["partition_router"], CountingRouter):
             named["partition_router"].again = cut
         return cursor
@@ -219,18 +214,17 @@ class ComponentFactory(ModelToComponentFactory):
     def create_parent_stream_config_with_substream_wrapper(
         self, model: Any, config: Any, *, stream_name: str, **named: Any
     ) -> Any:
-        """Build parents with a factory of this class, where the CDK uses its own."""
+        """Build parents with a factory like this one, where the CDK uses its own."""
         state = dict(self._connector_state_manager.get_stream_state(stream_name, None))
         state.pop(NO_CURSOR_STATE_KEY, None)
-        parents = type(self)(
-            shared=self.shared,
-            builds_parents=True,
-            api_budget=self._api_budget,
-            connector_state_manager=self._instantiate_parent_stream_state_manager(
+        parents = copy(self)
+        vars(parents).update(
+            _builds_parents=True,
+            _stream_name_to_configured_stream={},
+            _message_repository=StateFilteringMessageRepository(self._message_repository),
+            _connector_state_manager=self._instantiate_parent_stream_state_manager(
                 state, config, model, state if model.incremental_dependency else None
             ),
-            disable_cache=self._disable_cache,
-            disable_retries=self._disable_retries,
-            message_repository=StateFilteringMessageRepository(self._message_repository),
         )
+        parents._init_mappings()  # noqa: SLF001 - to the methods of the copy
         return parents.create_parent_stream_config(model, config, stream_name=stream_name, **named)
