@@ -191,7 +191,7 @@ def taken(extractor: DpathExtractor, body: bytes) -> Any:
 def test_the_manifest_names_the_classes_that_the_package_replaces() -> None:
     head = source.MANIFEST.read_text(encoding="utf-8").partition("\nversion:")[0]
     (named,) = re.findall(r"in the place of these classes \(components/factory.py\): ([^.]+)\.", head)
-    assert re.findall(r"\w+", named) == sorted(each.__name__ for each in factory.OURS)
+    assert re.findall(r"\w+", named) == sorted(each.__name__ for each in (*factory.OURS, *factory.FAST))
 
 
 def test_an_error_of_python_when_two_threads_parse_at_once_fails_no_record(
