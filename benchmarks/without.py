@@ -8,6 +8,8 @@ A process of its own imports this: the memory of the CDK would count as that of 
 from __future__ import annotations
 
 import sys
+from copy import deepcopy
+from typing import Any
 
 from requests.models import CONTENT_CHUNK_SIZE
 
@@ -15,17 +17,25 @@ from source_confluence import run, source
 from source_confluence.components import adapters, cursor, factory
 
 
+def _resolve_everything(self: source.SourceConfluence, manifest: dict[str, Any]) -> dict[str, Any]:
+    self._manifest = deepcopy(manifest)
+    return dict(super(source.SourceConfluence, self)._pre_process_manifest(manifest))
+
+
 def main() -> None:
     """Remove the names that the command line begins with, and run the rest of it."""
     left_out = set(filter(None, sys.argv.pop(1).split(",")))
-    for replaced in list(factory.OURS):
-        if replaced.__name__ in left_out:
-            left_out.remove(replaced.__name__)
-            del factory.OURS[replaced]
-    for owner in (cursor.PartitionCursor, source.SourceConfluence):
-        for name in left_out & set(vars(owner)):
-            left_out.remove(name)
-            delattr(owner, name)  # then the CDK's own method is inherited
+    for table in (factory.OURS, factory.FAST):
+        for replaced in list(table):
+            if replaced.__name__ in left_out:
+                left_out.remove(replaced.__name__)
+                del table[replaced]
+    if "observe" in left_out:
+        left_out.remove("observe")
+        del cursor.PartitionCursor.observe  # then the CDK's own method is inherited
+    if "_pre_process_manifest" in left_out:
+        left_out.remove("_pre_process_manifest")
+        source.SourceConfluence._pre_process_manifest = _resolve_everything  # type: ignore[method-assign]  # noqa: SLF001
     if "PIECE" in left_out:
         left_out.remove("PIECE")
         adapters.PIECE = CONTENT_CHUNK_SIZE
