@@ -6,6 +6,7 @@
     python -m benchmarks proposals           what each component saves, ten minutes: docs/cdk-proposals.md
     python -m benchmarks scale               whether large sites are read completely, in constant memory
     python -m benchmarks files               whether memory stays constant while large files are downloaded
+    python -m benchmarks parts               ten times the workloads of parts, about ten minutes
 
 `make bench` installs dlt in a separate environment, and runs the first command. Results are stored in build/. No
 other program must run on the machine meanwhile.
@@ -22,7 +23,7 @@ from benchmarks import proposals
 from benchmarks.goals import Results
 from benchmarks.report import document, failures, goal_table, tables, updated
 from benchmarks.runner import run_all
-from benchmarks.workloads import WORKLOADS, files, scale
+from benchmarks.workloads import WORKLOADS, files, in_parts, scale
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "build" / "benchmarks.json", ROOT / "docs" / "benchmarks.md"
@@ -33,7 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=["run", "proposals", "scale", "files"], default="run")
+    parser.add_argument(
+        "what", nargs="?", choices=["run", "proposals", "scale", "files", "parts"], default="run"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the pages, one round")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=", ".join(WORKLOADS))
     parser.add_argument("--records", type=int, default=100_000, help="of each read of scale")
@@ -41,16 +44,17 @@ def main() -> None:
     if given.what == "proposals":
         proposals.main()
         return
-    chosen = {"run": WORKLOADS, "scale": scale(given.records), "files": files(300)}[given.what]
+    others = {"scale": scale(given.records), "files": files(300), "parts": in_parts(200_000)}
+    chosen = {"run": WORKLOADS, **others}[given.what]
     chosen = {name: chosen[name] for name in given.only or chosen}
     if given.quick:
         chosen = {name: workload.quick() for name, workload in chosen.items()}
     measured = dict(run_all(chosen))
     print(goal_table(measured))
-    if given.what == "run":
+    if given.what in ("run", "parts"):
         print(tables(measured))
-        if not given.quick:
-            keep(measured)
+    if given.what == "run" and not given.quick:
+        keep(measured)
     sys.exit(failures(measured))
 
 

@@ -51,6 +51,7 @@ Measured on {machine}.
 
 Minimum / median / maximum of the rounds. *CPU* is user and system time of the reader, *Memory* its peak memory,
 *Site's CPU* the CPU time of the site's process. {site}
+Of several parts, the values of each process are in brackets; *Memory* is the sum. They share the cores with the site.
 
 {tables}"""
 
@@ -143,6 +144,8 @@ def _described(name: str, result: dict[str, Any]) -> str:
     parts.append(f"{workload['latency'] * 1000:.0f} ms a response")
     if workload["rate"]:
         parts.append(f"429 beyond {workload['rate']} requests a second")
+    if sizes := workload["site"].get("files"):
+        parts.append(f"{len(sizes):,} files of {sizes[0] // 1000:,} KB")
     if workload["again"]:
         parts.append(f"{', '.join(workload['streams'])} from the state of a read just before")
     return f"{', '.join(parts)}, {result['today']}. Again: `python -m benchmarks --only {name}`"
@@ -155,6 +158,9 @@ def _table(result: dict[str, Any]) -> str:
         cells = {what: _spread([run[what] for run in runs], digits) for what, digits in COLUMNS.items()}
         if result["workload"]["rate"]:
             cells["requests"] += f" ({_spread([run['refused'] for run in runs], 0)} refused)"
+        if result["workload"].get("parts", 1) > 1:
+            cells["wall"] += f" ({', '.join(f'{it:.2f}' for it in runs[0]['walls'])})"
+            cells["memory"] += f" ({' + '.join(f'{it:.0f}' for it in runs[0]['memories'])})"
         cells["records"] = next((f"failed: {r['failure']}" for r in runs if r["failure"]), cells["records"])
         ratio = f"{median(run['wall'] for run in runs) / median(base):.2f}" if base else ""
         rows.append((READERS[name].label, str(len(runs)), *cells.values(), ratio))

@@ -9,11 +9,12 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.readers import CONNECTOR, READERS, Job, Reader
 from benchmarks.site import Site, served
@@ -59,35 +60,40 @@ def measure(reader: Reader, workload: Workload, site: Site, state: Any = None) -
     """Run one read; return the measures, and why the run does not count (empty if it counts).
 
     The measures are seconds from start to end (`wall`), of the processor (`cpu`) and from the first request to the
-    last (`asking`); the peak `memory` in MB; and the counts of the site.
+    last (`asking`); the peak `memory` in MB; and the counts of the site. Of several parts, CPU time and memory are
+    those of all processes together; `walls` and `memories` have those of each.
     """
     with TemporaryDirectory() as directory:
-        job = Job(workload, site.access(), Path(directory), state)
+        jobs = list(_jobs(workload, site.access(), Path(directory), state))
         site.begin(workload.latency, workload.rate)
-        began = time.perf_counter()
-        status, usage, printed, error = _run_process(reader.command(job), job.directory)
-        wall = time.perf_counter() - began
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            ran = list(pool.map(lambda job: _run_process(reader.command(job), job.directory), jobs))
         traffic = site.end()
-        records, states = (
-            _messages(printed, workload.command) if reader.airbyte else (_last_number(printed), [])
-        )
+        printed = ran[0].printed
+        counts = [
+            _messages(run.printed, workload.command) if reader.airbyte else (_last_number(run.printed), [])
+            for run in ran
+        ]
+        records, states = sum(count for count, _ in counts), counts[0][1]
         failure = ""
-        if status:
-            failure = f"ended with {status}: {error}"
+        if failed := [run for run in ran if run.status]:
+            failure = f"ended with {failed[0].status}: {failed[0].error}"
         elif workload.records not in (None, records):
             failure = f"{records:,} records instead of {workload.records:,}"
         elif workload.command == "read" and workload.bodies and reader.writes_bodies:
-            held = sum(path.stat().st_size for path in job.directory.rglob("*") if path.is_file())
+            held = sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file())
             failure = "" if held > BODY_BYTES * records else "bodies are missing"
         elif BULK in workload.streams and len(workload.streams) > 1:
             failure = _differences(printed)
         else:
-            arrived = sorted(path.stat().st_size for path in job.directory.glob("attachment_files/*/*"))
+            arrived = sorted(path.stat().st_size for path in Path(directory).glob("**/attachment_files/*/*"))
             failure = "" if arrived == sorted(workload.site.get("files", ())) else f"files of {arrived} bytes"
     return {
-        "wall": wall,
-        "cpu": usage.ru_utime + usage.ru_stime,
-        "memory": usage.ru_maxrss / 1024,
+        "wall": max(run.wall for run in ran),
+        "walls": [run.wall for run in ran],
+        "cpu": sum(run.usage.ru_utime + run.usage.ru_stime for run in ran),
+        "memory": sum(run.usage.ru_maxrss for run in ran) / 1024,
+        "memories": [run.usage.ru_maxrss / 1024 for run in ran],
         "records": records,
         "state": states,
         "failure": failure,
@@ -95,9 +101,28 @@ def measure(reader: Reader, workload: Workload, site: Site, state: Any = None) -
     }
 
 
-def _run_process(command: list[str], directory: Path) -> tuple[int, Any, Path, str]:
-    """Run a command; return its status, its resource usage, the file with its output, and the end of its errors."""
+class _Run(NamedTuple):
+    """A process: its status, resource usage and seconds, the file with its output, and the end of its errors."""
+
+    status: int
+    usage: Any
+    wall: float
+    printed: Path
+    error: str
+
+
+def _jobs(workload: Workload, access: dict[str, str], directory: Path, state: Any) -> Iterator[Job]:
+    """Yield a job for each part, with a directory of its own."""
+    for number in range(1, workload.parts + 1):
+        part = {"part": f"{number}/{workload.parts}"} if workload.parts > 1 else {}
+        own = directory / str(number)
+        own.mkdir()
+        yield Job(workload, {**access, **part}, own, state)
+
+
+def _run_process(command: list[str], directory: Path) -> _Run:
     printed, errors = directory / "printed", directory / "errors"
+    began = time.perf_counter()
     with printed.open("wb") as out, errors.open("wb") as err:
         env = {**os.environ, "AIRBYTE_STAGING_DIRECTORY": str(directory)}  # for downloaded files
         process = subprocess.Popen(command, stdout=out, stderr=err, cwd=directory, env=env)  # noqa: S603 - our own commands
@@ -106,8 +131,9 @@ def _run_process(command: list[str], directory: Path) -> tuple[int, Any, Path, s
         _, status, usage = os.wait4(process.pid, 0)
         limit.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.perf_counter() - began
     words = " ".join(errors.read_text(encoding="utf-8", errors="replace").replace("|", " ").split())
-    return process.returncode, usage, printed, re.sub(r"https?://\S+", "…", words)[-150:]
+    return _Run(process.returncode, usage, wall, printed, re.sub(r"https?://\S+", "…", words)[-150:])
 
 
 def _messages(printed: Path, command: str) -> tuple[int, list[dict[str, Any]]]:

@@ -36,6 +36,7 @@ class Workload:
     streams: tuple[str, ...] = ("pages",)
     expected: int | None = None  # the correct number of records; by default that of the pages
     again: bool = False  # the site was read before and has not changed; any number of records is correct
+    parts: int = 1  # so many processes read at once, each a part of the site
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -51,13 +52,34 @@ class Workload:
             content = self.pages + int(self.site["blog_posts"]) + int(self.site["tree_items"])
             # The search lacks archived pages, one in fifty; otherwise there is a record for each operation.
             return content - self.pages // 50 + (2 * content if len(self.streams) > 1 else 0)
-        return self.pages if self.expected is None else self.expected
+        return self.pages + len(self.site.get("files", ())) if self.expected is None else self.expected
 
     def quick(self) -> Workload:
         """Return a tenth of the workload, with one run of each reader except the slowest."""
         most = max(self.rounds.values())
         rounds = {name: 1 for name, rounds in self.rounds.items() if rounds == most}
-        return replace(self, pages=max(200, self.pages // 10), spaces=-(-self.spaces // 2), rounds=rounds)
+        site = {name: size[::10] if name == "files" else size for name, size in self.site.items()}
+        pages, spaces = max(200, self.pages // 10), -(-self.spaces // 2)
+        return replace(self, pages=pages, spaces=spaces, rounds=rounds, site=site)
+
+
+def in_parts(pages: int) -> dict[str, Workload]:
+    """Return reads of a site by one, two and four processes: it has a file of 100 KB for every ten pages."""
+    site = {"body_bytes": 0, "files": [100_000] * (pages // 10)}
+    titles = {1: "Pages and files: one connection", 2: "The same in two parts", 4: "The same in four parts"}
+    return {
+        f"parts-{n}": Workload(
+            title,
+            OURS_ONCE,
+            pages,
+            site=site,
+            latency=0.05,
+            bodies=False,
+            streams=("pages", "attachment_files"),
+            parts=n,
+        )
+        for n, title in titles.items()
+    }
 
 
 # Workloads of the same site are neighbours: the site is generated once.
@@ -144,6 +166,7 @@ WORKLOADS = {
         bodies=False,
         streams=(BULK, *EACH),
     ),
+    **in_parts(20_000),
 }
 
 

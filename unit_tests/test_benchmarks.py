@@ -47,6 +47,27 @@ def test_a_run_counts_records_requests_time_and_memory(results: dict[str, dict[s
         assert 20 < run["memory"] < 1_000
 
 
+def test_parts_read_at_once_and_are_measured_each() -> None:
+    site = {"files": [1_000] * 6}
+    workload = Workload(
+        "In parts",
+        {"connector": 1},
+        pages=60,
+        spaces=4,
+        site=site,
+        bodies=False,
+        streams=("pages", "attachment_files"),
+        parts=2,
+    )
+    results = dict(run_all({"parts-2": workload}))
+    (run,) = results["parts-2"]["runs"]["connector"]
+    assert (run["records"], run["failure"]) == (66, "")
+    assert len(run["walls"]) == len(run["memories"]) == 2
+    assert run["wall"] == max(run["walls"])
+    assert run["memory"] == pytest.approx(sum(run["memories"]))
+    assert f"({' + '.join(f'{it:.0f}' for it in run['memories'])})" in document(results)
+
+
 def test_the_page_shows_workloads_and_results(results: dict[str, dict[str, Any]]) -> None:
     text = document(results)
     assert "600 pages in 30 spaces, bodies of 4 KB, 0 ms a response" in text
