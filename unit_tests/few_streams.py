@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from contextlib import contextmanager
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +21,7 @@ from source_confluence.components import partition_router
 from source_confluence.source import SourceConfluence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fake_confluence import Server
 
@@ -44,6 +46,16 @@ def resolved() -> dict[str, Any]:
     return dict(ManifestReferenceResolver().preprocess_manifest(whole)["definitions"])
 
 
+RESOLVE = SourceConfluence._resolved  # noqa: SLF001 - its result is kept
+
+
+@cache
+def kept(manifest: bytes, names: tuple[str, ...]) -> bytes:
+    """Return what the source makes of a manifest for these streams."""
+    source: Any = SimpleNamespace(_manifest=pickle.loads(manifest))  # noqa: S301 - our own
+    return pickle.dumps(RESOLVE(source, names))
+
+
 def _shrink(part: Any, group_size: int) -> None:
     if isinstance(part, dict):
         if part.get("group_size") == 25:
@@ -56,10 +68,15 @@ def _shrink(part: Any, group_size: int) -> None:
 
 @contextmanager
 def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
-    """Avoid most of the time of a small read: the parsing and validation of the whole manifest."""
-    manifest = manifest_of(select, group_size)
+    """Avoid most of the time of a small read: the whole manifest is not parsed, resolved and validated each time."""
+    manifest = pickle.dumps(manifest_of(select, group_size))
+
+    def resolve(_: SourceConfluence, names: Iterable[str]) -> Any:
+        return pickle.loads(kept(manifest, tuple(names)))  # noqa: S301 - our own
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: copy.deepcopy(manifest))
+        patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: pickle.loads(manifest))  # noqa: S301 - our own
+        patch.setattr(SourceConfluence, "_resolved", resolve)
         patch.setattr(SourceConfluence, "_validate_source", lambda _: None)
         patch.setattr(partition_router, "GROUPS", 1)
         patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", dict)
