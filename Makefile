@@ -13,7 +13,7 @@ MAKEFLAGS += --jobs=2
 QUICK  := components config fake_confluence layout pagination openapi project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test live lint format types derived check-derived recipes bench golden site faults cdk dist
+.PHONY: help setup demo check test live lint format types derived check-derived recipes bench peers golden site faults cdk dist
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ build/peers/%/.ready: benchmarks/peers/%.txt
 
 bench: $(READY) build/peers/dlt/.ready ## Compare the connector with other readers (20 minutes; ARGS=--quick: 3)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+peers: .venv-release/.ready ## Renew the versions of dlt and of its dependencies for the benchmarks
+	echo 'dlt[duckdb]' | .venv-release/bin/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
+		--no-annotate --custom-compile-command 'make peers' --output-file benchmarks/peers/dlt.txt -
 
 faults: $(READY) ## Read every family of streams under every fault, and write the table of docs/promises.md (some minutes)
 	$(BIN)/python -m pytest unit_tests/test_faults.py --all-faults -k 'every'

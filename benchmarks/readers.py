@@ -75,7 +75,7 @@ def _script(name: str, python: Path, **more: Any) -> Callable[[Job], list[str]]:
 
 
 CONNECTOR, UPSTREAM, IMPORT = "connector", "upstream", "import"
-DLT, DLT_SPACES, BARE = "dlt", "dlt_spaces", "bare"
+DLT, DLT_SPACES, BARE, PLAIN = "dlt", "dlt_spaces", "bare", "plain"
 READERS = {
     CONNECTOR: Reader(
         "this connector", "nothing configured but the site", _airbyte("source-confluence"), airbyte=True
@@ -95,6 +95,12 @@ READERS = {
         "bare loop",
         "requests and orjson, pages of 250, every record written to a file: the minimum for sequential requests",
         _script("bare_loop.py", Path(sys.executable)),
+    ),
+    PLAIN: Reader(
+        "smallest manifest",
+        "one list, pages of 250, on the CDK alone: no component of ours",
+        _airbyte("source-declarative-manifest", "--manifest-path", str(PEERS / "plain.yaml")),
+        airbyte=True,
     ),
     UPSTREAM: Reader(
         "Airbyte's published connector",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, IMPORT, READERS, UPSTREAM
+from benchmarks.readers import BARE, CONNECTOR, DLT, DLT_SPACES, IMPORT, PLAIN, UPSTREAM
 from common.restrictions import BULK, EACH
 
 BODY_BYTES = 4_000
@@ -84,7 +84,7 @@ def in_parts(pages: int) -> dict[str, Workload]:
 
 # Workloads of the same site are neighbours: the site is generated once.
 WORKLOADS = {
-    "latency-0": Workload("No latency", PEERS),
+    "latency-0": Workload("No latency", {**PEERS, PLAIN: 3}),
     "latency-50": Workload("50 ms a response", PEERS, latency=0.05),
     "latency-200": Workload("200 ms a response", PEERS, latency=0.2),
     "latency-800": Workload("800 ms a response", ONCE, latency=0.8),
@@ -100,7 +100,7 @@ WORKLOADS = {
     ),
     "small": Workload(
         "A small site: one space",
-        dict.fromkeys([name for name in READERS if name != IMPORT], 3),
+        {**PEERS, UPSTREAM: 3},
         pages=2_000,
         spaces=1,
         latency=0.05,
@@ -115,7 +115,7 @@ WORKLOADS = {
     "skewed": Workload(
         "200 spaces, 80 % of the pages in one of them", ONCE, site={"skew": 0.8}, latency=0.05
     ),
-    "pages-2000": Workload("A tenth of the pages", PEERS, pages=2_000),
+    "pages-2000": Workload("A tenth of the pages", {**PEERS, PLAIN: 3}, pages=2_000),
     "pages-200000": Workload("Ten times the pages", {CONNECTOR: 1, DLT: 1, BARE: 1}, pages=200_000),
     "unchanged": Workload(
         "An incremental read of a site that has not changed",
