@@ -135,10 +135,10 @@ def _work(known: Known) -> Iterator[Goal]:
             text = f"{known.title(name)}: CPU (importing the CDK alone: {beside:.2f} s)"
             yield Goal(text, known.median(name, "cpu"), most, " s")
     few, some, many = "pages-2000", "latency-0", "pages-200000"
-    for peer, most in ((PLAIN, 1.2), (BARE, None)):
+    for peer, bound in ((PLAIN, 1.2), (BARE, None)):
         if known(few, CONNECTOR, peer) and known(some, CONNECTOR, peer):
             ratio = known.cost(few, some) / known.cost(few, some, peer)
-            yield Goal(f"CPU of each page ÷ {READERS[peer].label}, from 2,000 to 20,000 pages", ratio, most)
+            yield Goal(f"CPU of each page ÷ {READERS[peer].label}, from 2,000 to 20,000 pages", ratio, bound)
     if known(few, CONNECTOR) and known(some, CONNECTOR) and known(many, CONNECTOR):
         growth = known.cost(some, many) / known.cost(few, some)
         yield Goal("CPU of each page from 20,000 to 200,000 ÷ from 2,000 to 20,000", growth, 1.05)
