@@ -19,6 +19,7 @@ from benchmarks.workloads import WORKLOADS
 # What is removed: classes of the CDK from the factory's table, methods of our classes, or a setting.
 WITHOUT = {
     "OnceDecoder, OnceResponseFilter": ("JsonDecoder", "HttpResponseFilter"),
+    "PlainExtractor": ("DpathExtractor",),
     "RecordInterpolation": ("AddedFieldDefinition", "RecordFilter"),
     "PartitionCursor.observe": ("observe",),
     "resolve only the selected streams": ("_pre_process_manifest",),

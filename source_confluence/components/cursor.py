@@ -21,13 +21,13 @@ TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.
 
 
 class PartitionCursor(ConcurrentPerPartitionCursor):
-    """A cursor for each partition that keeps the ids of cut files, and observes only the records that can move it.
+    """A cursor for each partition that keeps the ids of cut files, and observes only the newest of its records.
 
     For each record that it observes, the CDK parses the timestamp twice and serializes the partition three
     times: a quarter of the CPU of a read or more (`python -m benchmarks proposals`). Delete it when the CDK does less.
     """
 
-    _newest: dict[int, tuple[Any, str, bool]]
+    _newest: dict[int, tuple[str, Record, bool]]
     cut: set[str]  # ids of files that the next sync tries again; the factory sets it
     is_sparing = True
 
@@ -36,7 +36,7 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
         """Return a cursor of this class for one that the CDK's factory built."""
         ours = cls.__new__(cls)
         vars(ours).update(vars(cursor))
-        # By the slice that is being read: the slice, its newest timestamp, whether an older one came later.
+        # By the slice that is being read: its newest timestamp and record, and whether an older one came later.
         ours._newest = {}  # noqa: SLF001 - of our own class
         ours._set_initial_state(state)  # noqa: SLF001 - as above
         return ours
@@ -52,13 +52,17 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
         if not self.is_sparing or not isinstance(timestamp, str) or not TIMESTAMP.fullmatch(timestamp):
             super().observe(record)
             return
-        _, newest, descends = self._newest.get(id(slice_), (slice_, "", False))
-        if timestamp > newest or (timestamp < newest and not descends):
-            super().observe(record)  # an older one once: it shows that the order is not ascending
-            self._newest[id(slice_)] = (slice_, max(timestamp, newest), timestamp < newest)
+        newest, held, descends = self._newest.get(id(slice_), ("", record, False))
+        if timestamp > newest:
+            self._newest[id(slice_)] = (timestamp, record, descends)
+        elif timestamp < newest and not descends:  # once: it shows that the order is not ascending
+            super().observe(held)
+            super().observe(record)
+            self._newest[id(slice_)] = (newest, held, True)
 
     def close_partition(self, partition: Partition) -> None:
-        self._newest.pop(id(partition.to_slice()), None)
+        if newest := self._newest.pop(id(partition.to_slice()), None):
+            super().observe(newest[1])
         super().close_partition(partition)
 
 

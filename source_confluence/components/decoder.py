@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, MutableMapping
 from html import unescape
 from typing import Any
 
 import orjson
 from airbyte_cdk.sources.declarative.decoders.json_decoder import JsonDecoder
+from airbyte_cdk.sources.declarative.extractors import DpathExtractor
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.declarative.transformations import RemoveFields
 from requests import Response
@@ -16,6 +17,7 @@ LONG_INTEGER = re.compile(rb"[:\[,]\s*-?[0-9]{19}")
 NOTHING = "nothing more"
 TITLE = re.compile(r"<title[^>]*>\s*([^<]*?)[\s.]*</title", re.IGNORECASE)
 WILDCARDS = frozenset("*?[")
+RESULTS = ["results"]
 
 
 def parsed(response: Response) -> Any:
@@ -62,9 +64,10 @@ def _parse(content: bytes) -> Any:
 
 
 class OnceDecoder(JsonDecoder):
-    """Hand out, once, the body that the response filters have parsed: transformations change the records.
+    """Hand out the body that the response filters have parsed, each time with own records: transformations change them.
 
-    The CDK parses a response again for each predicate, and takes a body that it cannot decode for an empty one.
+    The CDK parses a response again for each predicate, for the records and for the paginator, and takes a body that it
+    cannot decode for an empty one.
 
     Tests: `test_faults.py`, "invalid UTF-8"; `python -m benchmarks proposals`. Delete it when the CDK parses once.
     """
@@ -72,11 +75,16 @@ class OnceDecoder(JsonDecoder):
     def decode(self, response: Response) -> Generator[Any, None, None]:
         """Yield the body, or the elements of an array; an empty object where there is nothing."""
         body = parsed(response)
-        del vars(response)["parsed"]
         if isinstance(body, list) and body:
-            yield from body
+            yield from _with_own_records(body)
+        elif isinstance(body, dict):
+            yield {name: _with_own_records(value) for name, value in body.items()}
         else:
             yield body or {}
+
+
+def _with_own_records(value: Any) -> Any:
+    return [dict(it) if isinstance(it, dict) else it for it in value] if isinstance(value, list) else value
 
 
 class OnceResponseFilter(HttpResponseFilter):
@@ -85,6 +93,22 @@ class OnceResponseFilter(HttpResponseFilter):
     @staticmethod
     def _safe_response_json(response: Response) -> Any:
         return parsed(response)
+
+
+class PlainExtractor(DpathExtractor):
+    """Look up the results by their name, where `dpath.get` compares the path of every leaf of the response.
+
+    It saves a tenth of the CPU of a read: `python -m benchmarks proposals`. Delete it when the CDK does the same.
+    """
+
+    def extract_records(self, response: Response) -> Iterable[MutableMapping[Any, Any]]:
+        """Yield the records of a response."""
+        if self.field_path != RESULTS:
+            yield from super().extract_records(response)
+            return
+        for body in self.decoder.decode(response):
+            found = body.get(*RESULTS) if isinstance(body, dict) else None
+            yield from found if isinstance(found, list) else [found] if found else []
 
 
 class PlainRemoveFields(RemoveFields):

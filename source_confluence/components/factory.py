@@ -12,7 +12,7 @@ from typing import Any
 from airbyte_cdk.sources.declarative.auth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.declarative.auth.oauth import DeclarativeSingleUseRefreshTokenOauth2Authenticator
 from airbyte_cdk.sources.declarative.decoders import JsonDecoder
-from airbyte_cdk.sources.declarative.extractors import RecordFilter
+from airbyte_cdk.sources.declarative.extractors import DpathExtractor, RecordFilter
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import (
     SimpleRetriever as SimpleRetrieverModel,
 )
@@ -43,7 +43,12 @@ from source_confluence.components.authenticator import (
 )
 from source_confluence.components.backoff_strategy import RetryAfterBackoffStrategy
 from source_confluence.components.cursor import PartitionCursor, SpaceGroupCursor, is_grouped
-from source_confluence.components.decoder import OnceDecoder, OnceResponseFilter, PlainRemoveFields
+from source_confluence.components.decoder import (
+    OnceDecoder,
+    OnceResponseFilter,
+    PlainExtractor,
+    PlainRemoveFields,
+)
 from source_confluence.components.file_uploader import StreamingFileUploader
 from source_confluence.components.interpolation import added_field, record_filter
 from source_confluence.components.partition_router import CountingRouter, EvenGroupingRouter
@@ -90,6 +95,7 @@ OURS: dict[type, Callable[[Any], Any]] = {
 FAST: dict[type, Callable[[Any], Any]] = {
     AddedFieldDefinition: added_field,
     AddFields: record_filter,
+    DpathExtractor: as_a(PlainExtractor),
     RecordFilter: record_filter,
     RemoveFields: as_a(PlainRemoveFields),
 }
