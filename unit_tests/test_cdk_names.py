@@ -17,6 +17,7 @@ from airbyte_cdk.sources.declarative.interpolation import InterpolatedString
 from airbyte_cdk.sources.declarative.interpolation.interpolated_boolean import InterpolatedBoolean
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
+from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.streams.http.http_client import HttpClient
 
@@ -33,6 +34,7 @@ ELSEWHERE = {
     "_evaluate_node": ManifestReferenceResolver,
     "_filter_interpolator": RecordFilter,
     "_http_client": HttpRequester,
+    "_init_mappings": ModelToComponentFactory,
     "_interpolation": (InterpolatedString, InterpolatedBoolean),
     "_name": HttpClient,
     "_queue": ConcurrentSource,
@@ -49,7 +51,7 @@ OURS = {
 OURS["_set_initial_state"] = OURS["_constructor"] = "a class of ours, which the tests of overrides cover"
 # Methods that only our subclasses have.
 NEW = {
-    "SourceConfluence": {"_before_read"},
+    "SourceConfluence": {"_before_read", "_build", "_resolved"},
     "CarefulRequester": {"_after_not_found", "_is_gone", "_require_credential", "_ask"},
     "WholeListRetriever": {"_has_gap", "_from_the_beginning", "_by_id"},
     "CountingRouter": {"advance"},
