@@ -200,7 +200,7 @@ def test_an_unchanged_list_is_read_with_one_request() -> None:
 
 
 def test_a_resolved_inline_comment_arrives() -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         first = read(server, "inline_comments")
         comments = server.site.records("inline_comments")
         resolved = comments[len(comments) // 2]
@@ -323,7 +323,7 @@ QUESTIONS = [
 def test_a_404_below_parents_that_are_still_there_fails_the_stream(
     stream: str, match: str, body: bytes
 ) -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         server.fail(match, times=None, status=404, body=body)
         output = read(server, stream, incremental=False)
         assert (output.exit_code, output.statuses) == (1, {stream: "INCOMPLETE"})
@@ -338,7 +338,7 @@ def test_a_404_below_parents_that_are_still_there_fails_the_stream(
 def test_a_404_that_is_wrong_once_costs_two_requests_and_no_record(
     stream: str, match: str, body: bytes
 ) -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         whole = read(server, stream, incremental=False)
         before = len(server.log)
         server.fail(match, status=404, body=body)
@@ -370,7 +370,7 @@ def test_a_page_that_is_gone_is_skipped_with_a_line_in_the_log(
     status: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "airbyte")
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         pages = [page["id"] for page in server.site.records("pages") if page["status"] == "current"]
 
         def vanish(request: Request) -> None:
@@ -392,7 +392,7 @@ def test_a_page_that_is_gone_is_skipped_with_a_line_in_the_log(
 
 
 def test_a_question_that_is_not_answered_fails_the_stream() -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         page = server.site.records("pages")[0]["id"]
         server.fail(f"/content/{page}/restriction", times=None, status=404, body=V1_NAMED)
         server.fail(f"/pages/{page}$", times=None, status=403)
@@ -408,7 +408,7 @@ def test_a_credential_that_is_revoked_during_a_read_deletes_nothing(
     stream: str, public: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requester, "BELIEVED_SECONDS", 0)
-    with Server(company(), public=public) as server:
+    with Server(company(small=True), public=public) as server:
         operation = STREAMS[stream].operations[0].path
         requested: list[Request] = []
 
@@ -425,7 +425,7 @@ def test_a_credential_that_is_revoked_during_a_read_deletes_nothing(
 
 @pytest.mark.parametrize("body", [NAMED, NAMELESS], ids=["named", "nameless"])
 def test_a_missing_level_stays_an_answer(body: bytes) -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         server.fail("/classification-level", times=None, status=404, body=body)
         output = read(server, "page_classification_levels")
         assert (output.exit_code, output.errors, output.records) == (0, [], {})
@@ -461,7 +461,7 @@ COLLECTIONS = {
 @pytest.fixture(scope="module")
 def trashed() -> Iterator[Server]:
     """Read all children of a site on which a quarter of each kind of content is in the trash."""
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         for kind in STATUSES:
             collection = COLLECTIONS.get(kind, f"{kind}s")
             for n, record in enumerate(server.site.records(collection)):
@@ -493,7 +493,7 @@ def test_nothing_is_requested_below_content_in_the_trash(trashed: Server, kind: 
 
 @pytest.mark.parametrize("wrong", [{"api_token": "wrong"}, {"email": "nobody@example.com"}])
 def test_an_anonymous_visitor_of_a_public_site_fails_the_check_and_the_read(wrong: dict[str, Any]) -> None:
-    with Server(company(), public=["ENG"]) as server:
+    with Server(company(small=True), public=["ENG"]) as server:
         check = connector("check", config_for(server, **wrong)).connection
         assert check["status"] == "FAILED"
         assert "does not know this credential" in check["message"]
@@ -505,7 +505,7 @@ def test_an_anonymous_visitor_of_a_public_site_fails_the_check_and_the_read(wron
 
 
 def test_a_token_without_the_scope_for_the_current_user_reads_on() -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         token = server.scoped_token(["read:space:confluence"])
         credentials = {"auth_type": "scoped_api_token", "email": server.email, "api_token": token}
         config = {"domain_name": server.url, "credentials": {**credentials, "cloud_id": server.cloud_id}}
@@ -516,7 +516,7 @@ def test_a_token_without_the_scope_for_the_current_user_reads_on() -> None:
 
 
 def test_a_read_costs_two_requests_more() -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         read(server, "tasks")
         assert [request.operation for request in server.log[:2]] == [f"{V1}/user/current", f"{V2}/spaces"]
         rest = [request.operation for request in server.log[2:]]
@@ -524,7 +524,7 @@ def test_a_read_costs_two_requests_more() -> None:
 
 
 def test_an_account_that_sees_no_space_fails_the_check_and_the_read() -> None:
-    site = company()
+    site = company(small=True)
     site.collections["spaces"] = []
     with Server(site) as server:
         check = connector("check", config_for(server)).connection
@@ -553,7 +553,7 @@ def test_a_look_up_of_space_keys_that_fails_fails_the_read(setting: str, status:
 
 @pytest.mark.parametrize("number", [2**63, 123456789012345678901, -(2**70)])
 def test_a_long_integer_arrives_as_written(number: int) -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         server.fail(
             f"{V2}/tasks", body=lambda body: body.replace(b'"status":', b'"big":%d,"status":' % number, 1)
         )

@@ -241,7 +241,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Server]:
-    with Server(company()) as running:
+    with Server(company(small=True)) as running:
         yield running
 
 

@@ -79,7 +79,7 @@ def names():
 before = names()
 from fake_confluence import Server, company
 from common.connector import config_for, connector
-with Server(company()) as server:
+with Server(company(small=True)) as server:
     assert len(connector("read", config_for(server), select=["pages", "page_likes", "audit"]).records["pages"]) > 9
 after = names()
 before.pop(("urllib3.util.wait", "wait_for_socket"), None)  # urllib3 replaces it on first use

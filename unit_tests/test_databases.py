@@ -86,17 +86,20 @@ class Synced:
 @pytest.fixture(scope="module")
 def synced(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synced]:
     folder = tmp_path_factory.mktemp("synced")
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         types = sorted({record["type"] for record in site.site.records("custom_content")})
         config = folder / "config.json"
         config.write_text(json.dumps(config_for(site, custom_content_types=types)))
         found = Synced(folder / "confluence.duckdb", postgres, [])
-        for _ in range(2):
-            read = load.sync(config, found.duck)
-            assert {stream.status for stream in read.values()} == {"COMPLETE"}
-            found.counts += read_into_postgres(postgres, config, IN_POSTGRES)
-            if len(found.counts) == 1:
-                change(site)
+        with into_postgres(postgres, config) as airbyte:
+            for _ in range(2):
+                airbyte.begin(IN_POSTGRES)
+                read = load.sync(config, found.duck)
+                assert {stream.status for stream in read.values()} == {"COMPLETE"}
+                airbyte.finish()
+                if len(airbyte.counts) == 1:
+                    change(site)
+            found.counts += airbyte.counts
         export = folder / "export-users.csv"
         text = exported_users(site.site)
         export.write_text(
@@ -175,7 +178,7 @@ def test_each_column_in_postgres_has_the_type_of_its_field(synced: Synced, name:
 
 def test_an_export_gives_the_addresses_that_people_hide(synced: Synced) -> None:
     rows = {row["accountid"]: row for row in synced.from_duckdb("SELECT * FROM emails")}
-    users = {user["accountId"]: user for user in company().records("users")}
+    users = {user["accountId"]: user for user in company(small=True).records("users")}
     assert rows.keys() == users.keys()
     for account, row in rows.items():
         user = users[account]
@@ -307,7 +310,7 @@ def test_duckdb_keeps_the_last_record_of_each_key(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_failed_loses_no_row_in_duckdb(tmp_path: Path) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
         config.write_text(json.dumps(config_for(site)))
         first = load.sync(config, database, ["labels", "space"])
@@ -410,7 +413,7 @@ def test_without_our_settings_pyairbyte_writes_wrong_rows_to_postgres(
     empty: Postgres, tmp_path: Path
 ) -> None:
     """By default, PyAirbyte guesses types from values, and keeps old rows of full-refresh streams."""
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
         with into_postgres(empty, tmp_path / "config.json", "plainly") as airbyte:
             for page in [page["id"] for page in site.site.records("pages")][-2:]:

@@ -118,7 +118,7 @@ def test_the_demo_shows_downloaded_files(directory: Path, printed: str) -> None:
 
 
 def test_the_second_sync_of_your_own_site_reads_what_changed(tmp_path: Path) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         config = tmp_path / "config.json"
         config.write_text(json.dumps({**config_for(site), "domain_name": f"{site.url}/wiki"}))
         command = [
@@ -160,7 +160,7 @@ def run(tmp_path: Path, site: Server, *arguments: str, **more: Any) -> subproces
 
 
 def test_a_refused_stream_is_named_with_the_reason_before_and_after(tmp_path: Path) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         site.deny("/wiki/rest/api/audit")
         site.deny("/wiki/rest/api/audit/retention")
         ran = run(tmp_path, site, "--with", "page_restrictions", "--without", "tasks")
@@ -179,12 +179,12 @@ def test_a_refused_stream_is_named_with_the_reason_before_and_after(tmp_path: Pa
     tables = set(re.findall(r"^  (\w+) +\d+$", after, re.MULTILINE))
     costly = {name for name, stream in STREAMS.items() if demo.is_costly(stream)}
     assert tables == STREAMS.keys() - (costly - {"page_restrictions"}) - {"tasks"}
-    assert re.search(r"^  147 requests: .*page_versions", after, re.MULTILINE)
+    assert re.search(r"^  50 requests: .*page_versions", after, re.MULTILINE)
     assert "Every sync reads in full: space, " in after
 
 
 def test_a_stream_that_fails_for_another_reason_fails_the_demo(tmp_path: Path) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         site.site.collections["labels"][0].pop("id")
         ran = run(tmp_path, site, "space", "labels")
     assert ran.returncode == 1
@@ -220,14 +220,14 @@ def test_progress_estimates_the_time_that_is_left() -> None:
 
 @pytest.mark.parametrize("options", [["page"], ["--with", "page"], ["--without", "page"]])
 def test_an_error_names_an_unknown_stream(tmp_path: Path, options: list[str]) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         ran = run(tmp_path, site, *options)
     assert ran.returncode == 1
     assert ran.stderr.startswith("There is no stream page. The streams are ")
 
 
 def test_an_error_explains_an_invalid_configuration_once(tmp_path: Path) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         wrong = run(tmp_path, site, api_token="wrong")
         misspelt = run(tmp_path, site, space_key=["ENG"])
         (tmp_path / "config.json").unlink()
@@ -246,7 +246,7 @@ def test_an_error_explains_an_invalid_configuration_once(tmp_path: Path) -> None
 
 
 def test_ctrl_c_during_the_check_ends_the_demo_without_a_traceback(tmp_path: Path) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
         command = [sys.executable, "-m", "tools.demo", "--config", "config.json"]
         calls = itertools.count()
@@ -266,7 +266,7 @@ def test_ctrl_c_during_the_check_ends_the_demo_without_a_traceback(tmp_path: Pat
 
 def test_the_loader_can_be_copied(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tools" / "load.py", tmp_path)
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         site.deny("/wiki/api/v2/labels")
         (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
         command = [sys.executable, "load.py", "config.json", "copy.duckdb", "space", "labels"]
@@ -282,7 +282,7 @@ def test_the_loader_can_be_copied(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_sync_keeps_the_records_that_it_read(tmp_path: Path) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         config, file = tmp_path / "config.json", tmp_path / "confluence.duckdb"
         config.write_text(json.dumps(config_for(site)))
         command = [sys.executable, "-m", "tools.load", str(config), str(file), "space", "tasks"]

@@ -33,7 +33,7 @@ PLAIN, NOTEBOOK = (text for kind, text in BLOCKS if kind == "python")
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("newcomer")
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         arrive(directory, Path(sys.prefix), site)
         yield directory
 
@@ -186,7 +186,7 @@ def test_terraform_reads_the_manifest_as_it_is(tmp_path: Path) -> None:
 
 def test_a_copied_loader_finds_the_connector_on_the_path(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tools" / "load.py", tmp_path)
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
         command = [str(pyairbyte("python")), "load.py", "config.json", "wiki.duckdb", "space"]
         with_it, without = (

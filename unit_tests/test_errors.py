@@ -31,7 +31,7 @@ EVERYTHING = "."
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Server]:
-    with Server(company(), token=TOKEN) as running:
+    with Server(company(small=True), token=TOKEN) as running:
         yield running
 
 

@@ -79,7 +79,7 @@ CAPTURES = captures() if EXAMPLES.is_dir() else {}
 
 @pytest.fixture(scope="module")
 def replayed() -> Output:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         # Often enough that other streams, which need a list for their parents, get it too; and that the audit
         # log, which is requested year by year, gets both of its captures.
         for capture in CAPTURES.values():
@@ -131,7 +131,7 @@ LINKS = links() if EXAMPLES.is_dir() else {}
 
 
 def test_the_cursor_of_every_captured_link_is_followed() -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         for number, (link, _) in enumerate(LINKS.values()):
             body = {"results": [{"id": str(number)}], "_links": {"next": link}}
             server.fail("/wiki/api/v2/labels", status=200, body=json.dumps(body).encode())
@@ -163,7 +163,7 @@ GONE = {"v2_404": "/wiki/api/v2/spaces/{id}/permissions", "v1_404": "/content/[0
 def met() -> Iterator[Output]:
     errors = load("errors")
     operations = {name: operation for name, (_, operation, _) in FATAL.items()} | GONE
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         for name, operation in operations.items():
             body = json.dumps(errors[name]["body"]).encode()
             times = None if name in FATAL else 1

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(company()) as running, Clock():
+    with Server(company(small=True)) as running, Clock():
         keep(running.site, 3)
         yield running
 
@@ -80,7 +80,7 @@ def on_disk(folder: Path) -> set[str]:
 
 
 def test_files_are_stored_under_the_id_and_the_title(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         output = read(server)
         held = [a for a in server.site.records("attachments") if a["status"] in ("current", "archived")]
     assert {each["status"] for each in held} == {"current", "archived"}

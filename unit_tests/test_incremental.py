@@ -112,7 +112,7 @@ EVERYTHING = (
 
 @pytest.fixture(scope="module")
 def twice() -> Iterator[tuple[Output, Output, Site, list[Request]]]:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         types = sorted({record["type"] for record in server.site.records("custom_content")})
         first = fine(server, *EVERYTHING, custom_content_types=types)
         server.log.clear()
@@ -639,7 +639,7 @@ def large_site() -> Site:
     site = generate(
         pages=100_000, spaces=500, blog_posts=2_000, comments=2_000, audit_events=2_000, body_bytes=0
     )
-    example = company()
+    example = company(small=True)
     for name in ("attachments", "inline_comments", "custom_content"):
         pattern = {**example.records(name)[0], "status": "current"}
         if name == "custom_content":

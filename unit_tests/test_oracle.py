@@ -73,7 +73,7 @@ def permitted(site: Site) -> Seen:
 
 
 def test_the_company_is_shown_as_confluence_permits_it(tmp_path: Path, postgres: Postgres) -> None:
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
         config.write_text(json.dumps(config_for(server)))
         read = sync(config, database, STREAMS)

@@ -49,7 +49,7 @@ PAGED: dict[str, dict[str, str | list[str]]] = {
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Server]:
-    with Server(company()) as running:
+    with Server(company(small=True)) as running:
         yield running
 
 
@@ -63,7 +63,7 @@ def server(site: Server) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def requested() -> dict[str, list[Request]]:
     """Return the requests of each stream to a site with three records per page."""
-    with Server(company(), max_page=3) as small:
+    with Server(company(small=True), max_page=3) as small:
         output = connector("read", config_for(small, version_bodies=True), select=PAGED)
         assert (output.exit_code, output.errors) == (0, [])
         log = list(small.log)
@@ -151,7 +151,7 @@ LINKS = {
 @pytest.fixture(scope="module")
 def followed(site: Server) -> Iterator[tuple[Server, Server, Output]]:
     """Read tasks along all links; every third page is empty, the others have one record."""
-    with Server(company()) as other:
+    with Server(company(small=True)) as other:
         for number, (link, _) in enumerate(LINKS.values()):
             target = link.format(path=TASKS, other=f"127.0.0.1:{other.port}")
             results = [] if number % 3 == 1 else [task(number)]

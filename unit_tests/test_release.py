@@ -110,7 +110,7 @@ def test_the_installed_package_discovers_every_schema(python: str, tmp_path: Pat
 
 
 def test_the_installed_package_runs_the_commands_of_the_readme(python: str, tmp_path: Path) -> None:
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         readme.arrive(tmp_path, Path(python).parent.parent, site)
         readme.run(["bash", "-euc", "\n".join(readme.SHELL)], tmp_path)
     assert readme.messages(tmp_path / "messages.jsonl")["RECORD"]

@@ -119,7 +119,7 @@ def landed_value(schema: dict[str, Any], value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Server]:
-    with Server(company()) as running:
+    with Server(company(small=True)) as running:
         yield running
 
 

@@ -198,8 +198,16 @@ def in_order(found: Iterable[Config]) -> list[str]:
     return sorted(json.dumps(record, sort_keys=True) for record in present)
 
 
-@pytest.mark.parametrize("command", ["check", "read"])
-@pytest.mark.parametrize(("field", "kind"), CASES, ids=str)
+# A value is refused before the commands differ: a read shows that for one kind.
+COMMANDS = [
+    (command, field, kind)
+    for field, kind in CASES
+    for command in ("check", "read")
+    if command == "check" or kind == "an object" or expected(field, kind) != "refused"
+]
+
+
+@pytest.mark.parametrize(("command", "field", "kind"), COMMANDS, ids=str)
 def test_a_setting_is_accepted_as_meant_or_refused_with_a_reason(
     server: Server, command: str, field: Field, kind: str
 ) -> None:

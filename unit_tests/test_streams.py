@@ -475,7 +475,7 @@ def test_a_stream_has_one_name_everywhere() -> None:
     loaders = {name: block["schema_loader"]["schema"] for name, block in blocks.items()}
     assert loaders == {name: f"#/schemas/{name}" for name in index}
     assert sorted(path.stem for path in MANIFEST.parent.glob("schemas/*")) == sorted(index)
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         found = connector("discover", config_for(server))
     (catalog,) = [message["catalog"] for message in found.messages if message["type"] == "CATALOG"]
     assert [stream["name"] for stream in catalog["streams"]] == index
@@ -732,7 +732,7 @@ def revoked(selected: list[str]) -> Output:
     """Read all child streams with a credential that is revoked during the read."""
     v2 = b'{"errors":[{"status":404,"code":"NOT_FOUND","title":"Not Found","detail":null}]}'
     v1 = b'{"message":"Current user not permitted to use Confluence","statusCode":403}'
-    with Server(company()) as server:
+    with Server(company(small=True)) as server:
         children = [name for name in selected if name in CHILDREN]
         for operation in {o.path for name in children for o in STREAMS[name].operations}:
             status, body = (404, v2) if operation.startswith(V2) else (403, v1)
