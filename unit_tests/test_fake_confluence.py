@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -18,11 +18,20 @@ from common.connector import ROOT, STREAMS
 from fake_confluence import Server, Site, company, generate, load_contract
 from unit_tests.client import Client, Reply, paths_of, queries_of
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PAGES, SPACES = "/wiki/api/v2/pages", "/wiki/api/v2/spaces"
 AUDIT, GROUP, SEARCH = "/wiki/rest/api/audit", "/wiki/rest/api/group", "/wiki/rest/api/search"
 CONTENTS = "/wiki/rest/api/content/search"
 OPERATIONS = {path: o for path, o in load_contract().operations.items() if o.method == "GET"}
 CHECK = "/wiki/rest/api/content/{id}/permission/check"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(company()) as running:
+        yield running
 
 
 @pytest.fixture
