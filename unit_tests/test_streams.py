@@ -94,7 +94,7 @@ def selected(request: pytest.FixtureRequest) -> list[str]:
 @pytest.fixture(scope="module")
 def whole(selected: list[str]) -> Reading:
     """Read every stream, with few records per page."""
-    with Server(company(small=True)) as server:
+    with Server(company()) as server:
         server.before("", few_a_page(server))
         return read(server, selected, custom_content_types=types_of(server.site), version_bodies=True)
 
@@ -147,7 +147,7 @@ def test_a_stream_is_read_completely(whole: Reading, name: str) -> None:
 @pytest.fixture(scope="module")
 def plain(selected: list[str]) -> Reading:
     """Read every stream without what only saves time."""
-    with Server(company(small=True)) as server, pytest.MonkeyPatch.context() as patch:
+    with Server(company()) as server, pytest.MonkeyPatch.context() as patch:
         patch.setattr(factory, "FAST", {})
         server.before("", few_a_page(server))
         return read(server, selected, custom_content_types=types_of(server.site), version_bodies=True)
