@@ -183,7 +183,8 @@ def add_tree_items(making: Making) -> None:
             record["_content"] = _expanded(making, record, space)
         making.put("tree_items", record)
         if kind == "folder":
-            inside = [p for p in making.records("pages") if p["spaceId"] == space["id"]][-3:]
+            inside = [p for p in making.records("pages") if p["spaceId"] == space["id"]]
+            inside = [page for page in inside if page["id"] != space["homepageId"]][-3:]
             for page in inside:
                 if page["parentId"]:
                     page.update(parentId=record["id"], parentType="folder")

@@ -29,7 +29,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for name in FILES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, root / name)
-    with Server(company(small=True)) as site:
+    with Server(company()) as site:
         types = sorted({record["type"] for record in site.site.records("custom_content")})
         config = config_for(site, custom_content_types=types)
         (root / "secrets" / "config.json").write_text(json.dumps(config))
@@ -90,7 +90,7 @@ def test_make_live_verifies_a_site_and_names_what_it_could_not_verify(tmp_path: 
             record["owner"] = {"id": record.pop("ownerId")}
         return json.dumps(page).encode()
 
-    with Server(company(small=True)) as site:
+    with Server(company()) as site:
         site.deny("/audit")
         del site.site.collections["spaces"][3:]  # each is read separately
         site.fail(r"/api/v2/pages\?.*body-format", body=rename, times=None)
@@ -109,7 +109,7 @@ def test_make_live_verifies_a_site_and_names_what_it_could_not_verify(tmp_path: 
 
 @pytest.mark.parametrize("answer", [None, b'{"hasPermission": false}'])
 def test_make_live_compares_who_may_see_a_page_with_confluence(tmp_path: Path, answer: bytes | None) -> None:
-    with Server(company(small=True)) as site:
+    with Server(company()) as site:
         if answer:
             site.fail("/permission/check", body=answer, times=None)
         path = tmp_path / "config.json"
