@@ -89,7 +89,7 @@ def log() -> Iterator[io.StringIO]:
 @pytest.fixture
 def server() -> Iterator[Server]:
     """Serve the company, a new one for each test."""
-    with Server(company(small=True)) as running:
+    with Server(company()) as running:
         yield running
 
 
