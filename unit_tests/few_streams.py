@@ -46,13 +46,18 @@ def resolved() -> dict[str, Any]:
     return dict(ManifestReferenceResolver().preprocess_manifest(whole)["definitions"])
 
 
-RESOLVE = SourceConfluence._resolved  # noqa: SLF001 - its result is kept
+RESOLVE = SourceConfluence._resolved  # noqa: SLF001 - `kept` calls what `few_streams` replaces
+
+
+def fresh(pickled: bytes) -> Any:
+    """Return a copy that a read may change."""
+    return pickle.loads(pickled)  # noqa: S301 - pickled in this file
 
 
 @cache
 def kept(manifest: bytes, names: tuple[str, ...]) -> bytes:
     """Return what the source makes of a manifest for these streams."""
-    source: Any = SimpleNamespace(_manifest=pickle.loads(manifest))  # noqa: S301 - our own
+    source: Any = SimpleNamespace(_manifest=fresh(manifest))
     return pickle.dumps(RESOLVE(source, names))
 
 
@@ -72,10 +77,10 @@ def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
     manifest = pickle.dumps(manifest_of(select, group_size))
 
     def resolve(_: SourceConfluence, names: Iterable[str]) -> Any:
-        return pickle.loads(kept(manifest, tuple(names)))  # noqa: S301 - our own
+        return fresh(kept(manifest, tuple(names)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: pickle.loads(manifest))  # noqa: S301 - our own
+        patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: fresh(manifest))
         patch.setattr(SourceConfluence, "_resolved", resolve)
         patch.setattr(SourceConfluence, "_validate_source", lambda _: None)
         patch.setattr(partition_router, "GROUPS", 1)

@@ -232,5 +232,5 @@ class ComponentFactory(ModelToComponentFactory):
                 state, config, model, state if model.incremental_dependency else None
             ),
         )
-        parents._init_mappings()  # noqa: SLF001 - to the methods of the copy
+        parents._init_mappings()  # noqa: SLF001 - of the copy: it has the methods of `self`
         return parents.create_parent_stream_config(model, config, stream_name=stream_name, **named)
