@@ -27,8 +27,8 @@ def company(*, small: bool = False) -> Site:
     """Return the site of Norrvik Instruments in the middle of 2026.
 
     Args:
-        small: Leave out two thirds of the pages, comments and files, but no kind of record: a read of everything takes
-            less than half of the time.
+        small: Leave out two thirds of the pages and comments and a quarter of the files, but no kind of record: a read
+            of everything needs half of the requests.
     """
     text: dict[str, Any] = yaml.safe_load((_DATA / "company.yaml").read_text(encoding="utf-8"))
     written = yaml.safe_load((_DATA / "architecture_overview.yaml").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@
 -- and tree item have the others. Read one of both kinds, or both: the list that was read last counts.
 -- `_airbyte_extracted_at` is when that was. `unknown` says why a list is not known:
 --
--- - `never read`: it has no rows. The content is newer than the last sync of the stream, or was left out.
+-- - `never read`: it has no rows. The content is newer than the last sync, was left out, or is in an archived space.
 -- - `stream incomplete`: the last sync of the stream failed, and did not read the list again.
 -- - `list cut`: parts of the list are missing.
 -- - `changed since`: the content was edited or moved after its list was read.

@@ -110,6 +110,9 @@ def test_make_live_verifies_a_site_and_names_what_it_could_not_verify(tmp_path: 
 @pytest.mark.parametrize("answer", [None, b'{"hasPermission": false}'])
 def test_make_live_compares_who_may_see_a_page_with_confluence(tmp_path: Path, answer: bytes | None) -> None:
     with Server(company()) as site:
+        spaces = site.site.collections["spaces"]
+        # In an archived space no restriction can be read, so the recipe shows nothing: docs/oddities.md.
+        spaces[:] = [space for space in spaces if space["status"] == "current"]
         if answer:
             site.fail("/permission/check", body=answer, times=None)
         path = tmp_path / "config.json"
