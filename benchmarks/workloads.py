@@ -98,6 +98,17 @@ WORKLOADS = {
     "rate-limit": Workload(
         "A site that allows 5 requests a second", {CONNECTOR: 2, DLT_SPACES: 1}, latency=0.05, rate=5
     ),
+    "rate-parts": Workload(
+        "Four parts of a site that allows 50 requests a second",
+        OURS_ONCE,
+        pages=12_000,
+        site={"body_bytes": 0},
+        latency=0.05,
+        rate=50,
+        bodies=False,
+        streams=("page_views",),
+        parts=4,
+    ),
     "small": Workload(
         "A small site: one space",
         {**PEERS, UPSTREAM: 3},

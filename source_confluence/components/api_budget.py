@@ -12,8 +12,8 @@ from source_confluence.components.backoff_strategy import retry_after
 
 TOO_MANY = 429
 LONGEST_PAUSE = 10.0
-BACK = 0.9
-DOUBLING_SECONDS = 30.0
+SAFE, BACK = 0.95, 0.9
+GROWTH = 1e-4  # requests a second, for each second to the third power
 
 
 class AdaptiveAPIBudget(AbstractAPIBudget):
@@ -21,15 +21,16 @@ class AdaptiveAPIBudget(AbstractAPIBudget):
 
     A 429 delays all requests for as long as it asks (the CDK makes its own request wait), at most ten seconds:
     a longer wait may concern one list alone. From the second 429 in ten seconds on, requests leave at even
-    intervals: at nine tenths of the rate that the site accepted, growing with the square of the time until
-    the next 429. So the read approaches the limit, and speeds up when there is none.
+    intervals. The rate follows TCP CUBIC (RFC 9438): it falls to 86 % of that at the 429, soon comes near 95 %, stays
+    there for about half a minute, then grows faster and faster until the next 429. Reads of several machines share a
+    limit, because the slowest grows most.
 
     An `api_budget` in the manifest needs the limit, which Confluence does not publish. Test: `test_rate_limit.py`.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._base = 0.0  # requests a second after the last 429; 0 while there is no limit
+        self._limit = 0.0  # requests a second that were safe at the last 429; 0 while there is no limit
         self._refused = self._next = float("-inf")  # time of the last 429, and of the next request
         self._accepted: deque[float] = deque()
 
@@ -57,19 +58,20 @@ class AdaptiveAPIBudget(AbstractAPIBudget):
         with self._lock:
             if now < self._next:
                 return self._next - now
-            if self._base:
+            if self._limit:
                 self._next = now + 1 / self._rate(now)
             request.left = now
             return 0.0
 
     def _rate(self, now: float) -> float:
-        return self._base * (1 + ((now - self._refused) / DOUBLING_SECONDS) ** 2)
+        until_near = ((1 - BACK) * self._limit / GROWTH) ** (1 / 3)
+        return self._limit + GROWTH * (now - self._refused - until_near) ** 3
 
     def _slow_down(self, now: float) -> None:
         accepted = len(self._accepted)
-        if accepted and self._base:
+        if accepted and self._limit:
             rate = self._rate(now)
-            self._base = max(1.0, BACK * max(min(rate, accepted), rate / 2))
+            self._limit = max(1.0, SAFE * (rate if accepted + 1 > rate / 2 else rate / 2))
         elif accepted and now - self._refused < LONGEST_PAUSE:
-            self._base = max(1.0, BACK * accepted)
+            self._limit = max(1.0, SAFE * accepted)
         self._refused = now
