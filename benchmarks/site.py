@@ -13,16 +13,22 @@ from fake_confluence import Server, generate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from fake_confluence import Request
+
 TOO_MANY = 429
 
 
 class Traffic(NamedTuple):
-    """The site's counts during a read: requests, refused requests, seconds from first to last, its CPU time."""
+    """The site's counts during a read: requests, refused requests, seconds from first to last, its CPU time.
+
+    `settled` is the number of accepted requests a second from a fifth to three fifths of these seconds.
+    """
 
     requests: int
     refused: int
     asking: float
     site_cpu: float
+    settled: float
 
 
 class Site:
@@ -31,8 +37,8 @@ class Site:
     def __init__(self, sizes: Mapping[str, Any]) -> None:
         """Generate the site, with the arguments of `generate`, and serve it."""
         self._server = Server(generate(**sizes)).__enter__()  # the end of the process ends it
-        self._times: list[float] = []
-        self._server.before("", lambda _: self._times.append(time.monotonic()))
+        self._times: list[tuple[float, Request]] = []
+        self._server.before("", lambda request: self._times.append((time.monotonic(), request)))
 
     def access(self) -> dict[str, str]:
         """Return the connector's configuration for this site."""
@@ -48,9 +54,12 @@ class Site:
 
     def end(self) -> Traffic:
         """Return the counts since `begin`."""
-        refused = sum(request.status == TOO_MANY for request in self._server.log)
-        seconds = self._times[-1] - self._times[0] if self._times else 0.0
-        return Traffic(len(self._times), refused, seconds, time.process_time() - self._cpu)
+        refused = sum(request.status == TOO_MANY for _, request in self._times)
+        began, ended = (self._times[at][0] for at in (0, -1)) if self._times else (0.0, 0.0)
+        seconds = ended - began
+        accepted = [at - began for at, request in self._times if request.status != TOO_MANY]
+        settled = sum(seconds / 5 <= at < seconds * 3 / 5 for at in accepted) / (seconds * 2 / 5 or 1)
+        return Traffic(len(self._times), refused, seconds, time.process_time() - self._cpu, settled)
 
 
 class _Sites(BaseManager):

@@ -64,7 +64,7 @@ class AdaptiveAPIBudget(AbstractAPIBudget):
             return 0.0
 
     def _rate(self, now: float) -> float:
-        until_near = ((1 - BACK) * self._limit / GROWTH) ** (1 / 3)
+        until_near: float = ((1 - BACK) * self._limit / GROWTH) ** (1 / 3)
         return self._limit + GROWTH * (now - self._refused - until_near) ** 3
 
     def _slow_down(self, now: float) -> None:
