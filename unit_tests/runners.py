@@ -140,7 +140,7 @@ class PyAirbyte:
         counts: The number of records of each read.
     """
 
-    def __init__(self, config: Path, source: Path, database: str, *how: str) -> None:
+    def __init__(self, config: Path, source: Path, database: str) -> None:
         """Start; the arguments are those of `read_with_pyairbyte.py`."""
         self.counts: list[int] = []
         self._log = config.with_name(f"{source.name}.log")
@@ -151,7 +151,6 @@ class PyAirbyte:
                 config,
                 source,
                 database,
-                *how,
             ],
             cwd=config.parent,
             env=ALONE,
@@ -160,6 +159,10 @@ class PyAirbyte:
             stderr=self._log.open("w"),
             text=True,
         )
+
+    def settle(self) -> None:
+        """Apply the settings for PostgreSQL from now on."""
+        print(file=self._process.stdin, flush=True)
 
     def begin(self, streams: list[str]) -> None:
         """Begin to read streams."""

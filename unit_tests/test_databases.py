@@ -22,9 +22,10 @@ from tools.recipes import create_views, load_export, recipes, variants
 from unit_tests.invalid_records import ODD, each_in_a_record_of_its_own
 from unit_tests.postgres import Postgres, plain
 from unit_tests.runners import OF_SEVERAL_TYPES, PyAirbyte
+from unit_tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 DAY = 86400.0
 RECIPES = {recipe.name: recipe for recipe in recipes()}
@@ -40,19 +41,13 @@ REFUSED = [
 DROPPED = ["a lone surrogate", "nested six hundred deep"]
 
 
-def into_postgres(server: Postgres, config: Path, *how: str) -> PyAirbyte:
-    return PyAirbyte(config, CONNECTOR, f"{server.port}:{server.name}", *how)
+def into_postgres(server: Postgres, config: Path) -> PyAirbyte:
+    return PyAirbyte(config, CONNECTOR, f"{server.port}:{server.name}")
 
 
-def read_into_postgres(server: Postgres, config: Path, *reads: list[str]) -> list[int]:
-    """Read streams into PostgreSQL, once or more often, and return the number of records of each read."""
-    with into_postgres(server, config) as airbyte:
-        for streams in reads:
-            airbyte.begin(streams)
-            airbyte.finish()
-        code, log = airbyte.end()
-        assert code == 0, log
-        return airbyte.counts
+def read(airbyte: PyAirbyte, *streams: str) -> None:
+    airbyte.begin([*streams])
+    airbyte.finish()
 
 
 def sorted_rows(rows: list[dict[str, Any]]) -> list[str]:
@@ -92,10 +87,11 @@ def synced(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         config.write_text(json.dumps(config_for(site, custom_content_types=types)))
         found = Synced(folder / "confluence.duckdb", postgres, [])
         with into_postgres(postgres, config) as airbyte:
+            airbyte.settle()
             for _ in range(2):
                 airbyte.begin(IN_POSTGRES)
-                read = load.sync(config, found.duck)
-                assert {stream.status for stream in read.values()} == {"COMPLETE"}
+                streams = load.sync(config, found.duck)
+                assert {stream.status for stream in streams.values()} == {"COMPLETE"}
                 airbyte.finish()
                 if len(airbyte.counts) == 1:
                     change(site)
@@ -249,48 +245,26 @@ def test_both_databases_apply_the_same_deletions(synced: Synced, script: str, st
 # ------------------------------------------------------------------ invalid records
 
 
-@pytest.fixture
-def empty(postgres: Postgres) -> Postgres:
-    """Return an empty database."""
-    postgres.execute("DROP DATABASE IF EXISTS odd")
-    postgres.execute("CREATE DATABASE odd")
-    return replace(postgres, name="odd")
+def spoil(site: Server, *names: str) -> None:
+    """Give the pages of a site these faults instead of others, each in a record of its own."""
+    site.heal()
+    body = each_in_a_record_of_its_own([ODD[name] for name in names])
+    site.fail("/wiki/api/v2/pages", times=None, body=body)
 
 
-@pytest.fixture
-def hostile(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Return a function that serves invalid records and returns the configuration to read them."""
+def test_an_invalid_record_loses_no_other_record_in_duckdb(capsys: pytest.CaptureFixture[str]) -> None:
     with Server(generate(pages=30, spaces=1, labels=5, body_bytes=50)) as site:
-
-        def serve(*names: str) -> Path:
-            site.fail(
-                "/wiki/api/v2/pages",
-                times=None,
-                body=each_in_a_record_of_its_own([ODD[name] for name in names]),
-            )
-            (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
-            return tmp_path / "config.json"
-
-        yield serve
-
-
-def test_an_invalid_record_loses_no_other_record_in_duckdb(
-    hostile: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = hostile(*ODD)
-    for _ in range(2):
-        read = load.sync(config, tmp_path / "odd.duckdb", ["pages"])
-        assert read["pages"].status == "COMPLETE"
-        with duckdb.connect(str(tmp_path / "odd.duckdb")) as connection:
-            assert connection.execute("SELECT count(*), count(DISTINCT id) FROM pages").fetchall() == [
-                (30, 30)
-            ]
+        spoil(site, *ODD)
+        warehouse = Warehouse(site, "pages")
+        for _ in range(2):
+            assert warehouse.sync().statuses == {"pages": "COMPLETE"}
+            assert warehouse.rows("SELECT count(*), count(DISTINCT id) FROM pages") == [(30, 30)]
             lost = (
                 "SELECT count(*) FROM pages WHERE updatedAt IS NULL AND (version ->> 'createdAt') IS NOT NULL"
             )
-            assert connection.execute(lost).fetchall() == [(6,)]
+            assert warehouse.rows(lost) == [(6,)]
             halved = "SELECT count(*) FROM pages WHERE title = 'an escaped half \ufffd of a pair'"
-            assert connection.execute(halved).fetchall() == [(1,)]
+            assert warehouse.rows(halved) == [(1,)]
     printed = capsys.readouterr().out
     assert "pages.updatedAt: values that are not TIMESTAMPTZ become null, such as " in printed
     assert f"pages.position: values that are not BIGINT become null, such as '{2**70}'" in printed
@@ -309,39 +283,31 @@ def test_duckdb_keeps_the_last_record_of_each_key(tmp_path: Path) -> None:
         ]
 
 
-def test_a_stream_that_failed_loses_no_row_in_duckdb(tmp_path: Path) -> None:
-    with Server(company(small=True)) as site:
-        config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
-        config.write_text(json.dumps(config_for(site)))
-        first = load.sync(config, database, ["labels", "space"])
-        site.deny("/wiki/api/v2/labels")
-        second = load.sync(config, database, ["labels", "space"])
-    assert {name: stream.status for name, stream in second.items()} == {
-        "labels": "INCOMPLETE",
-        "space": "COMPLETE",
-    }
-    with duckdb.connect(str(database)) as connection:
-        assert connection.execute("SELECT count(*) FROM labels").fetchall() == [(first["labels"].records,)]
-        kept = connection.execute("SELECT stream, status FROM _syncs ORDER BY stream").fetchall()
-        assert kept == [("labels", "INCOMPLETE"), ("space", "COMPLETE")]
+def test_a_stream_that_failed_loses_no_row_in_duckdb(server: Server) -> None:
+    warehouse = Warehouse(server, "labels", "space")
+    first = warehouse.sync()
+    server.deny("/wiki/api/v2/labels")
+    assert warehouse.sync().statuses == {"labels": "INCOMPLETE", "space": "COMPLETE"}
+    assert warehouse.rows("SELECT count(*) FROM labels") == [(len(first.records["labels"]),)]
+    kept = warehouse.rows("SELECT stream, status FROM _syncs ORDER BY stream")
+    assert kept == [("labels", "INCOMPLETE"), ("space", "COMPLETE")]
 
 
-def test_a_row_that_a_failed_sync_did_not_read_again_has_no_time_in_duckdb(tmp_path: Path) -> None:
+def test_a_row_that_a_failed_sync_did_not_read_again_has_no_time_in_duckdb() -> None:
     with Server(generate(pages=4, spaces=2, body_bytes=50)) as site:
-        config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
-        config.write_text(json.dumps(config_for(site)))
+        warehouse = Warehouse(site, "space_permissions", "pages")
         site.site.collections["space_permissions"] = [
             {"id": str(n), "principal": {}, "operation": {}, "_spaceId": str(1000 + n)} for n in range(2)
         ]
 
         def times() -> dict[str, datetime]:
-            load.sync(config, database, ["space_permissions", "pages"])
-            with duckdb.connect(str(database)) as connection:
-                rows = connection.execute(
+            warehouse.sync()
+            return dict(
+                warehouse.rows(
                     "SELECT spaceId, _airbyte_extracted_at FROM space_permissions UNION ALL "
                     "SELECT 'pages', min(_airbyte_extracted_at) FROM pages"
                 )
-                return dict(rows.fetchall())
+            )
 
         began = datetime.now(timezone.utc)
         first = times()
@@ -354,34 +320,26 @@ def test_a_row_that_a_failed_sync_did_not_read_again_has_no_time_in_duckdb(tmp_p
         assert all(time > began for time in times().values())
 
 
-def test_all_streams_of_a_sync_have_one_time_and_full_reads_are_counted_in_duckdb(tmp_path: Path) -> None:
-    config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
-    names = ["pages", "space"]
-
-    def syncs() -> dict[str, list[datetime]]:
-        with duckdb.connect(str(database)) as connection:
-            rows = connection.execute(
-                "SELECT stream, finished, full_read, full_before FROM _syncs"
-            ).fetchall()
-        return {stream: times for stream, *times in rows}
-
+def test_all_streams_of_a_sync_have_one_time_and_full_reads_are_counted_in_duckdb() -> None:
     with Server(generate(pages=6, spaces=2, body_bytes=50)) as site:
-        config.write_text(json.dumps(config_for(site)))
+        warehouse = Warehouse(site, "pages", "space")
+
+        def syncs(*, full: bool = False) -> dict[str, list[datetime]]:
+            warehouse.sync(full=full)
+            rows = warehouse.rows("SELECT stream, finished, full_read, full_before FROM _syncs")
+            return {stream: times for stream, *times in rows}
+
         began = datetime.now(timezone.utc)
-        load.sync(config, database, names)
         first = syncs()
         assert first["pages"] == first["space"]
         finished, full, before = first["pages"]
         assert began <= full < finished
         assert before is None
-        load.sync(config, database, names)  # of changes
-        assert syncs()["pages"][1:] == [full, None]
-        load.sync(config, database, names, full=True)
-        again, earlier = syncs()["pages"][1:]
+        assert syncs()["pages"][1:] == [full, None]  # of changes
+        again, earlier = syncs(full=True)["pages"][1:]
         assert (again > finished, earlier) == (True, full)
         site.deny("/wiki/api/v2/pages")
-        load.sync(config, database, names, full=True)
-    assert syncs()["pages"][1:] == [again, earlier]
+        assert syncs(full=True)["pages"][1:] == [again, earlier]
 
 
 def test_a_new_field_becomes_a_column_in_duckdb(tmp_path: Path) -> None:
@@ -401,44 +359,68 @@ def test_a_new_field_becomes_a_column_in_duckdb(tmp_path: Path) -> None:
     assert rows == [("1", "a", None), ("2", "b", "now")]
 
 
-def test_postgres_has_each_invalid_record_once_after_two_syncs(
-    empty: Postgres, hostile: Callable[..., Path]
-) -> None:
-    config = hostile(*(name for name in ODD if name not in REFUSED and name not in DROPPED))
-    assert len(read_into_postgres(empty, config, ["pages"], ["pages"])) == 2
-    assert empty.execute("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages") == ["30 30"]
+# ------------------------------------------------------------------ PyAirbyte, PostgreSQL and these records
 
 
-def test_without_our_settings_pyairbyte_writes_wrong_rows_to_postgres(
-    empty: Postgres, tmp_path: Path
-) -> None:
-    """By default, PyAirbyte guesses types from values, and keeps old rows of full-refresh streams."""
-    with Server(company(small=True)) as site:
-        (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
-        with into_postgres(empty, tmp_path / "config.json", "plainly") as airbyte:
+@dataclass
+class Odd:
+    """What one PyAirbyte process makes of a site with faults.
+
+    Attributes:
+        left: How many pages the site has after the reads without our settings; two were purged between them.
+        plain: How many rows `page_index` has then, and how many parents that became decimal numbers.
+        reads: How many reads of invalid records ended, with our settings.
+        rows: How many rows `pages` has then, and how many ids.
+        code: The exit code after a record that PostgreSQL refuses.
+        log: The end of its log.
+    """
+
+    left: int
+    plain: list[str]
+    reads: int
+    rows: list[str]
+    code: int
+    log: str
+
+
+@pytest.fixture(scope="module")
+def odd(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Odd:
+    postgres.execute("CREATE DATABASE odd")
+    database, config = replace(postgres, name="odd"), tmp_path_factory.mktemp("odd") / "config.json"
+    with Server(generate(pages=32, spaces=1, labels=5, body_bytes=50)) as site:
+        config.write_text(json.dumps(config_for(site)))
+        with into_postgres(database, config) as airbyte:
             for page in [page["id"] for page in site.site.records("pages")][-2:]:
-                airbyte.begin(["page_index"])
-                airbyte.finish()
+                read(airbyte, "page_index")
                 site.site.purge_page(page)
+            decimal = "count(*) FILTER (WHERE parentid LIKE '%.0')"
+            plain = database.execute(f"SELECT count(*) || ' ' || {decimal} FROM page_index")
+            left, before = len(site.site.records("pages")), len(airbyte.counts)
+            airbyte.settle()
+            spoil(site, *(name for name in ODD if name not in REFUSED))
+            for _ in range(2):
+                read(airbyte, "pages")
+            rows = database.execute("SELECT count(*) || ' ' || count(DISTINCT id) FROM pages")
+            spoil(site, "odd text")
+            airbyte.begin(["page_index"])  # which is read in full
             code, log = airbyte.end()
-            assert code == 0, log
-    assert empty.execute("SELECT count(*) FROM page_index WHERE parentid LIKE '%.0'") != ["0"]
-    ((rows,), left) = empty.execute("SELECT count(*) FROM page_index"), len(site.site.records("pages"))
-    assert int(rows) == left + 2
+    return Odd(left, plain, len(airbyte.counts) - before, rows, code, log)
 
 
-def test_a_record_that_pyairbyte_refuses_fails_the_read(
-    empty: Postgres, hostile: Callable[..., Path]
+def test_without_our_settings_pyairbyte_writes_wrong_rows_to_postgres(odd: Odd) -> None:
+    """By default, PyAirbyte guesses types from values, and keeps old rows of full-refresh streams."""
+    rows, decimal = map(int, odd.plain[0].split())
+    assert rows == odd.left + 2
+    assert decimal
+
+
+def test_postgres_has_each_invalid_record_once_except_those_that_the_parser_of_pyairbyte_refuses(
+    odd: Odd,
 ) -> None:
-    with into_postgres(empty, hostile("odd text")) as airbyte:
-        airbyte.begin(["pages"])
-        code, log = airbyte.end()
-    assert code != 0
-    assert "cannot contain NUL" in log
+    assert odd.reads == 2
+    assert odd.rows == [f"{odd.left - len(DROPPED)} {odd.left - len(DROPPED)}"]
 
 
-def test_pyairbyte_drops_records_that_its_json_parser_refuses(
-    empty: Postgres, hostile: Callable[..., Path]
-) -> None:
-    read_into_postgres(empty, hostile(*DROPPED), ["pages"])
-    assert empty.execute("SELECT count(*) FROM pages") == [str(30 - len(DROPPED))]
+def test_a_record_that_postgres_refuses_fails_the_read(odd: Odd) -> None:
+    assert odd.code != 0
+    assert "cannot contain NUL" in odd.log
