@@ -11,9 +11,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -25,6 +27,9 @@ from tools.documents import documents
 from tools.load import Stream
 from unit_tests.access import page_of
 from unit_tests.database import database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
 RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
@@ -117,58 +122,61 @@ def test_the_demo_shows_downloaded_files(directory: Path, printed: str) -> None:
     assert f"{len(sizes)} files were downloaded" in printed
 
 
-def test_the_second_sync_of_your_own_site_reads_what_changed(tmp_path: Path) -> None:
+@dataclass
+class Ran:
+    """What a run of the demo prints, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(directory: Path, *arguments: str) -> Ran:
+    """Run the demo with an own site, in this process; the connector is a process of its own."""
+    out, err = io.StringIO(newline=None), io.StringIO(newline=None)
+    code: Any = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(directory)
+        patch.setattr(sys, "argv", ["demo", "--config", "config.json", *arguments])
+        try:
+            demo.main()
+        except SystemExit as stop:
+            code = stop.code
+    if isinstance(code, str):  # as Python ends a process
+        return Ran(1, out.getvalue(), f"{err.getvalue()}{code}\n")
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+@dataclass
+class Own:
+    """Two runs of the demo with an own site: of its cheap streams, then of four, one of which fails."""
+
+    site: Server
+    directory: Path
+    first: Ran
+    second: Ran
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    directory = tmp_path_factory.mktemp("own")
     with Server(company(small=True)) as site:
-        config = tmp_path / "config.json"
-        config.write_text(json.dumps({**config_for(site), "domain_name": f"{site.url}/wiki"}))
-        command = [
-            sys.executable,
-            "-m",
-            "tools.demo",
-            "--config",
-            str(config),
-            "pages",
-            "space",
-            "page_index",
-        ]
-        outputs = []
-        for _ in range(2):
-            ran = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
-            assert ran.returncode == 0, ran.stderr
-            outputs.append(ran.stdout)
-            page = site.site.records("pages")[0]
-            site.site.tick(86_400.0)
-            site.site.edit_page(page["id"], title="Edited since")
-    first, second = (int(re.findall(r"^(\d+) records in", output, re.MULTILINE)[0]) for output in outputs)
-    assert first > second > len(site.site.records("pages"))  # the second sync reads the whole index again
-    (directory,) = (tmp_path / "demo").iterdir()
-    assert directory.name == site.url.removeprefix("http://").replace(":", "_")
-    file = directory / "confluence.duckdb"
-    ((rows, ids),) = execute(file, "SELECT count(*), count(DISTINCT id) FROM pages")
-    assert rows == ids
-    assert execute(file, "SELECT title FROM pages WHERE title = 'Edited since'")
-    ((read,),) = execute(file, "SELECT records FROM _syncs WHERE stream = 'pages'")
-    assert 0 < read <= 1 + len(site.site.records("spaces"))  # what changed, and the newest page of each group
-    assert (directory / "report.html").exists()
-
-
-def run(tmp_path: Path, site: Server, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run the demo with an own site."""
-    (tmp_path / "config.json").write_text(json.dumps({**config_for(site), **more}))
-    command = [sys.executable, "-m", "tools.demo", "--config", "config.json", *arguments]
-    return subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
-
-
-def test_a_refused_stream_is_named_with_the_reason_before_and_after(tmp_path: Path) -> None:
-    with Server(company(small=True)) as site:
+        config = {**config_for(site), "domain_name": f"{site.url}/wiki"}
+        (directory / "config.json").write_text(json.dumps(config))
         site.deny("/wiki/rest/api/audit")
         site.deny("/wiki/rest/api/audit/retention")
-        ran = run(tmp_path, site, "--with", "page_restrictions", "--without", "tasks")
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
-    before, progress, after = re.split(
-        r"^( +[\d,]+ records, .+)$", ran.stdout, maxsplit=1, flags=re.MULTILINE
-    )
+        first = run(directory, "--with", "page_restrictions", "--without", "tasks")
+        page = site.site.records("pages")[0]
+        site.site.tick(86_400.0)
+        site.site.edit_page(page["id"], title="Edited since")
+        site.site.collections["labels"][0].pop("id")
+        yield Own(site, directory, first, run(directory, "pages", "space", "page_index", "labels"))
+
+
+def test_a_refused_stream_is_named_with_the_reason_before_and_after(own: Own) -> None:
+    ran = own.first
+    assert (ran.code, ran.err) == (0, "")
+    before, progress, after = re.split(r"^( +[\d,]+ records, .+)$", ran.out, maxsplit=1, flags=re.MULTILINE)
     assert "not for these streams: audit_retention, audit: " in before
     (failed,) = re.findall(r"^Not complete:\n  (.+)$", after, re.MULTILINE)
     assert failed.startswith("audit")
@@ -183,13 +191,25 @@ def test_a_refused_stream_is_named_with_the_reason_before_and_after(tmp_path: Pa
     assert "Every sync reads in full: space, " in after
 
 
-def test_a_stream_that_fails_for_another_reason_fails_the_demo(tmp_path: Path) -> None:
-    with Server(company(small=True)) as site:
-        site.site.collections["labels"][0].pop("id")
-        ran = run(tmp_path, site, "space", "labels")
-    assert ran.returncode == 1
-    assert re.search(r"^Not complete:\n  labels: .+$", ran.stdout, re.MULTILINE)
-    assert "interrupted" not in ran.stdout + ran.stderr
+def test_the_second_sync_of_your_own_site_reads_what_changed(own: Own) -> None:
+    (directory,) = (own.directory / "demo").iterdir()
+    assert directory.name == own.site.url.removeprefix("http://").replace(":", "_")
+    file = directory / "confluence.duckdb"
+    ((rows, ids),) = execute(file, "SELECT count(*), count(DISTINCT id) FROM pages")
+    assert rows == ids
+    assert execute(file, "SELECT title FROM pages WHERE title = 'Edited since'")
+    read = dict(execute(file, "SELECT stream, records FROM _syncs"))
+    # What changed, and the newest page of each group.
+    assert 0 < read["pages"] <= 1 + len(own.site.site.records("spaces")) < rows
+    assert read["page_index"] == len(own.site.site.records("pages"))  # the second sync reads the whole index again
+    assert (directory / "report.html").exists()
+
+
+def test_a_stream_that_fails_for_another_reason_fails_the_demo(own: Own) -> None:
+    ran = own.second
+    assert ran.code == 1
+    assert re.search(r"^Not complete:\n  labels: .+$", ran.out, re.MULTILINE)
+    assert "interrupted" not in ran.out + ran.err
 
 
 def test_a_stream_costs_much_if_it_costs_a_request_for_each_page_post_comment_or_attachment() -> None:
@@ -220,28 +240,27 @@ def test_progress_estimates_the_time_that_is_left() -> None:
 
 @pytest.mark.parametrize("options", [["page"], ["--with", "page"], ["--without", "page"]])
 def test_an_error_names_an_unknown_stream(tmp_path: Path, options: list[str]) -> None:
-    with Server(company(small=True)) as site:
-        ran = run(tmp_path, site, *options)
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("There is no stream page. The streams are ")
+    (tmp_path / "config.json").write_text("{}")
+    ran = run(tmp_path, *options)
+    assert ran.code == 1
+    assert ran.err.startswith("There is no stream page. The streams are ")
 
 
 def test_an_error_explains_an_invalid_configuration_once(tmp_path: Path) -> None:
     with Server(company(small=True)) as site:
-        wrong = run(tmp_path, site, api_token="wrong")
-        misspelt = run(tmp_path, site, space_key=["ENG"])
-        (tmp_path / "config.json").unlink()
-        command = [sys.executable, "-m", "tools.demo", "--config", "config.json"]
-        missing = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, check=False, text=True)
-    for ran, words in (
-        (wrong, "Check email and api_token"),
-        (misspelt, "Did you mean space_keys?"),
-        (missing, "There is no config.json"),
-    ):
-        assert ran.returncode
-        assert ran.stderr.count(words) == 1
-        assert ran.stdout == ""
-        assert "Traceback" not in ran.stderr
+        for more, words in (
+            ({"api_token": "wrong"}, "Check email and api_token"),
+            ({"space_key": ["ENG"]}, "Did you mean space_keys?"),
+            (None, "There is no config.json"),
+        ):
+            (tmp_path / "config.json").unlink(missing_ok=True)
+            if more is not None:
+                (tmp_path / "config.json").write_text(json.dumps({**config_for(site), **more}))
+            ran = run(tmp_path)
+            assert ran.code
+            assert ran.err.count(words) == 1
+            assert ran.out == ""
+            assert "Traceback" not in ran.err
     assert not (tmp_path / "demo").exists()
 
 
@@ -262,23 +281,6 @@ def test_ctrl_c_during_the_check_ends_the_demo_without_a_traceback(tmp_path: Pat
         stderr = process.communicate(timeout=600)[1]
     assert process.returncode == 130
     assert stderr == "\nThe sync was interrupted. The next one continues from there.\n"
-
-
-def test_the_loader_can_be_copied(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "tools" / "load.py", tmp_path)
-    with Server(company(small=True)) as site:
-        site.deny("/wiki/api/v2/labels")
-        (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
-        command = [sys.executable, "load.py", "config.json", "copy.duckdb", "space", "labels"]
-        copied = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
-        helped = subprocess.run(
-            [*command[:2], "--help"], cwd=tmp_path, capture_output=True, check=False, text=True
-        )
-    assert copied.stdout == "13 records of 2 streams\n"
-    assert copied.stderr.startswith("Not complete:\nlabels: ")
-    assert copied.returncode == 1
-    assert helped.stdout.startswith("usage: load.py ")
-    assert execute(tmp_path / "copy.duckdb", "SELECT count(*) FROM space") == [(13,)]
 
 
 def test_an_interrupted_sync_keeps_the_records_that_it_read(tmp_path: Path) -> None:

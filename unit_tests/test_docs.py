@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 import yaml
 
@@ -186,17 +187,25 @@ def test_terraform_reads_the_manifest_as_it_is(tmp_path: Path) -> None:
 
 def test_a_copied_loader_finds_the_connector_on_the_path(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tools" / "load.py", tmp_path)
-    with Server(company(small=True)) as site:
-        (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
-        command = [str(pyairbyte("python")), "load.py", "config.json", "wiki.duckdb", "space"]
-        with_it, without = (
-            subprocess.run(
-                command, cwd=tmp_path, env={"PATH": path}, capture_output=True, check=False, text=True
-            )
-            for path in (str(CONNECTOR.parent), str(tmp_path))
+
+    def load(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(pyairbyte("python")), "load.py", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env={"PATH": str(path)}, capture_output=True, check=False, text=True
         )
-    assert (with_it.stdout, with_it.returncode) == ("13 records of 1 streams\n", 0), with_it.stderr
+
+    with Server(company(small=True)) as site:
+        site.deny("/wiki/api/v2/labels")
+        (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
+        sync = ("config.json", "wiki.duckdb", "space", "labels")
+        with_it, without = load(CONNECTOR.parent, *sync), load(tmp_path, *sync)
+    assert with_it.stdout == "13 records of 2 streams\n", with_it.stderr
+    assert with_it.stderr.startswith("Not complete:\nlabels: ")
+    assert with_it.returncode == 1
+    with duckdb.connect(str(tmp_path / "wiki.duckdb")) as connection:
+        assert connection.execute("SELECT count(*) FROM space").fetchall() == [(13,)]
     assert (
         without.stderr
         == "There is no program source-confluence: install source-confluence-cloud for this Python.\n"
     )
+    assert load(tmp_path, "--help").stdout.startswith("usage: load.py ")
