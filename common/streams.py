@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -206,12 +207,13 @@ def part_of(declared: dict[str, Any]) -> str:
     return rules.pop()
 
 
-def streams() -> list[Stream]:
+@cache
+def streams() -> tuple[Stream, ...]:
     """Return the streams in the order of the manifest."""
     resolved = ManifestReferenceResolver().preprocess_manifest(
         {**yaml.safe_load(handwritten()), "schemas": schemas()}
     )
-    return [Stream(name, declared) for name, declared in resolved["definitions"]["streams"].items()]
+    return tuple(Stream(name, declared) for name, declared in resolved["definitions"]["streams"].items())
 
 
 def handwritten() -> str:

@@ -201,7 +201,9 @@ def test_the_second_sync_of_your_own_site_reads_what_changed(own: Own) -> None:
     read = dict(execute(file, "SELECT stream, records FROM _syncs"))
     # What changed, and the newest page of each group.
     assert 0 < read["pages"] <= 1 + len(own.site.site.records("spaces")) < rows
-    assert read["page_index"] == len(own.site.site.records("pages"))  # the second sync reads the whole index again
+    assert read["page_index"] == len(
+        own.site.site.records("pages")
+    )  # the second sync reads the whole index again
     assert (directory / "report.html").exists()
 
 
