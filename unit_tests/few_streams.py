@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
-from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 
 from common.connector import STREAMS, Output, config_for, connector
-from common.streams import handwritten, schemas
+from common.streams import resolved
 from source_confluence import source
 from source_confluence.components import partition_router
 from source_confluence.source import SourceConfluence
@@ -37,13 +36,6 @@ def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
         "definitions": {name: resolved()[name] for name in ("current_user", "place")},
         "streams": declared,
     }
-
-
-@cache
-def resolved() -> dict[str, Any]:
-    """Return the definitions that the package reads besides the streams, with all references resolved."""
-    whole = {**yaml.safe_load(handwritten()), "schemas": schemas()}
-    return dict(ManifestReferenceResolver().preprocess_manifest(whole)["definitions"])
 
 
 RESOLVE = SourceConfluence._resolved  # noqa: SLF001 - `kept` calls what `few_streams` replaces

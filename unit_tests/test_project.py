@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from common.connector import ROOT, STREAMS, connector
 from common.streams import handwritten
 from source_confluence.source import MANIFEST
-from tools.derive import derived, stream_address
+from tools.derive import stream_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,14 +179,6 @@ def fields_within(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 def test_every_schema_file_belongs_to_a_stream() -> None:
     assert {path.stem for path in (ROOT / "source_confluence" / "schemas").iterdir()} == set(STREAMS)
-
-
-def test_derived_files_are_up_to_date() -> None:
-    files = list(derived())
-    assert len(files) >= 3
-    assert [path.name for path, text in files if path.read_text(encoding="utf-8") != text] == [], (
-        "run `make derived`"
-    )
 
 
 # ------------------------------------------------------------------ documentation
