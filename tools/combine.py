@@ -70,11 +70,14 @@ def combine(connection: duckdb.DuckDBPyConnection, databases: Sequence[str]) -> 
         "PRIMARY KEY (part, stream))"
     )
     read = " UNION ALL BY NAME ".join(f"SELECT *, '{name}' AS held FROM {name}._syncs" for name in databases)  # noqa: S608 - our own names
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE _parts AS {read}")
+    # A database that starts from a state has rows for streams that it has not read.
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE _parts AS FROM ({read}) WHERE finished IS NOT NULL")
     parts = [part or "the whole site" for (part,) in connection.execute(PARTS).fetchall()]
     counts = {part.partition("/")[2] for part in parts}
     if len(counts) != 1 or "" in counts or len(set(parts)) < len(parts):
-        sys.exit(f"The databases hold {', '.join(parts)}. Give one of each part, such as 1/2 and 2/2.")
+        sys.exit(
+            f"The databases hold {', '.join(parts) or 'nothing'}. Give one of each part, such as 1/2 and 2/2."
+        )
     connection.begin()
     for (stream,) in connection.execute("SELECT DISTINCT stream FROM _parts ORDER BY 1").fetchall():
         take(connection, stream)

@@ -1,9 +1,10 @@
 """Sync Confluence into a DuckDB file, or update the file. You can copy this program; it needs only duckdb.
 
-    python -m tools.load [--full] secrets/config.json confluence.duckdb [STREAM ...]
+    python -m tools.load [--full] [--state merged.json] secrets/config.json confluence.duckdb [STREAM ...]
 
 Each stream becomes a table. Incremental records replace rows with the same key; a full refresh replaces the
 table. --full reads streams from their beginning, and keeps the rows that it does not find.
+--state lets a new database continue from the state that tools/parts.py prints: it gets only what changed since.
 
 The table `_syncs` has the status of each stream's last sync, when it was finished, and the state for the next one. All
 streams of a sync have the same time. `full_read` is when the last complete read from the beginning began, and
@@ -43,6 +44,12 @@ NAME = "source-confluence"
 CONNECTOR = shutil.which(NAME, path=Path(sys.executable).parent) or shutil.which(NAME) or NAME
 INTERRUPTED = "The sync was interrupted. The next one continues from there."
 READ_AT = "_airbyte_extracted_at"
+# A row of `_syncs` for a stream that other databases have read
+NOTHING_READ = {
+    "status": "INCOMPLETE",
+    "records": 0,
+    **dict.fromkeys(("finished", "full_read", "read_from", "spaces")),
+}
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can contain half a surrogate pair, UTF-8 cannot
 SYNCS = """
     CREATE TABLE IF NOT EXISTS _syncs (
@@ -168,6 +175,7 @@ def sync(  # noqa: PLR0913 - a call names the few that it needs
     files: Path | None = None,
     *,
     full: bool = False,
+    merged: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Stream]:
     """Read what changed since the last sync into a database.
 
@@ -178,6 +186,7 @@ def sync(  # noqa: PLR0913 - a call names the few that it needs
         progress: What to call now and then, with what has been read, and what the connector said about a retry.
         files: The directory in which files arrive; without one, none are downloaded.
         full: Read the streams from their beginning.
+        merged: The state from which a new database continues.
 
     Returns:
         What was read. Records of a stream that failed are in the database too.
@@ -195,7 +204,7 @@ def sync(  # noqa: PLR0913 - a call names the few that it needs
             file = (directory / f"{schema['name']}.jsonl").open("w", encoding="utf-8")
             streams[schema["name"]] = Stream(schema, stack.enter_context(file))
         settings = json.loads(config.read_text(encoding="utf-8"))
-        began = resume(connection, streams, settings, full=full)
+        began = resume(connection, streams, settings, full=full, merged=merged)
         state.write_text(json.dumps([stream.state for stream in streams.values() if stream.state]))
         arguments = ("--config", config, "--catalog", catalog, "--state", state)
         whole = read_into(streams, arguments, progress, files)
@@ -211,15 +220,26 @@ def resume(
     settings: dict[str, Any],
     *,
     full: bool = False,
+    merged: Sequence[dict[str, Any]] = (),
 ) -> datetime:
     """Continue each stream from the state of its last sync, unless all are read in full, and return the time.
 
     Raises:
         SystemExit: The database has another part of the site: a stream that is read in full would replace its rows.
+            Or it has a state, and another one is given.
 
     """
     connection.execute(SYNCS)
     part = part_of(settings)
+    if merged and connection.execute("FROM _syncs").fetchone():
+        sys.exit("The database has a state of its own, from which it continues. Leave out --state.")
+    for state in merged:
+        row = {
+            "stream": state["stream"]["stream_descriptor"]["name"],
+            "state": json.dumps(state),
+            "part": part,
+        }
+        connection.execute(SYNCED, {**NOTHING_READ, **row})
     for (held,) in connection.execute("SELECT DISTINCT coalesce(part, '') FROM _syncs").fetchall():
         if held != part:
             parts = f"part {held}" if held else "the whole site", f"part {part}" if part else "the whole site"
@@ -392,19 +412,39 @@ def column_type(schema: dict[str, Any]) -> str:
     return scalars.get(kinds.pop(), "JSON") if len(kinds) == 1 else "JSON"
 
 
+def merged_state(path: str) -> list[dict[str, Any]]:
+    """Return the state in a file of tools/parts.py.
+
+    Raises:
+        argparse.ArgumentTypeError: The file has none.
+
+    """
+    try:
+        states: list[dict[str, Any]] = json.loads(Path(path).read_text(encoding="utf-8"))
+        names = [state["stream"]["stream_descriptor"]["name"] for state in states]
+    except (OSError, ValueError, LookupError, TypeError):
+        names = []
+    if not names:
+        raise argparse.ArgumentTypeError(f"{path} has no state. Give the file that tools/parts.py prints.")
+    return states
+
+
 def main() -> None:
     """Read the command line and sync."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="read the streams from their beginning")
+    parser.add_argument(
+        "--state", type=merged_state, default=(), help="the state with which a new database begins"
+    )
     parser.add_argument("config", type=Path, help="the configuration, as README.md describes it")
     parser.add_argument("database", type=Path, help="the DuckDB file; created if it does not exist")
     parser.add_argument("streams", nargs="*", metavar="STREAM", help="streams to read; all if none is named")
     args = parser.parse_args()
     try:
         check(args.config)
-        read = sync(args.config, args.database, args.streams, full=args.full)
+        read = sync(args.config, args.database, args.streams, full=args.full, merged=args.state)
     except FileNotFoundError:
         sys.exit(f"There is no program {CONNECTOR}: install {NAME}-cloud for this Python.")
     except subprocess.CalledProcessError as failed:

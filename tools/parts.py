@@ -2,8 +2,9 @@
 
     python -m tools.parts --into 4 1.json 2.json … 8.json > state.json
 
-The files are the states of all parts, in their order. Every new part starts from the printed state. You can copy this
-program; it needs only Python. Run it when all parts have ended. For one connection, name it 1/1.
+The files are the states of all parts, in their order, or the databases of tools/load.py (1.duckdb …). Every new part
+starts from the printed state. You can copy this program; it needs only Python, and duckdb for databases. Run it when
+all parts have ended. For one connection, name it 1/1.
 
 A cursor that holds for the spaces of a part is taken from that part alone. For a list that the parts share, the oldest
 cursor counts. Where a part has none, the stream is read from its beginning, and the program says so.
@@ -33,8 +34,18 @@ def main() -> None:
         "states", type=Path, nargs="+", help="the state of each part, from the first to the last"
     )
     args = parser.parse_args()
-    given = [json.loads(path.read_text(encoding="utf-8")) for path in args.states]
-    print(json.dumps(merge(given, args.into)))
+    print(json.dumps(merge([state_of(path) for path in args.states], args.into)))
+
+
+def state_of(path: Path) -> list[State]:
+    """Return the state in a file, or in the database, of a part."""
+    if path.suffix != ".duckdb":
+        return list(json.loads(path.read_text(encoding="utf-8")))
+    import duckdb  # noqa: PLC0415 - the states of other loaders need only Python
+
+    with duckdb.connect(str(path), read_only=True) as connection:
+        kept = connection.execute("SELECT state FROM _syncs WHERE state IS NOT NULL AND state <> 'null'")
+        return [json.loads(state) for (state,) in kept.fetchall()]
 
 
 def merge(parts: list[list[State]], into: int) -> list[State]:

@@ -16,7 +16,7 @@ from tools.recipes import create_views
 from unit_tests.few_streams import sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from fake_confluence import Server, Site
 
@@ -32,7 +32,13 @@ def small(**more: Any) -> Site:
 
 
 class Warehouse:
-    """The tables of some streams of a site."""
+    """The tables of some streams of a site.
+
+    Attributes:
+        merged: The state with which the first sync begins.
+    """
+
+    merged: Sequence[dict[str, Any]] = ()
 
     def __init__(self, server: Server, *streams: str, **config: Any) -> None:
         self.server, self.streams, self.config = server, streams, config
@@ -63,7 +69,8 @@ class Warehouse:
             }
             stored = {name: load.Stream(discovered(name), file) for name, file in files.items()}
             settings = {**self.config, **config}
-            began = load.resume(self.connection, stored, settings, full=full)
+            began = load.resume(self.connection, stored, settings, full=full, merged=self.merged)
+            self.merged = ()
             state = [stream.state for stream in stored.values() if stream.state]
 
             def read(*names: str, share: float = 1.0, **more: Any) -> Output:
