@@ -1,12 +1,17 @@
-"""Convert Confluence's pages to Markdown, for a search or a model. You can copy it; it needs duckdb and markdownify.
+"""Convert pages and posts to Markdown, for a search or a model. You can copy it; it needs duckdb and markdownify.
 
     python tools/documents.py confluence.duckdb documents.jsonl
 
-The database contains the tables of a sync and the view of the recipe `text_for_ai`. Each line is a page: its
-`document_key`, `title`, `path`, `content` in Markdown, `url`, `last_modified`, `labels`, and the account ids that
-`may_see` it: nobody if the list is empty. The `content` of a live doc without text is null: it is not known, because
-Confluence can return an empty body for a live doc that has text. It accepts bodies in any format: storage,
-atlas_doc_format, or rendered.
+The database contains the tables of a sync and the view of the recipe `text_for_ai`. Each line is a page or post: its
+`document_key` (the id), `type`, `title`, `path`, `content` in Markdown, `url`, `last_modified`, `labels`, and the
+account ids that `may_see` it: nobody if the list is empty. The `content` of a live doc without text is null: it is not
+known, because Confluence can return an empty body for a live doc that has text. It accepts bodies in any format:
+storage, atlas_doc_format, or rendered.
+
+No library replaces it yet. Of the 30 bodies in atlas_doc_format in unit_tests/test_documents.py, atlas-doc-parser 1.0.1
+loses text of 13 (it drops a node that it does not know together with its content, such as a macro or the columns of a
+layout) and stops at one. Of the 68 in storage format, markdownify 1.2.3 alone loses or runs together words of 29, and
+shows parameters of macros in 17 others.
 """
 
 from __future__ import annotations
@@ -51,14 +56,14 @@ class Site:
     Attributes:
         base: The URL of the site, such as https://example.atlassian.net/wiki.
         people: The name of each account id.
-        pages: The URL of each page, by the key of its space and its title.
+        pages: The URL of each page and post, by its type, the key of its space, and its title.
         space: The key of the space of the page.
 
     """
 
     base: str = ""
     people: dict[str, str] = field(default_factory=dict)
-    pages: dict[tuple[str, str], str] = field(default_factory=dict)
+    pages: dict[tuple[str, str, str], str] = field(default_factory=dict)
     space: str = ""
 
 
@@ -75,10 +80,13 @@ def write(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
 
 
 def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
-    """Yield each current page as a document."""
+    """Yield each current page and post as a document."""
     (base,) = connection.execute("SELECT baseUrl FROM site_info").fetchone() or ("",)
-    pages = connection.execute("SELECT space, title, url FROM text_for_ai").fetchall()
-    site = Site(base, names(connection), {(space, title): url for space, title, url in pages})
+    # Posts of several days can have the same title: a link to one of them stays text.
+    pages = connection.execute("""
+        SELECT type, space, title, any_value(url) FROM text_for_ai
+        GROUP BY ALL HAVING count(DISTINCT document_key) = 1""").fetchall()
+    site = Site(base, names(connection), {(kind, space, title): url for kind, space, title, url in pages})
     found = connection.execute("SELECT * FROM text_for_ai ORDER BY document_key")
     columns = [name for name, *_ in found.description or []]
     while values := found.fetchone():
@@ -86,6 +94,7 @@ def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]
         content = to_markdown(json.loads(row["body"] or "{}"), replace(site, space=row["space"]))
         yield {
             "document_key": row["document_key"],
+            "type": row["type"],
             "title": row["title"],
             "path": row["path"],
             "content": content or (None if row["subtype"] == "live" else ""),
@@ -171,7 +180,8 @@ def link(element: Tag, site: Site) -> None:
         person = attribute(target, "ri:account-id", "ri:userkey", "ri:username")
         name = f"@{site.people.get(person, person)}" if person else title
         name = name or attribute(target, "ri:filename", "ri:value", "ri:space-key")
-        address = site.pages.get((space or site.space, title)) or attribute(target, "ri:value")
+        kind = "blogpost" if target.name == "ri:blog-post" else "page"
+        address = site.pages.get((kind, space or site.space, title)) or attribute(target, "ri:value")
     elif anchor := attribute(element, "ac:anchor"):
         name, address = anchor, f"#{anchor}"
     if shown is None:

@@ -86,7 +86,7 @@ each of them. A mention shows the name that `users` or `named_users` has. Macros
 parameters. Content that Confluence generates when it shows a page, such as a table of contents, is left out. The
 `content` of an empty live doc is null: [not
 known](oddities.md#a-live-doc-can-have-an-empty-body-although-it-has-text). `make demo` writes a line for each
-page to `demo/documents.jsonl`, and so does
+page and post to `demo/documents.jsonl`, and so does
 
 ```sh
 .venv/bin/python -m tools.documents demo/confluence.duckdb documents.jsonl

@@ -554,3 +554,50 @@ def test_a_list_that_a_failed_sync_did_not_read_again_is_not_replaced_by_an_olde
     again = {"page_restrictions": [*unrestricted(1, 2), readers(3, "bob")]}
     ask = given({"content_restrictions": []}, again, **lists)
     assert (seen(ask), unknown(ask)) == ({"1": A, "2": A, "3": "bob"}, {})
+
+
+def test_a_text_for_an_ai_is_for_the_readers_of_its_page_or_post_and_otherwise_for_nobody(
+    given: Given,
+) -> None:
+    def texts(**streams: list[dict[str, Any]] | None) -> list[tuple[Any, ...]]:
+        ask = given(site_info=[{"cloudId": "1", "baseUrl": "https://example.net/wiki"}], **streams)
+        readers = "array_to_string(may_see, ' ')"
+        return ask(
+            f"SELECT document_key, type, path, {readers} AS readers, labels FROM text_for_ai ORDER BY 1"
+        )
+
+    def post_of(number: int, minute: int, **more: Any) -> dict[str, Any]:
+        return page_of(number, updatedAt=f"2026-01-01T00:{minute:02}:00Z", **more)
+
+    pages: Streams = {
+        "space": [{"id": "1", "key": "ENG", "name": "Engineering"}],
+        "tree_items": [],
+        "pages": [page_of(1), page_of(2, 1)],
+        "page_labels": [{"pageId": "2", "labelId": "5", "labelName": "a"}],
+        "page_restrictions": [*unrestricted(1), readers(2, "cid"), *unrestricted(3)],
+    }
+    of_pages = [
+        ("1", "page", "Engineering / Page 1", A, None),
+        ("2", "page", "Engineering / Page 1 / Page 2", "cid", ["a"]),
+    ]
+    assert texts(**pages) == of_pages  # posts were not synced
+    posts = {
+        # Post 6 is edited after the index was read, 7 is trashed, 8 is not in the index, and no list of 9 was read.
+        "blog_posts": [post_of(n, 2 if n == 6 else 1) for n in range(4, 10)],
+        "blog_post_index": [*(post_of(n, 1) for n in (4, 5, 6, 9)), post_of(7, 1, status="trashed")],
+        "blog_post_labels": [{"blogPostId": "5", "labelId": name, "labelName": name} for name in "cb"],
+        "blog_post_restrictions": [
+            *unrestricted(4, 6, 7, 8, of="blogPost"),
+            readers(5, "bob", of="blogPost"),
+        ],
+    }
+    assert texts(**pages, **posts) == [
+        *of_pages,
+        ("4", "blogpost", "Engineering / Page 4", A, None),
+        ("5", "blogpost", "Engineering / Page 5", "bob", ["b", "c"]),
+        ("6", "blogpost", "Engineering / Page 6", "", None),
+        ("9", "blogpost", "Engineering / Page 9", "", None),
+    ]
+    older = {**pages, "page_index": [page_of(1, updatedAt="2026-01-01T00:00:00Z"), page_of(2, 1)]}
+    newer = {**older, "pages": [page_of(1, updatedAt="2026-01-01T00:00:01Z")]}
+    assert texts(**newer) == [("1", "page", "Engineering / Page 1", "", None)]

@@ -98,12 +98,15 @@ def test_every_recipe_is_on_the_page() -> None:
     assert sorted(RECIPES) == sorted(path.stem for path in (ROOT / "recipes").iterdir())
 
 
-def test_the_demo_writes_every_current_page_as_a_document(directory: Path, printed: str) -> None:
+def test_the_demo_writes_every_current_page_and_post_as_a_document(directory: Path, printed: str) -> None:
     assert printed
     lines = (directory / "documents.jsonl").read_text(encoding="utf-8").splitlines()
     documents = {document["document_key"]: document for document in map(json.loads, lines)}
-    current = "SELECT p.id FROM pages p JOIN page_index i ON i.id = p.id WHERE i.status = 'current'"
-    assert documents.keys() == {found for (found,) in execute(directory / "confluence.duckdb", current)}
+    current = """
+        SELECT id, 'page' FROM pages JOIN page_index USING (id) WHERE page_index.status = 'current' UNION ALL
+        SELECT id, 'blogpost' FROM blog_posts p JOIN blog_post_index i USING (id) WHERE i.status = 'current'"""
+    found = {(document["document_key"], document["type"]) for document in documents.values()}
+    assert found == set(execute(directory / "confluence.duckdb", current))
     assert all(document["content"] and document["may_see"] for document in documents.values())
     (shown,) = (d for d in documents.values() if d["title"] == "Contract terms")
     assert shown["path"].startswith("Sales / Sales Home / ")
@@ -584,3 +587,18 @@ def test_the_markdown_names_who_left_and_does_not_take_an_empty_live_doc_for_emp
         connection.execute("DROP TABLE named_users")
         found = {document["document_key"]: document["content"] for document in documents(connection)}
         assert found["4"] == "Ask @left"
+
+
+def test_a_link_to_one_of_two_posts_with_the_same_title_stays_text(tmp_path: Path) -> None:
+    link = '<ac:link><ri:blog-post ri:content-title="{0}"/></ac:link>'
+    titles = {1: "Weekly", 2: "Weekly", 3: "Once"}
+    body = {"storage": {"value": f"<p>{link.format('Weekly')}, {link.format('Once')}</p>"}}
+    posts = [
+        page_of(n, title=title, body=body, _links={"webui": f"/blog/{n}"}) for n, title in titles.items()
+    ]
+    records: dict[str, list[dict[str, Any]]] = {name: [] for name in STREAMS}
+    records |= {"space": [{"id": "1", "key": "ENG", "name": "Engineering"}], "blog_posts": posts}
+    records |= {"blog_post_index": posts, "site_info": [{"cloudId": "1", "baseUrl": "https://example.net"}]}
+    with duckdb.connect(str(database(tmp_path, records))) as connection:
+        found = {document["content"] for document in documents(connection)}
+    assert found == {"Weekly, [Once](https://example.net/blog/3)"}

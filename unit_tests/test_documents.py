@@ -19,9 +19,11 @@ SITE = Site(
     WIKI,
     {"712020:b04ca2a3-7e38-5701-82bb-b4e64bf434da": "Noor Jansen", "u1": "Ann"},
     {
-        ("ENG", "Telemetry protocol"): f"{WIKI}/spaces/ENG/pages/67096/Telemetry+protocol",
-        ("ENG", "Data pipeline"): f"{WIKI}/spaces/ENG/pages/67141/Data+pipeline",
-        ("OPS", "Data pipeline"): f"{WIKI}/spaces/OPS/pages/1/Data+pipeline",
+        ("page", "ENG", "Telemetry protocol"): f"{WIKI}/spaces/ENG/pages/67096/Telemetry+protocol",
+        ("page", "ENG", "Data pipeline"): f"{WIKI}/spaces/ENG/pages/67141/Data+pipeline",
+        ("page", "OPS", "Data pipeline"): f"{WIKI}/spaces/OPS/pages/1/Data+pipeline",
+        ("page", "ENG", "Version 3"): f"{WIKI}/spaces/ENG/pages/2/Version+3",
+        ("blogpost", "ENG", "Version 3"): f"{WIKI}/spaces/ENG/blog/3/Version+3",
     },
     "ENG",
 )
@@ -149,6 +151,10 @@ def test_a_page_is_the_same_markdown_from_every_form(form: str) -> None:
             "Not readable is no link",
         ),
         ('<ac:link><ri:blog-post ri:content-title="First" ri:posting-day="2012/01/30" /></ac:link>', "First"),
+        (
+            '<ac:link><ri:blog-post ri:content-title="Version 3" ri:posting-day="2012/01/30" /></ac:link>',
+            f"[Version 3]({WIKI}/spaces/ENG/blog/3/Version+3)",
+        ),
         ('<ac:link><ri:attachment ri:filename="plan.pdf" /></ac:link>', "plan.pdf"),
         (
             (

@@ -31,6 +31,7 @@ STREAMS = [
     *("tree_items", "users", "group_members", "content_restrictions", "page_restrictions"),
     *("blog_post_restrictions", "tree_item_restrictions"),
 ]
+TEXTS = ["pages", "blog_posts", "page_labels", "blog_post_labels", "site_info"]
 CHECK = "/wiki/rest/api/content/{}/permission/check"
 
 
@@ -50,6 +51,13 @@ def sync_here(server: Server, database: Path) -> set[str]:
 
 def shown(ask: Ask) -> Seen:
     return {(account, content) for account, content in ask("SELECT accountId, id FROM who_can_see")}
+
+
+def written(ask: Ask) -> Seen:
+    return {
+        (account, content)
+        for account, content in ask("SELECT unnest(may_see), document_key FROM text_for_ai")
+    }
 
 
 def current(site: Site) -> list[dict[str, Any]]:
@@ -76,7 +84,7 @@ def test_the_company_is_shown_as_confluence_permits_it(tmp_path: Path, postgres:
     with Server(company(small=True)) as server:
         config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
         config.write_text(json.dumps(config_for(server)))
-        read = sync(config, database, STREAMS)
+        read = sync(config, database, [*STREAMS, *TEXTS])
         assert {stream.status for stream in read.values()} == {"COMPLETE"}
         allowed, client = set(), Client(server)
         for user in server.site.records("users"):
@@ -88,8 +96,8 @@ def test_the_company_is_shown_as_confluence_permits_it(tmp_path: Path, postgres:
         apps = {user["accountId"] for user in server.site.records("users") if user["accountType"] == "app"}
         expected = {(account, content) for account, content in allowed if account not in apps}
     with duckdb.connect(str(database)) as connection:
-        assert shown(in_duckdb(connection)) == expected
-        assert shown(in_postgres(connection, postgres)) == expected
+        for ask in (in_duckdb(connection), in_postgres(connection, postgres)):
+            assert shown(ask) == written(ask) == expected
 
 
 # ------------------------------------------------------------------ a random site that changes
