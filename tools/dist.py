@@ -68,7 +68,7 @@ def run(*command: str | Path, directory: Path = ROOT) -> str:
 def count_pages(connector: Path, directory: Path) -> int:
     """Count the pages of the embedded site that an installed connector reads outside the repository."""
     run(connector, "spec", directory=directory)
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         config = {"email": site.email, "api_token": site.token, "domain_name": site.url}
         printed = run(
             connector, "read", *options(directory, config=config, catalog=CATALOG), directory=directory

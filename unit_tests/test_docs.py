@@ -1,4 +1,4 @@
-"""The instructions of the documentation work as written."""
+"""The instructions of the documentation work as written; test_release.py runs those of the README."""
 
 from __future__ import annotations
 
@@ -10,63 +10,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pytest
 import yaml
 
-from common.connector import CONNECTOR, ROOT, STREAMS, config_for
+from common.connector import CONNECTOR, ROOT, config_for
 from fake_confluence import Server, company
 from source_confluence.source import MANIFEST
 from tools import builder
-from unit_tests.readme import BLOCKS, SHELL, arrive, messages, run
+from unit_tests.readme import run
 from unit_tests.runners import manifest_server, pyairbyte
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 SCRIPT = "unit_tests/read_with_pyairbyte.py"
-
-PLAIN, NOTEBOOK = (text for kind, text in BLOCKS if kind == "python")
-
-
-@pytest.fixture(scope="module")
-def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    directory = tmp_path_factory.mktemp("newcomer")
-    with Server(company(small=True)) as site:
-        arrive(directory, Path(sys.prefix), site)
-        yield directory
-
-
-@pytest.fixture(scope="module")
-def printed(newcomer: Path) -> list[dict[str, Any]]:
-    """Run the commands of the README in their order, and return the messages that they print."""
-    ran = run(["bash", "-euc", "\n".join(SHELL)], newcomer)
-    return [json.loads(line) for line in ran.splitlines()]
-
-
-def test_the_commands_of_the_readme_read_the_named_streams(
-    newcomer: Path, printed: list[dict[str, Any]]
-) -> None:
-    assert [m["connectionStatus"]["status"] for m in printed if "connectionStatus" in m] == ["SUCCEEDED"] * 2
-    (catalog,) = messages(newcomer / "discovered.json")["CATALOG"]
-    assert {stream["name"] for stream in catalog["catalog"]["streams"]} == {*STREAMS}
-    read, changed = (messages(newcomer / f"{name}.jsonl")["RECORD"] for name in ("messages", "changed"))
-    assert {message["record"]["stream"] for message in read} == {"space", "pages"}
-    pages = [[m for m in found if m["record"]["stream"] == "pages"] for found in (read, changed)]
-    assert len(pages[0]) > len(pages[1])
-
-
-def test_the_plain_python_of_the_readme_prints_records(newcomer: Path, printed: list[dict[str, Any]]) -> None:
-    assert printed
-    lines = run([sys.executable, "-c", PLAIN], newcomer).splitlines()
-    assert {line.split(" ")[0] for line in lines} == {"space", "pages"}
-
-
-def test_the_notebook_of_the_readme_shows_pages(newcomer: Path) -> None:
-    output = run([str(pyairbyte("python")), "-c", NOTEBOOK], newcomer)
-    assert re.search(r"title +updatedat\n0 +\S+", output)
 
 
 def test_the_tests_use_the_documented_settings_of_pyairbyte() -> None:

@@ -1,4 +1,7 @@
-"""What a release publishes: `make dist`, the installed package, and the workflow that does the same on a tag."""
+"""What a release publishes: `make dist`, the installed package, and the workflow that does the same on a tag.
+
+The commands of the README run with the installed package.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -17,6 +21,10 @@ import yaml
 from common.connector import ROOT, STREAMS
 from fake_confluence import Server, company
 from unit_tests import readme
+from unit_tests.runners import pyairbyte
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOOLS = ROOT / ".venv-release" / "bin"
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -90,41 +98,72 @@ def test_the_wheel_contains_only_the_connector(wheel: Path) -> None:
     assert others == {f"{NAME.replace('-', '_')}-{VERSION}.dist-info"}
 
 
-def test_the_installed_package_starts_as_a_module_and_as_a_script(python: str, tmp_path: Path) -> None:
-    script = str(Path(python).with_name("source-confluence"))
-    for command in ([python, "-m", "source_confluence"], [script]):
-        ran = subprocess.run([*command, "spec"], cwd=tmp_path, capture_output=True, check=True, text=True)
-        (message,) = [line for line in map(json.loads, ran.stdout.splitlines()) if line["type"] == "SPEC"]
-        assert message["spec"]["connectionSpecification"]["title"] == "Confluence Spec"
-
-
-def test_the_installed_package_discovers_every_schema(python: str, tmp_path: Path) -> None:
-    code = (
-        "import json, logging; from source_confluence import SourceConfluence\n"
-        "config = {'domain_name': 'acme', 'email': 'a@example.com', 'api_token': 'x'}\n"
-        "catalog = SourceConfluence(config=config).discover(logging.getLogger(), config)\n"
-        "print(json.dumps({stream.name: stream.json_schema for stream in catalog.streams}))"
-    )
-    ran = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, check=True, text=True)
-    assert json.loads(ran.stdout) == {name: stream.schema for name, stream in STREAMS.items()}
-
-
-def test_the_installed_package_runs_the_commands_of_the_readme(python: str, tmp_path: Path) -> None:
-    with Server(company(small=True)) as site:
-        readme.arrive(tmp_path, Path(python).parent.parent, site)
-        readme.run(["bash", "-euc", "\n".join(readme.SHELL)], tmp_path)
-    assert readme.messages(tmp_path / "messages.jsonl")["RECORD"]
-
-
-@pytest.mark.parametrize(("config", "errors"), [("{'domain_name': 'acme'}", 0), ("'acme'", 1)])
-def test_the_installed_package_has_types(python: str, tmp_path: Path, config: str, errors: int) -> None:
-    code = (
-        f"from source_confluence import SourceConfluence\nSourceConfluence(config={config}).streams({{}})\n"
-    )
-    (tmp_path / "use.py").write_text(code)
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "use.py"]
+def test_the_installed_package_has_types(python: str, tmp_path: Path) -> None:
+    use = "from source_confluence import SourceConfluence\nSourceConfluence(config={}).streams({{}})\n"
+    (tmp_path / "use.py").write_text(use.format("{'domain_name': 'acme'}"))
+    (tmp_path / "misuse.py").write_text(use.format("'acme'"))
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "use.py", "misuse.py"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, text=True)
-    assert ran.stdout.count("error:") == ran.stdout.count("[arg-type]") == errors, ran.stdout
+    assert re.findall(r"^(\S+):\d+: error: .+\[(.+)\]$", ran.stdout, re.MULTILINE) == [
+        ("misuse.py", "arg-type")
+    ], ran.stdout
+
+
+# ------------------------------------------------------------------ README.md, with the installed package
+
+PLAIN, NOTEBOOK = (text for kind, text in readme.BLOCKS if kind == "python")
+
+
+@pytest.fixture(scope="module")
+def newcomer(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("newcomer")
+    with Server(company(small=True)) as site:
+        readme.arrive(directory, Path(python).parent.parent, site)
+        yield directory
+
+
+@pytest.fixture(scope="module")
+def printed(newcomer: Path) -> list[dict[str, Any]]:
+    """Run the commands of the README in their order, and return the messages that they print."""
+    ran = readme.run(["bash", "-euc", "\n".join(readme.SHELL)], newcomer)
+    return [json.loads(line) for line in ran.splitlines()]
+
+
+def test_the_commands_of_the_readme_read_the_named_streams(
+    newcomer: Path, printed: list[dict[str, Any]]
+) -> None:
+    assert [m["connectionStatus"]["status"] for m in printed if "connectionStatus" in m] == ["SUCCEEDED"] * 2
+    read, changed = (
+        readme.messages(newcomer / f"{name}.jsonl")["RECORD"] for name in ("messages", "changed")
+    )
+    assert {message["record"]["stream"] for message in read} == {"space", "pages"}
+    pages = [[m for m in found if m["record"]["stream"] == "pages"] for found in (read, changed)]
+    assert len(pages[0]) > len(pages[1])
+
+
+@pytest.mark.usefixtures("printed")
+def test_the_installed_package_discovers_every_schema(newcomer: Path) -> None:
+    (catalog,) = readme.messages(newcomer / "discovered.json")["CATALOG"]
+    assert {found["name"]: found["json_schema"] for found in catalog["catalog"]["streams"]} == {
+        name: stream.schema for name, stream in STREAMS.items()
+    }
+
+
+@pytest.mark.usefixtures("printed")
+def test_the_plain_python_of_the_readme_prints_records(newcomer: Path) -> None:
+    lines = readme.run([sys.executable, "-c", PLAIN], newcomer).splitlines()
+    assert {line.split(" ")[0] for line in lines} == {"space", "pages"}
+
+
+def test_the_notebook_of_the_readme_shows_pages(newcomer: Path) -> None:
+    output = readme.run([str(pyairbyte("python")), "-c", NOTEBOOK], newcomer)
+    assert re.search(r"title +updatedat\n0 +\S+", output)
+
+
+def test_the_installed_package_starts_as_a_module(python: str, tmp_path: Path) -> None:
+    ran = readme.run([python, "-m", "source_confluence", "spec"], tmp_path)
+    (message,) = [line for line in map(json.loads, ran.splitlines()) if line["type"] == "SPEC"]
+    assert message["spec"]["connectionSpecification"]["title"] == "Confluence Spec"
 
 
 # ------------------------------------------------------------------ the image and the workflow
@@ -158,17 +197,24 @@ def test_the_workflow_is_valid_and_safe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "complaint"),
+    "faults",
     [
-        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7", "unpinned-uses"),
-        ("        with:\n          persist-credentials: false\n", "", "artipacked"),
-        ("permissions: {}\n\nconcurrency", "concurrency", "excessive-permissions"),
-        ("runs-on: ubuntu-24.04", "run-on: ubuntu-24.04", "'runs-on' is a required property"),
+        [
+            ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7", "unpinned-uses"),
+            ("        with:\n          persist-credentials: false\n", "", "artipacked"),
+            ("permissions: {}\n\nconcurrency", "concurrency", "excessive-permissions"),
+        ],
+        [("runs-on: ubuntu-24.04", "run-on: ubuntu-24.04", "'runs-on' is a required property")],
     ],
 )
-def test_a_fault_in_the_workflow_is_found(tmp_path: Path, before: str, after: str, complaint: str) -> None:
-    (tmp_path / "release.yml").write_text(WORKFLOW.read_text(encoding="utf-8").replace(before, after))
-    assert complaint in complaints(tmp_path / "release.yml")
+def test_a_fault_in_the_workflow_is_found(tmp_path: Path, faults: list[tuple[str, str, str]]) -> None:
+    text = WORKFLOW.read_text(encoding="utf-8")
+    for before, after, _ in faults:
+        assert before in text
+        text = text.replace(before, after)
+    (tmp_path / "release.yml").write_text(text)
+    said = complaints(tmp_path / "release.yml")
+    assert [complaint for *_, complaint in faults if complaint not in said] == []
 
 
 def test_the_workflow_tests_every_supported_python_and_builds_with_make() -> None:
