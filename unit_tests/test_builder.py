@@ -176,6 +176,7 @@ def test_the_builder_reads_a_stream(builder: Builder, name: str) -> None:
     assert [error.message for record in records_of(response) for error in valid.iter_errors(record)] == []
 
 
+@pytest.mark.parametrize("builder", ["builder"], indirect=True)
 def test_the_whole_manifest_reads_the_same_records(builder: Builder) -> None:
     expected = records_of(builder.test_read("page_labels", builder.cut_down_to("page_labels")))
     assert expected
