@@ -85,11 +85,6 @@ class Stream:
         return [config["partition_field"] for config in inner.get("parent_stream_configs", [])]
 
     @property
-    def within_spaces(self) -> bool:
-        """Whether the configuration can limit it to spaces, by its own requests or by those for its parents."""
-        return any(text in json.dumps(self.declared["retriever"]) for text in ("space_keys", OF_THE_SITE))
-
-    @property
     def only_the_package_limits(self) -> bool:
         """Whether only the package can limit it to spaces: the manifest alone then fails it."""
         return OF_THE_SITE in json.dumps(self.declared)

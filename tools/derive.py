@@ -214,7 +214,7 @@ def what_a_request_is_for(stream: Stream) -> str:
         ) + (f", and each {routers[-1]['group_size']} chosen spaces" if isinstance(routers, list) else "")
     if "accountId" in stream.key and kind == "GroupingPartitionRouter":
         return f"each {stream.router['group_size']} accounts, after the lists of {code(dict.fromkeys(stream.parents))}"
-    if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - see within_spaces
+    if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - within_spaces in the manifest
         return "the site, or each 100 chosen spaces"
     if kind == "GroupingPartitionRouter":
         return f"each group of up to {stream.router['group_size']} spaces"

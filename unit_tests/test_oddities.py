@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 V1, V2 = "/wiki/rest/api", "/wiki/api/v2"
 # No other stream has these as parents, so the CDK does not cache their responses.
 TASKS, USERS = f"{V2}/tasks", f"{V1}/search/user"
-SYSTEM_INFO, PERMISSIONS = f"{V1}/settings/systemInfo", f"{V2}/spaces/{{id}}/permissions"
+SYSTEM_INFO = f"{V1}/settings/systemInfo"
 WATCHERS = {"page_watchers": f"{V1}/content/{{id}}/notification/child-created"}
 WATCHERS["space_watchers"] = f"{V1}/space/{{spaceKey}}/watch"
 CUSTOM_TYPES = ["ac:com.norrvik.survey:answer", "ac:com.norrvik.risks:risk"]

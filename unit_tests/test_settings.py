@@ -426,19 +426,6 @@ IN_THE_FORM: Config = {
     "page_size": 2.0,
     "num_workers": 1,
 }
-AS_WRITTEN: Config = {
-    "credentials": None,
-    "space_keys": " S0, S1 ,",
-    "exclude_space_keys": "",
-    "exclude_space_kinds": " personal ,archived",
-    "start_date": "2020-01-01",
-    "body_format": " Storage\n",
-    "rendered_format": None,
-    "version_bodies": "false",
-    "custom_content_types": None,
-    "page_size": "2",
-    "num_workers": "1",
-}
 AS_MEANT_BY_IT: Config = {
     "space_keys": ["S0", "S1"],
     "exclude_space_kinds": ["personal", "archived"],
