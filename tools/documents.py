@@ -484,9 +484,8 @@ TAGS = {
     "listItem": "li",
     "taskList": "ul",
     "decisionList": "ul",
-    **dict.fromkeys(
-        ("mediaSingle", "mediaGroup", "layoutColumn", "bodiedExtension", "extensionFrame"), "div"
-    ),
+    "mediaSingle": "div",
+    "mediaGroup": "div",
 }
 NODES = {
     "heading": lambda attrs, inner: f"<h{attrs['level']}>{inner}</h{attrs['level']}>",
@@ -511,7 +510,6 @@ NODES = {
         f"{datetime.fromtimestamp(int(attrs['timestamp']) / 1000, timezone.utc):%Y-%m-%d}"
     ),
     "status": lambda attrs, _: escape(attrs["text"]),
-    "placeholder": lambda *_: "",
     **dict.fromkeys(("inlineCard", "blockCard", "embedCard"), card),
     **dict.fromkeys(("media", "mediaInline"), media),
     **dict.fromkeys(("extension", "inlineExtension"), bodyless),

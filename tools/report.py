@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from markupsafe import Markup
 from tools.recipes import create_views, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 WIDTH = 770
 TEXT = {"labelColor": "var(--soft)", "titleColor": "var(--soft)", "labelFontSize": 12, "titleFontSize": 12}
@@ -88,14 +89,16 @@ QUERIES = {
     "spaces": """
         SELECT *, max(pages) OVER () AS most FROM spaces_alive ORDER BY pages DESC, space LIMIT 15""",
     "contributors": """
-        FROM contributors ORDER BY new_pages + edits + comments DESC, person LIMIT 15""",
+        SELECT person AS across, kind, n FROM (
+          UNPIVOT (FROM contributors ORDER BY new_pages + edits + comments DESC, person LIMIT 15)
+          ON new_pages AS "new pages", edits, comments INTO NAME kind VALUE n)""",
     "ages": """
         WITH largest AS (
           SELECT space, count(*) AS most FROM page_ages GROUP BY space ORDER BY most DESC, space LIMIT 15
         )
-        SELECT space, CASE WHEN days <= 90 THEN 'under 3 months' WHEN days <= 365 THEN 'under a year'
-          WHEN days <= 730 THEN 'under 2 years' ELSE 'longer' END AS age, count(*) AS pages
-        FROM page_ages JOIN largest USING (space) GROUP BY space, age, most ORDER BY most DESC, space""",
+        SELECT space AS across, CASE WHEN days <= 90 THEN 'under 3 months' WHEN days <= 365 THEN 'under a year'
+          WHEN days <= 730 THEN 'under 2 years' ELSE 'longer' END AS kind, count(*) AS n
+        FROM page_ages JOIN largest USING (space) GROUP BY space, kind, most ORDER BY most DESC, space""",
     "stalest": """
         FROM page_ages WHERE days > 365 ORDER BY days DESC, title LIMIT 10""",
     "access": """
@@ -113,8 +116,10 @@ QUERIES = {
         FROM who_can_see, everybody WHERE lists > 0
         GROUP BY space, id, page, lists, everybody ORDER BY people, page, id LIMIT 15""",
     "labels": """
-        FROM label_counts WHERE pages + posts + attachments > 0
-        ORDER BY pages + posts + attachments DESC, label LIMIT 15""",
+        SELECT label AS across, kind, n FROM (
+          UNPIVOT (FROM label_counts WHERE pages + posts + attachments > 0
+            ORDER BY pages + posts + attachments DESC, label LIMIT 15)
+          ON pages, posts, attachments INTO NAME kind VALUE n)""",
 }
 COUNTED = {
     "spaces": "FROM space",
@@ -263,82 +268,44 @@ def months(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"data": {"values": shown}, "vconcat": [top, below], "spacing": 6, "bounds": "flush"}
 
 
-def stacked(rows: list[dict[str, Any]], across: str, kinds: dict[str, str]) -> dict[str, Any]:
+def stacked(colours: dict[str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return stacked bars.
 
     Args:
-        rows: One for each part of a bar: the field across, `kind` and `n`.
-        across: The field that each bar stands for.
-        kinds: The colours of the kinds, in their order.
+        colours: The colours of the kinds, in their order.
+        rows: One for each part of a bar: what the bar stands for (`across`), `kind` and `n`.
 
     """
-    order = {kind: n for n, kind in enumerate(kinds)}
+    order = {kind: n for n, kind in enumerate(colours)}
     shown = [
-        {**row, "order": order[row["kind"]], "says": f"{row[across]}, {row['kind']}: {row['n']}"}
+        {**row, "order": order[row["kind"]], "says": f"{row['across']}, {row['kind']}: {row['n']}"}
         for row in rows
     ]
-    bars = list(dict.fromkeys(row[across] for row in rows))
+    bars = list(dict.fromkeys(row["across"] for row in rows))
+    scale = {"domain": list(colours), "range": [f"var(--{colour})" for colour in colours.values()]}
+    axis = {"title": None, "tickCount": 5}
     return {
         "data": {"values": shown},
         "width": WIDTH,
         "height": {"step": 24},
         "mark": {"type": "bar", "height": 14, "stroke": "var(--paper)", "strokeWidth": 1},
         "encoding": {
-            "y": {"field": across, "type": "nominal", "sort": bars, "axis": SHORT},
-            "x": {
-                "field": "n",
-                "type": "quantitative",
-                "stack": "zero",
-                "axis": {"title": None, "tickCount": 5},
-            },
-            "color": {
-                "field": "kind",
-                "type": "nominal",
-                "scale": {"domain": list(kinds), "range": list(kinds.values())},
-            },
+            "y": {"field": "across", "type": "nominal", "sort": bars, "axis": SHORT},
+            "x": {"field": "n", "type": "quantitative", "stack": "zero", "axis": axis},
+            "color": {"field": "kind", "type": "nominal", "scale": scale},
             "order": {"field": "order"},
             "description": {"field": "says"},
         },
     }
 
 
-def contributors(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what each person contributed."""
-    fields = {"new_pages": "new pages", "edits": "edits", "comments": "comments"}
-    parts = [
-        {"person": row["person"], "kind": kind, "n": row[field]}
-        for row in rows
-        for field, kind in fields.items()
-    ]
-    return stacked(
-        parts, "person", {"new pages": "var(--sea)", "edits": "var(--sky)", "comments": "var(--sand)"}
-    )
-
-
-def ages(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return how old the pages of each space are."""
-    colours = {
-        "under 3 months": "var(--sea)",
-        "under a year": "var(--sky)",
-        "under 2 years": "var(--sand)",
-        "longer": "var(--rust)",
-    }
-    return stacked([{"space": r["space"], "kind": r["age"], "n": r["pages"]} for r in rows], "space", colours)
-
-
-def labels(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return how often each label is used."""
-    parts = [
-        {"label": r["label"], "kind": kind, "n": r[kind]}
-        for r in rows
-        for kind in ("pages", "posts", "attachments")
-    ]
-    return stacked(
-        parts, "label", {"pages": "var(--sea)", "posts": "var(--sky)", "attachments": "var(--sand)"}
-    )
-
-
-CHARTS = {"months": months, "contributors": contributors, "ages": ages, "labels": labels}
+AGES = {"under 3 months": "sea", "under a year": "sky", "under 2 years": "sand", "longer": "rust"}
+CHARTS: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any]]] = {
+    "months": months,
+    "contributors": partial(stacked, {"new pages": "sea", "edits": "sky", "comments": "sand"}),
+    "ages": partial(stacked, AGES),
+    "labels": partial(stacked, {"pages": "sea", "posts": "sky", "attachments": "sand"}),
+}
 
 
 if __name__ == "__main__":
