@@ -26,9 +26,15 @@ if TYPE_CHECKING:
 
 
 @cache
+def parsed() -> bytes:
+    """Return the manifest: reading its text takes longer than a small read."""
+    return pickle.dumps(yaml.safe_load(source.MANIFEST.read_text(encoding="utf-8")))
+
+
+@cache
 def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
     """Return a manifest with only some of the streams and with smaller groups of spaces."""
-    whole = yaml.safe_load(source.MANIFEST.read_text(encoding="utf-8"))
+    whole = fresh(parsed())
     declared = [copy.deepcopy(STREAMS[name].declared) for name in dict.fromkeys(("space", *select))]
     _shrink(declared, group_size)
     return {
