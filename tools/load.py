@@ -365,8 +365,9 @@ def load(connection: duckdb.DuckDBPyConnection, stream: dict[str, Any], lines: P
     key = ", ".join(f'"{field}"' for (field,) in stream["source_defined_primary_key"])
     columns = ", ".join(f'"{field}" {kind}' for field, kind in types.items())
     connection.execute(f'CREATE TABLE IF NOT EXISTS "{name}" ({columns})')
-    for field, kind in types.items():
-        connection.execute(f'ALTER TABLE "{name}" ADD COLUMN IF NOT EXISTS "{field}" {kind}')
+    known = [column for column, *_ in connection.execute(f'FROM "{name}" LIMIT 0').description]
+    for field in (field for field in types if field not in known):
+        connection.execute(f'ALTER TABLE "{name}" ADD COLUMN "{field}" {types[field]}')
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE came AS SELECT *, row_number() OVER () AS _line FROM read_json($lines, "  # noqa: S608 - names from our schemas
         f"columns = {dict.fromkeys(types, 'JSON')}, format = 'newline_delimited', "

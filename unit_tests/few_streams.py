@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
+from airbyte_cdk.sources.declarative.models import DeclarativeStream
 
 from common.connector import STREAMS, Output, config_for, connector
 from common.streams import resolved
@@ -59,6 +60,15 @@ def kept(manifest: bytes, names: tuple[str, ...]) -> bytes:
     return pickle.dumps(RESOLVE(source, names))
 
 
+PARSE = DeclarativeStream.parse_obj
+
+
+@cache
+def model(declared: bytes) -> bytes:
+    """Return the CDK's model of a stream."""
+    return pickle.dumps(PARSE(fresh(declared)))
+
+
 def _shrink(part: Any, group_size: int) -> None:
     if isinstance(part, dict):
         if part.get("group_size") == 25:
@@ -80,6 +90,7 @@ def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: fresh(manifest))
         patch.setattr(SourceConfluence, "_resolved", resolve)
+        patch.setattr(DeclarativeStream, "parse_obj", lambda declared: fresh(model(pickle.dumps(declared))))
         patch.setattr(SourceConfluence, "_validate_source", lambda _: None)
         patch.setattr(partition_router, "GROUPS", 1)
         patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", dict)

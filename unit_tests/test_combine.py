@@ -31,6 +31,7 @@ DAY = 86_400.0
 GONE = "purged, hidden or moved out"
 INDEXES = {"pages": "page_index", "blog_posts": "blog_post_index"}
 BELOW = ("footer_comments", "attachments")
+OF_PAGES = ("space", "pages", "page_index")
 READ = ("space", *INDEXES, *INDEXES.values(), *BELOW)
 DELETIONS = {
     "pages": "deletions",
@@ -60,8 +61,8 @@ class Part(Warehouse):
 class Parts(Warehouse):
     """The database of all parts."""
 
-    def __init__(self, server: Server, count: int) -> None:
-        super().__init__(server, *READ)
+    def __init__(self, server: Server, count: int, *streams: str) -> None:
+        super().__init__(server, *streams or READ)
         self.parts = [Part(self, n, count, []) for n in range(1, count + 1)]
 
     def split(self, count: int) -> None:
@@ -102,7 +103,7 @@ def page_of(site: Site, part: int) -> str:
 
 
 def test_a_page_that_moves_to_a_part_that_was_read_is_not_deleted(server: Server) -> None:
-    parts = Parts(server, 2)
+    parts = Parts(server, 2, *OF_PAGES)
     first, second = parts.parts
     assert parts.round() == {}
     page = page_of(server.site, 2)
@@ -127,7 +128,7 @@ def place(parts: Parts, page: str) -> list[str]:
 
 @pytest.mark.parametrize("to", [1, 2])
 def test_a_page_that_two_parts_have_is_the_one_that_was_read_last(server: Server, to: int) -> None:
-    parts = Parts(server, 2)
+    parts = Parts(server, 2, *OF_PAGES)
     parts.round()
     page = move(server.site, page_of(server.site, 3 - to), to)
     server.site.tick(DAY)
@@ -142,13 +143,13 @@ def test_a_page_that_two_parts_have_is_the_one_that_was_read_last(server: Server
 
 def test_a_round_that_began_before_the_last_one_ended_is_no_second_absence(server: Server) -> None:
     """Each part is read twice, but one move explains why all four reads lack the page."""
-    parts = Parts(server, 2)
+    parts = Parts(server, 2, *OF_PAGES)
     first, second = parts.parts
     parts.round()
     page = page_of(server.site, 2)
     first.sync()
     with first.one_sync() as read:
-        read(*READ)
+        read(*OF_PAGES)
         move(server.site, page, 1)
         second.sync()
         assert parts.combine() == {page: "absent"}

@@ -82,4 +82,4 @@ def test_random_sequences_find_an_index_that_is_read_newest_first(monkeypatch: p
 
     monkeypatch.setattr(few_streams, "manifest_of", newest_first)
     with pytest.raises(AssertionError, match="_index lacks"):
-        play_some(0)
+        play_some(5)
