@@ -14,6 +14,7 @@ import pytest
 from common.connector import STREAMS, Output, config_for, configured, connector, key_of
 from fake_confluence import Request, Server, Site, company, generate
 from source_confluence.source import MANIFEST
+from unit_tests.few_streams import few_streams
 from unit_tests.runners import with_the_declarative_runner
 
 if TYPE_CHECKING:
@@ -157,13 +158,14 @@ def reads(request: pytest.FixtureRequest) -> Any:
     with Server(found.site) as server:
         everything = config_for(server, custom_content_types=types_of(found.site))
         config = {**everything, **found.chosen}
-        whole = connector("read", everything, select=STREAMS, incremental=True)
-        assert whole.exit_code == 0, whole.errors
-        server.log.clear()
-        server.media.log.clear()
-        limited = connector("read", config, select=STREAMS)
-        requested, downloaded = list(server.log), list(server.media.log)
-        later = connector("read", config, select=STREAMS, state=whole.state, incremental=True)
+        with few_streams(*STREAMS, group_size=25):
+            whole = connector("read", everything, select=STREAMS, incremental=True)
+            assert whole.exit_code == 0, whole.errors
+            server.log.clear()
+            server.media.log.clear()
+            limited = connector("read", config, select=STREAMS)
+            requested, downloaded = list(server.log), list(server.media.log)
+            later = connector("read", config, select=STREAMS, state=whole.state, incremental=True)
         yield Reads(found, server, whole, limited, later, requested, downloaded)
 
 
@@ -359,18 +361,19 @@ WITH_CURSOR = [
         ),
     ],
 )
-def test_after_other_settings_everything_of_the_chosen_spaces_arrives(
-    server: Server, settings: list[Config]
-) -> None:
-    state, arrived = None, set()
-    config = config_for(server, custom_content_types=types_of(server.site))
-    for chosen in settings:
-        output = connector("read", {**config, **chosen}, select=WITH_CURSOR, incremental=True, state=state)
-        assert output.exit_code == 0, output.errors
-        state = output.state
-        arrived |= {(name, *key_of(name, r)) for name in WITH_CURSOR for r in output.records[name]}
-        server.site.tick(86400)
-    whole = connector("read", {**config, **settings[-1]}, select=WITH_CURSOR)
+def test_after_other_settings_everything_of_the_chosen_spaces_arrives(settings: list[Config]) -> None:
+    state, arrived, site = None, set(), company(small=True)
+    with Server(site) as server, few_streams(*WITH_CURSOR, group_size=25):
+        config = config_for(server, custom_content_types=types_of(site))
+        for chosen in settings:
+            output = connector(
+                "read", {**config, **chosen}, select=WITH_CURSOR, incremental=True, state=state
+            )
+            assert output.exit_code == 0, output.errors
+            state = output.state
+            arrived |= {(name, *key_of(name, r)) for name in WITH_CURSOR for r in output.records[name]}
+            site.tick(86400)
+        whole = connector("read", {**config, **settings[-1]}, select=WITH_CURSOR)
     expected = {(name, *key_of(name, r)) for name in WITH_CURSOR for r in whole.records[name]}
     assert expected - arrived == set()
 
