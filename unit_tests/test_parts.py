@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 import yaml
 
@@ -20,10 +19,10 @@ from common.connector import ROOT, STREAMS, Output, config_for, configured, conn
 from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import milliseconds
 from source_confluence.source import MANIFEST
-from tools import load
 from tools.parts import merge
 from unit_tests.few_streams import few_streams, manifest_of, sync
 from unit_tests.runners import with_the_declarative_runner
+from unit_tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -513,14 +512,11 @@ def missed(parts: Destination, first: Output, one: Destination) -> set[str]:
     return {name for name, *_ in one.rows.keys() - found}
 
 
-def test_the_loader_refuses_a_part_in_the_database_of_another(server: Server, tmp_path: Path) -> None:
+def test_the_loader_refuses_a_part_in_the_database_of_another(server: Server) -> None:
     """A list that is read in full would replace the rows of the other part, and they would seem to be deleted."""
-    config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
-    config.write_text(json.dumps(config_for(server, part=" 1 / 2")), encoding="utf-8")
-    assert load.sync(config, database, ["page_index"])["page_index"].status == "COMPLETE"
-    with duckdb.connect(str(database)) as connection:
-        assert connection.execute("SELECT part FROM _syncs").fetchall() == [("1/2",)]
+    warehouse = Warehouse(server, "page_index", part=" 1 / 2")
+    assert warehouse.sync().statuses == {"page_index": "COMPLETE"}
+    assert warehouse.rows("SELECT part FROM _syncs") == [("1/2",)]
     for part, words in (("2/2", "holds part 1/2, not part 2/2"), ("", "not the whole site")):
-        config.write_text(json.dumps(config_for(server, part=part)), encoding="utf-8")
         with pytest.raises(SystemExit, match=words):
-            load.sync(config, database, ["page_index"])
+            warehouse.sync(part=part)
