@@ -154,13 +154,16 @@ def test_a_copied_loader_finds_the_connector_on_the_path(tmp_path: Path) -> None
     with Server(company(small=True)) as site:
         site.deny("/wiki/api/v2/labels")
         (tmp_path / "config.json").write_text(json.dumps(config_for(site)))
-        sync = ("config.json", "wiki.duckdb", "space", "labels")
+        sync = ("config.json", "wiki.duckdb", "space", "pages", "labels")
         with_it, without = load(CONNECTOR.parent, *sync), load(tmp_path, *sync)
-    assert with_it.stdout == "13 records of 2 streams\n", with_it.stderr
-    assert with_it.stderr.startswith("Not complete:\nlabels: ")
-    assert with_it.returncode == 1
+        full = load(CONNECTOR.parent, "--full", "config.json", "wiki.duckdb", "pages")
     with duckdb.connect(str(tmp_path / "wiki.duckdb")) as connection:
         assert connection.execute("SELECT count(*) FROM space").fetchall() == [(13,)]
+        ((pages,),) = connection.execute("SELECT count(*) FROM pages").fetchall()
+    assert with_it.stdout == f"{13 + pages} records of 3 streams\n", with_it.stderr
+    assert full.stdout == f"{pages} records of 1 stream\n", full.stderr
+    assert with_it.stderr.startswith("Not complete:\nlabels: ")
+    assert with_it.returncode == 1
     assert (
         without.stderr
         == "There is no program source-confluence: install source-confluence-cloud for this Python.\n"
