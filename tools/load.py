@@ -452,7 +452,8 @@ def main() -> None:
         sys.exit(failed.stderr)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    print(f"{sum(stream.records for stream in read.values())} records of {len(read)} streams")
+    count = sum(stream.records for stream in read.values())
+    print(f"{count} record{'s' * (count != 1)} of {len(read)} stream{'s' * (len(read) != 1)}")
     if failed_streams := failures(read):
         sys.exit("\n".join(["Not complete:", *failed_streams]))
 
