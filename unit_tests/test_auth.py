@@ -547,7 +547,7 @@ def readable(granted: set[str]) -> set[str]:
 def test_the_documented_scopes_are_exactly_the_needed_scopes(spec: Config) -> None:
     text = (ROOT / "docs" / "authentication.md").read_text(encoding="utf-8")
     _, pages, ai, everything = re.split(
-        r"^### (?:Only pages and posts|Pages for an AI, and who may see them|Everything)$",
+        r"^### (?:Only pages and posts|Pages and posts for an AI, and who may see them|Everything)$",
         text,
         flags=re.MULTILINE,
     )

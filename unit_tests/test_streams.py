@@ -149,6 +149,7 @@ def plain(selected: list[str]) -> Reading:
     """Read every stream without what only saves time."""
     with Server(company()) as server, pytest.MonkeyPatch.context() as patch:
         patch.setattr(factory, "FAST", {})
+        server.before("", few_a_page(server))  # restrictions say how many may be in a list
         return read(server, selected, custom_content_types=types_of(server.site), version_bodies=True)
 
 
