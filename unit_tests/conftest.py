@@ -103,11 +103,13 @@ def postgres() -> Iterator[Postgres]:
 # These files take the longest and start first: one that starts last runs alone.
 FIRST = (
     "test_parts.py",
-    "test_databases.py",
-    "test_spaces.py",
     "test_runners.py",
-    "test_demo.py",
+    "test_databases.py",
     "test_standard.py",
+    "test_release.py",
+    "test_engines.py",
+    "test_demo.py",
+    "test_spaces.py",
 )
 
 
