@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 
 from common.connector import ROOT
 from source_confluence import source
-from source_confluence.components import factory
+from source_confluence.components import adapters, factory
 from source_confluence.components.decoder import (
     OnceDecoder,
     OnceResponseFilter,
@@ -206,3 +207,17 @@ def test_an_error_of_python_when_two_threads_parse_at_once_fails_no_record(
 
     monkeypatch.setattr(jinja, "ast", SimpleNamespace(literal_eval=at_first))
     assert RecordInterpolation().eval("{{ record['id'] }}", {}, record={"id": 5}) == 5
+
+
+@pytest.mark.parametrize("failure", [OSError, RuntimeError, ValueError])
+def test_a_response_that_ends_at_its_deadline_does_not_keep_the_next_one_open(
+    failure: type[Exception],
+) -> None:
+    def has_just_ended() -> None:
+        raise failure
+
+    ended = threading.Event()
+    first: Any = SimpleNamespace(raw=SimpleNamespace(shutdown=has_just_ended))
+    second: Any = SimpleNamespace(raw=SimpleNamespace(shutdown=ended.set))
+    with adapters.deadline(first, 0), adapters.deadline(second, 0):
+        assert ended.wait(600)

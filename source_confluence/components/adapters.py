@@ -113,5 +113,5 @@ def _close_late() -> None:
         time.sleep(1)
         for key, (due, close) in list(_OPEN.items()):
             if due < time.monotonic() and _OPEN.pop(key, False):
-                with suppress(OSError, ValueError):  # it has just ended
+                with suppress(OSError, RuntimeError, ValueError):  # it has just ended
                     close()
