@@ -41,11 +41,16 @@ def state_of(path: Path) -> list[State]:
     """Return the state in a file, or in the database, of a part."""
     if path.suffix != ".duckdb":
         return list(json.loads(path.read_text(encoding="utf-8")))
-    import duckdb  # noqa: PLC0415 - the states of other loaders need only Python
+    import duckdb  # noqa: PLC0415 - only databases need it; for files, this program runs with Python alone
 
     with duckdb.connect(str(path), read_only=True) as connection:
-        kept = connection.execute("SELECT state FROM _syncs WHERE state IS NOT NULL AND state <> 'null'")
-        return [json.loads(state) for (state,) in kept.fetchall()]
+        return state_in(connection)
+
+
+def state_in(connection: Any) -> list[State]:
+    """Return the state that a database keeps, of every stream that has one."""
+    kept = connection.execute("SELECT state FROM _syncs WHERE state IS NOT NULL AND state <> 'null'")
+    return [json.loads(state) for (state,) in kept.fetchall()]
 
 
 def merge(parts: list[list[State]], into: int) -> list[State]:

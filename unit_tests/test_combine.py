@@ -18,7 +18,7 @@ from fake_confluence import Server
 from tools import load
 from tools.combine import combine
 from tools.parts import main as merge_files
-from tools.parts import merge
+from tools.parts import merge, state_in
 from tools.recipes import create_views
 from unit_tests.warehouse import Warehouse, small
 
@@ -54,8 +54,7 @@ class Part(Warehouse):
 
     def end(self) -> list[dict[str, Any]]:
         """Return the state with which this part ends."""
-        kept = self.rows("SELECT state FROM _syncs WHERE state IS NOT NULL AND state <> 'null'")
-        return [json.loads(state) for (state,) in kept]
+        return state_in(self.connection)
 
 
 class Parts(Warehouse):
@@ -239,7 +238,7 @@ def alive(site: Site, name: str) -> set[str]:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_only_what_was_deleted_is_erased_while_the_number_of_parts_changes(server: Server, seed: int) -> None:
-    rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    rng = random.Random(seed)
     parts, change = Parts(server, 8), Changes(server.site, rng)
     parts.round(full=True)
     known = {name: parts.ids(name) for name in DELETIONS}
@@ -381,8 +380,7 @@ def test_a_file_without_a_state_is_refused(
 
 @pytest.mark.parametrize("deleted", [True, False])
 def test_what_a_database_that_starts_from_a_state_has_not_read_is_not_absent(
-    server: Server,
-    deleted: bool,  # noqa: FBT001 - a parameter of the test
+    server: Server, *, deleted: bool
 ) -> None:
     parts = Parts(server, 2)
     parts.round()
