@@ -11,6 +11,7 @@ INDEX   = $(or $(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index
 INSTALL = UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(@D) --compile-bytecode \
 	$(if $(INDEX),--default-index $(INDEX))
 
+# Two targets at a time.
 MAKEFLAGS += --jobs=2
 
 # The tests of `make check`: files that need neither a process for each test nor a large site.

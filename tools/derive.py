@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.markdown import between_marks
 from common.streams import FOOT, Stream, handwritten, schemas, spec, streams
+from source_confluence.components.scope import MOST_SPACES
 from source_confluence.source import MANIFEST
 from tools.parameters import parameter_table
 from tools.recipes import recipes
@@ -214,7 +215,7 @@ def what_a_request_is_for(stream: Stream) -> str:
         ) + (f", and each {routers[-1]['group_size']} chosen spaces" if isinstance(routers, list) else "")
     if "accountId" in stream.key and kind == "GroupingPartitionRouter":
         return f"each {stream.router['group_size']} accounts, after the lists of {code(dict.fromkeys(stream.parents))}"
-    if kind == "GroupingPartitionRouter" and stream.router["group_size"] == 100:  # noqa: PLR2004 - within_spaces in the manifest
+    if kind == "GroupingPartitionRouter" and stream.router["group_size"] == MOST_SPACES:
         return "the site, or each 100 chosen spaces"
     if kind == "GroupingPartitionRouter":
         return f"each group of up to {stream.router['group_size']} spaces"

@@ -41,7 +41,7 @@ class Sync(NamedTuple):
 
 def sequence(seed: int) -> list[Change | Sync]:
     """Return a random sequence that begins with a sync."""
-    rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    rng = random.Random(seed)
 
     def change() -> Change:
         collection = rng.choice(["pages", "pages", "blog_posts"])

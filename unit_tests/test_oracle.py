@@ -107,7 +107,7 @@ class Changing:
     """A small site with all kinds of people, permissions and restrictions, and random changes of it."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311 - the same on each run
+        self.random = random.Random(seed)
         self.site = generate(pages=24, spaces=4, blog_posts=6, tree_items=6, users=9, groups=4, body_bytes=20)
         self.groups = [group["id"] for group in self.site.records("groups")]
         self.people = [user["accountId"] for user in self.site.records("users")]

@@ -134,7 +134,7 @@ def shares(
 
     Each has ten workers and begins some seconds after the one before. A response takes 50 to 150 milliseconds.
     """
-    rng = random.Random(allowed + parts)  # noqa: S311 - repeatable, not secret
+    rng = random.Random(allowed + parts)
     paces = [api_budget.AdaptiveAPIBudget() for _ in range(parts)]
     began, accepted, recent = clock.now, [0] * parts, deque[float]()
     events: list[Any] = [
