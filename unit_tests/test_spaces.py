@@ -290,6 +290,29 @@ def test_a_page_that_moves_to_a_space_that_is_left_out_is_out_from_the_next_read
         assert [(name, each) for name, text in arrived.items() for each in below if f'"{each}"' in text] == []
 
 
+def test_what_the_search_finds_in_the_space_where_it_was_is_left_out(server: Server) -> None:
+    """The index of the search is behind; the records name the space that they are in now."""
+    site, config = server.site, config_for(server, exclude_space_keys=["PEOPLE"])
+    people = next(space for space in site.records("spaces") if space["key"] == "PEOPLE")
+
+    def move(request: Request) -> None:
+        site.get("tree_items", request.path.split("/")[-1])["spaceId"] = people["id"]
+
+    def in_people(body: bytes) -> bytes:
+        response = json.loads(body)
+        for found in response["results"]:
+            (found.get("content") or found)["space"] = {"id": int(people["id"]), "key": "PEOPLE"}
+        return json.dumps(response).encode()
+
+    server.before(r"/(folder|whiteboard|database|embed)s/", move)
+    output = connector("read", config, select=["tree_items"])
+    assert (output.exit_code, output.records) == (0, {})
+    assert server.requests_to("/folders/")
+    server.fail(r"/rest/api/(content/)?search\?", times=None, body=in_people)
+    output = connector("read", config, select=["tree_item_index", "content_restrictions"])
+    assert (output.exit_code, output.records) == (0, {})
+
+
 def test_what_is_below_a_page_of_a_new_space_arrives(server: Server) -> None:
     site = server.site
     added: list[str] = []
@@ -326,11 +349,34 @@ def test_what_is_in_no_known_space_is_left_out_and_counted(server: Server, log: 
         assert int(found[1]) >= len(unknown | on_files) > 0
 
 
+def test_a_label_and_a_comment_whose_content_is_gone_are_left_out(server: Server) -> None:
+    """A label is deleted while the labels are read; a comment stays although its attachment was purged."""
+    site, config = server.site, config_for(server, exclude_space_keys=["PEOPLE"])
+    label = site.records("labels")[0]["id"]
+    file = next(c["attachmentId"] for c in site.records("footer_comments") if c.get("attachmentId"))
+    server.before(
+        rf"/labels/{label}/", lambda _: site.find("labels", "id", label) and site.remove("labels", label)
+    )
+    server.before(
+        rf"/attachments/{file}",
+        lambda _: site.find("attachments", "id", file) and site.remove("attachments", file),
+    )
+    output = connector("read", config, select=["labels", "footer_comments"])
+    assert (output.exit_code, output.errors) == (0, [])
+    assert label not in {record["id"] for record in output.records["labels"]}
+    assert file not in {record.get("attachmentId") for record in output.records["footer_comments"]}
+
+
+@pytest.mark.parametrize("status", [403, 404])
 @pytest.mark.parametrize(
     "match", [r"/pages\?", r"/blogposts\?", r"/custom-content\?", r"/spaces\?.*ids=", "/attachments/"]
 )
-def test_a_list_fails_if_the_spaces_of_its_records_cannot_be_read(server: Server, match: str) -> None:
-    server.fail(match, times=None, status=403, body=b'{"statusCode":403,"message":"No"}')
+def test_a_list_fails_if_the_spaces_of_its_records_cannot_be_read(
+    server: Server, match: str, status: int
+) -> None:
+    server.fail(match, times=None, status=status, body=b'{"statusCode":404,"message":"No"}')
+    if status == 404:  # of a credential that is revoked
+        server.fail("/user/current", times=None, status=404, after=1)
     config = config_for(server, exclude_space_keys=["PEOPLE"], custom_content_types=types_of(server.site))
     output = connector("read", config, select=["footer_comments"])
     assert output.statuses["footer_comments"] == "INCOMPLETE"

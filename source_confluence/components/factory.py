@@ -154,7 +154,11 @@ class ComponentFactory(ModelToComponentFactory):
 
     def _scope(self, config: Any) -> Scope:
         if "scope" not in self._built:
-            named: dict[str, Any] = {"name": "place", "primary_key": ["id"], "transformations": []}
+            named: dict[str, Any] = {
+                "name": "look_up_of_spaces",
+                "primary_key": ["id"],
+                "transformations": [],
+            }
             place = self.create_component(SimpleRetrieverModel, self._place, config, **named)
             self._built["scope"] = Scope(config, place)
         scope: Scope = self._built["scope"]

@@ -77,7 +77,10 @@ class Scope:
 
     def _is_used(self, few_spaces: Data, label: Data) -> bool:
         lists = {"pages": few_spaces, "blogposts": few_spaces, "attachments": {}}
-        found = (self._ask(f"labels/{label['id']}/{path}", **more) for path, more in lists.items())
+        found = (
+            self._ask(f"labels/{label['id']}/{path}", labelId=label["id"], **more)
+            for path, more in lists.items()
+        )
         return any(True in self._are_chosen(batch) for each in found for batch in batches(each))
 
     def _few_spaces(self) -> Data:
@@ -89,8 +92,10 @@ class Scope:
             yield from self._ask("spaces", status=status, **parameters)
 
     def _file(self, attachment_id: str) -> Data:
-        asked = StreamSlice(partition={"path": f"attachments/{attachment_id}"}, cursor_slice={})
-        response = self._place.requester.send_request(stream_slice=asked)
+        named = {"path": f"attachments/{attachment_id}", "attachmentId": attachment_id}
+        response = self._place.requester.send_request(
+            stream_slice=StreamSlice(partition=named, cursor_slice={})
+        )
         return parsed(response) if response else {}
 
     def _ask(self, path: str, **parameters: Any) -> Iterator[Data]:
