@@ -354,13 +354,13 @@ def test_a_label_and_a_comment_whose_content_is_gone_are_left_out(server: Server
     site, config = server.site, config_for(server, exclude_space_keys=["PEOPLE"])
     label = site.records("labels")[0]["id"]
     file = next(c["attachmentId"] for c in site.records("footer_comments") if c.get("attachmentId"))
-    server.before(
-        rf"/labels/{label}/", lambda _: site.find("labels", "id", label) and site.remove("labels", label)
-    )
-    server.before(
-        rf"/attachments/{file}",
-        lambda _: site.find("attachments", "id", file) and site.remove("attachments", file),
-    )
+
+    def purge(collection: str, record_id: str) -> None:
+        if site.find(collection, "id", record_id):
+            site.remove(collection, record_id)
+
+    server.before(rf"/labels/{label}/", lambda _: purge("labels", label))
+    server.before(rf"/attachments/{file}", lambda _: purge("attachments", file))
     output = connector("read", config, select=["labels", "footer_comments"])
     assert (output.exit_code, output.errors) == (0, [])
     assert label not in {record["id"] for record in output.records["labels"]}
