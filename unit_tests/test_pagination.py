@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from common.connector import STREAMS, Output, config_for, connector
-from fake_confluence import Request, Server, company
+from fake_confluence import Request, Server, company, generate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,6 +182,16 @@ def test_a_short_or_an_empty_page_with_a_link_is_not_the_end(
     assert (output.exit_code, output.errors) == (0, [])
     assert len(cursors) == len(LINKS) + 1
     assert [record["id"] for record in output.records["tasks"]] == ["0", "2", "3", "5", "6", "8", "99"]
+
+
+def test_a_link_that_is_only_in_the_header_is_followed() -> None:
+    def without_link(body: bytes) -> bytes:
+        return json.dumps({"results": json.loads(body)["results"]}).encode()
+
+    with Server(generate(pages=30, spaces=1), max_page=7) as server:
+        server.fail("/wiki/api/v2/pages", times=None, body=without_link)
+        output = connector("read", config_for(server), select=["pages"])
+    assert (output.exit_code, len(output.records["pages"])) == (0, 30)
 
 
 def test_no_other_host_gets_a_request(followed: tuple[Server, Server, Output]) -> None:
