@@ -275,6 +275,17 @@ def test_a_timestamp_in_another_century_hides_no_later_change(stream: str) -> No
     assert (other["id"], other["version"]["number"]) in numbers(after, stream)
 
 
+def test_a_resolution_in_another_century_hides_no_later_change() -> None:
+    with Server(company(small=True)) as server:
+        resolved, other = server.site.records("inline_comments")[:2]
+        resolved["resolutionLastModifiedAt"] = "2199-01-01T00:00:00.000Z"
+        server.site.changed("inline_comments")
+        before = fine(server, "inline_comments")
+        server.site.edit("inline_comments", other["id"], at=format_time(datetime.now(timezone.utc)))
+        after = fine(server, "inline_comments", state=before.state)
+    assert (other["id"], other["version"]["number"]) in numbers(after, "inline_comments")
+
+
 def numbers(output: Output, stream: str) -> set[tuple[str, int]]:
     """Return the versions that were read, each with the id of its page or comment."""
     if stream == "page_versions":
