@@ -457,6 +457,22 @@ def test_changed_space_filters_lose_nothing(filters: list[dict[str, Any]]) -> No
             assert latest(*outputs, stream=stream).items() >= expected.items()
 
 
+def test_old_posts_of_a_space_that_becomes_visible_arrive_with_other_settings() -> None:
+    with Server(small()) as server:
+        site = server.site
+        space = site.records("spaces")[3]
+        posts = [post for post in site.records("blog_posts") if post["spaceId"] == space["id"]]
+        for collection, records in (("blog_posts", posts), ("spaces", [space])):
+            for record in records:
+                site.remove(collection, record["id"])
+        first = fine(server, "blog_posts")
+        for collection, records in (("blog_posts", posts), ("spaces", [space])):
+            for record in records:
+                site.add(collection, record)
+        second = fine(server, "blog_posts", state=first.state, space_keys=[space["key"]])
+        assert ids(second.records["blog_posts"]) == ids(posts) != []
+
+
 # Failed reads
 
 

@@ -73,7 +73,7 @@ class SpaceGroupCursor(PartitionCursor):
     space, and every later group has other members. Pages of a space that becomes visible later are then older
     than the cursor and never read, and the state of a read that was killed is lost. Here each group has its own
     cursor. A group with other members starts from the oldest cursor of its spaces, or from the beginning when
-    one of them is new. A cursor for the whole site holds for every space.
+    one of them is new.
 
     Test: `test_incremental.py`. Delete it when the CDK lets a manifest choose per-partition state for groups.
     """
@@ -96,7 +96,7 @@ class SpaceGroupCursor(PartitionCursor):
         group = self._to_partition_key(partition.partition)
         self._seen_groups.add(group)
         spaces, cursors = _spaces(partition.partition), self._cursor_of_space
-        known = [cursors.get(space) or cursors.get((space[0], None)) for space in spaces]
+        known = [cursors.get(space) for space in spaces]
         oldest = min((cursor for cursor in known if cursor), default=None)
         if group not in self._cursor_per_partition and oldest and all(known):
             state = {self.cursor_field.cursor_field_key: oldest}
