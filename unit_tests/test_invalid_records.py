@@ -192,6 +192,21 @@ def test_bodies_that_confluence_cannot_return_are_named_and_the_others_arrive(pl
         assert bad.keys() <= set(ids(again))
 
 
+def test_bodies_that_arrive_in_short_pages_arrive_all() -> None:
+    def short(body: bytes) -> bytes:
+        page = json.loads(body)
+        return json.dumps({**page, "results": page["results"][:2]}).encode()
+
+    with Clock(), Server(generate(pages=30, spaces=1)) as server:
+        server.fail(PAGES + r"\?(?!.*[?&]id=).*body-format", times=None, status=500)
+        server.fail(PAGES + r"\?.*[?&]id=", times=None, body=short)
+        output = connector("read", config_for(server), select=["pages"])
+    assert (output.exit_code, sorted(ids(output))) == (
+        0,
+        sorted(r["id"] for r in server.site.records("pages")),
+    )
+
+
 def test_a_site_that_returns_no_page_at_all_is_not_asked_for_each() -> None:
     with Clock(), Server(generate(pages=30, spaces=1)) as server:
         server.fail(PAGES, times=None, status=500)

@@ -120,13 +120,15 @@ class WholeListRetriever(SimpleRetriever):
     def _by_id(self, stream_slice: StreamSlice, ids: list[str], reading: Reading) -> list[Any]:
         try:
             response = super()._fetch_next_page(with_ids(stream_slice, ",".join(ids)))
-            return list(parsed(response)["results"]) if response is not None else []
+            rows = list(parsed(response)["results"]) if response is not None else []
+            if len(ids) in (1, len(rows)):  # else the page is short, or one of them is gone
+                return rows
         except AirbyteTracedException as failure:
             if not is_server_error(failure):
                 raise
-        if len(ids) == 1:
-            reading.unreadable += ids
-            return []
+            if len(ids) == 1:
+                reading.unreadable += ids
+                return []
         half = len(ids) // 2
         return self._by_id(stream_slice, ids[:half], reading) + self._by_id(stream_slice, ids[half:], reading)
 
