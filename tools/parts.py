@@ -102,7 +102,9 @@ def oldest(cursors: list[State]) -> State | None:
     """Return the oldest of the cursors, None if one is missing."""
     if not all(cursors):
         return None
-    return min(cursors, key=lambda cursor: [(len(str(it)), str(it)) for it in cursor.values()])
+    return min(
+        cursors, key=lambda cursor: [(len(str(it)) * str(it).isdigit(), str(it)) for it in cursor.values()]
+    )
 
 
 def of_spaces(states: list[State]) -> list[State]:

@@ -449,6 +449,13 @@ def test_another_number_of_parts_loses_nothing(seed: int) -> None:
     assert several.rows == one.rows
 
 
+def test_the_oldest_cursor_counts_in_any_form() -> None:
+    cursors = [{"updatedAt": "2026-06-01T00:00:00Z"}, {"updatedAt": "2026-01-01T00:00:00.000Z"}]
+    states = [[{"stream": {"stream_descriptor": {"name": "pages"}, "stream_state": it}}] for it in cursors]
+    (merged,) = merge(states, 1)
+    assert merged["stream"]["stream_state"] == cursors[1]
+
+
 def test_another_number_of_parts_reads_little_again() -> None:
     with Server(site_to_change(pages=80, spaces=8, blog_posts=40, comments=80)) as server:
         parts = Destination(server, 1)
