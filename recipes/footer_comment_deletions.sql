@@ -10,13 +10,13 @@ WITH full_reads AS (
   WHERE stream = 'footer_comments' AND status = 'COMPLETE'
     AND EXISTS (SELECT 1 FROM footer_comments WHERE _airbyte_extracted_at >= full_read)
 ),
-asked AS (  -- the pages and posts that were there after the read: it asked for their comments
+asked AS (  -- the pages and posts that were there in the same sync: it asked for their comments
   SELECT i.id, f.* FROM (
     SELECT 'page_index' AS stream, id, status FROM page_index
     UNION ALL SELECT 'blog_post_index', id, status FROM blog_post_index
   ) i
   JOIN _syncs s ON s.stream = i.stream AND s.status = 'COMPLETE'
-  JOIN full_reads f ON f.spaces = s.spaces AND f.full_read <= s.finished
+  JOIN full_reads f ON f.spaces = s.spaces AND f.full_read = s.full_read
   WHERE i.status = 'current'
 )
 SELECT c.id, c.pageId,

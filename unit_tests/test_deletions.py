@@ -589,6 +589,33 @@ def test_comments_of_a_page_or_post_that_is_hidden_are_not_deleted(commented: Wa
     assert deleted(commented) == set()
 
 
+@pytest.mark.parametrize("how", ["hidden", "trashed"])
+def test_comments_of_a_page_that_comes_back_after_two_full_reads_are_not_deleted(
+    commented: Warehouse, how: str
+) -> None:
+    site = commented.server.site
+    page = site.records("pages")[7]
+    comments = [c for c in site.records("footer_comments") if c.get("pageId") == page["id"]]
+    assert comments
+    for comment in comments:
+        site.remove("footer_comments", comment["id"])
+    if how == "hidden":
+        site.remove("pages", page["id"])
+    else:
+        site.trash_page(page["id"])
+    sync(commented, 2, full=True)
+    if how == "hidden":
+        site.add("pages", page)
+    else:
+        site.restore_page(page["id"])
+    for comment in comments:
+        site.add("footer_comments", comment)
+    sync(commented)  # reads the index again, but not the comments
+    assert deleted(commented) == set()
+    commented.erase()
+    assert {comment["id"] for comment in comments} <= commented.ids("footer_comments")
+
+
 def test_an_empty_list_says_nothing_of_comments(commented: Warehouse) -> None:
     for comment in list(commented.server.site.records("footer_comments")):
         commented.server.site.remove("footer_comments", comment["id"])
