@@ -1,7 +1,8 @@
 -- People, and their groups
 -- One row for each account that is a user, a member of a group, or the author of content. Join it to any `authorId` to show
 -- a name. `kind` is `atlassian` for a person, otherwise `app` or `customer`. A person who left is not `active`. An
--- `unlisted` account is named only by content: the person left the site, or the account belongs to an app.
+-- `unlisted` account is named only by content: the person left the site or has no access to it, or the account belongs to
+-- an app.
 -- Show: SELECT person, kind, status, groups FROM people ORDER BY status DESC, person LIMIT 5
 WITH accounts AS (
   SELECT accountId, displayName, publicName, accountType, accountStatus, email, 1 AS place FROM users

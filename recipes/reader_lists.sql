@@ -41,7 +41,7 @@ responses AS (
   FROM tree_item_restrictions WHERE operation = 'read'
 ),
 parts AS (  -- a long list has several, in the order of `start`; a list that is missing is not an empty one
-  SELECT stream, id, start, restrictions, read_at,
+  SELECT stream, id, start, read_at,
          CASE WHEN (restrictions -> 'user' ->> 'results') IS NOT NULL THEN restrictions -> 'user' END AS users,
          CASE WHEN (restrictions -> 'group' ->> 'results') IS NOT NULL THEN restrictions -> 'group' END AS groups
   FROM responses
@@ -51,7 +51,7 @@ followed AS (
          coalesce(json_array_length((users -> 'results')::JSON) >= (users ->> 'limit')::INT, FALSE)
            OR coalesce(json_array_length((groups -> 'results')::JSON) >= (groups ->> 'limit')::INT, FALSE)
            OR (users -> '_links' ->> 'next') IS NOT NULL
-           OR (restrictions IS NOT NULL AND (users IS NULL OR groups IS NULL)) AS is_cut
+           OR users IS NULL OR groups IS NULL AS is_cut
   FROM parts
 ),
 reads AS (  -- a part that was read before the part in front of it is left over from an older list
@@ -60,7 +60,7 @@ reads AS (  -- a part that was read before the part in front of it is left over 
   FROM followed GROUP BY stream, id
   UNION ALL
   SELECT 'content_restrictions', id, spaceId, _airbyte_extracted_at, _airbyte_extracted_at IS NOT NULL,
-         coalesce(readIsComplete, FALSE)
+         coalesce(readIsComplete AND readAccountIds IS NOT NULL AND readGroupIds IS NOT NULL, FALSE)
   FROM content_restrictions
 ),
 newest AS (

@@ -1,14 +1,16 @@
 -- Who may read a space
 -- One row for each person who may read a space: by name, through a group, through a role, or because the space is open to
--- all users with a licence or to anonymous visitors. A guest has no licence, and can be in one space at a time: a guest
--- who seems to be in several is in none.
+-- all users with a licence or to anonymous visitors.
+--
+-- A guest has no licence, and can be in one space at a time: a guest who seems to be in several is in none. So a guest
+-- counts only if `_syncs` says that `space_permissions` has the permissions of all spaces: its `spaces` is `{}`. Read with
+-- an account that sees all spaces.
 --
 -- Nothing counts that the last sync failed to read again, or that is 8 days older than the newest rows: except that it
--- can be a guest's second space. Not included:
--- accounts that are not active or not in `users`, apps, anonymous visitors, other classes of people, and administrators,
--- who can grant themselves access.
+-- can be a guest's second space. Not included: accounts that are not active or not in `users`, such as those without a
+-- licence; apps, anonymous visitors, other classes of people, and administrators, who can grant themselves access.
 --
--- Optional: `space_roles`, `space_role_assignments`
+-- Optional: `space_roles`, `space_role_assignments`, `_syncs`
 -- Show: SELECT space, count(*) AS people, count(*) FILTER (WHERE guest) AS guests FROM space_readers
 -- GROUP BY space ORDER BY people DESC, space LIMIT 4
 WITH recent AS (
@@ -59,6 +61,7 @@ granted AS (
 ),
 only_space AS (  -- of each person who is named in one space, also by what does not count; without those open to everybody
   SELECT g.accountId, min(g.spaceId) AS spaceId FROM granted g
+  JOIN _syncs y ON y.stream = 'space_permissions' AND y.spaces = '{}'
   LEFT JOIN classes c ON c.spaceId = g.spaceId AND c.class = 'anonymous-users'
   WHERE c.spaceId IS NULL
   GROUP BY g.accountId HAVING count(DISTINCT g.spaceId) = 1 AND bool_or(g.counts)

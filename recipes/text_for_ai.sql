@@ -34,4 +34,4 @@ FROM content c
 JOIN space s ON s.key = c.space
 LEFT JOIN site_info i ON TRUE
 LEFT JOIN labelled l ON l.id = c.id
-LEFT JOIN seen ON seen.id = c.id AND (c.updatedAt > c.indexedAt) IS NOT TRUE
+LEFT JOIN seen ON seen.id = c.id AND c.updatedAt <= c.indexedAt

@@ -212,7 +212,7 @@ def what_a_request_is_for(stream: Stream) -> str:
             f"each of {', '.join(values)}"
             if isinstance(values, list)
             else "each of `custom_content_types`, in two formats"
-        ) + (f", and each {routers[-1]['group_size']} chosen spaces" if isinstance(routers, list) else "")
+        ) + (f", and each {routers[-1]['group_size']} chosen spaces" if "group_size" in str(routers) else "")
     if "accountId" in stream.key and kind == "GroupingPartitionRouter":
         return f"each {stream.router['group_size']} accounts, after the lists of {code(dict.fromkeys(stream.parents))}"
     if kind == "GroupingPartitionRouter" and stream.router["group_size"] == MOST_SPACES:

@@ -172,7 +172,12 @@ def variants() -> Iterator[Recipe]:
 
 def empty_table(name: str) -> str:
     """Return a common table expression with the columns of a stream and no rows."""
-    types = {"stream": "VARCHAR", "status": "VARCHAR", "finished": "TIMESTAMPTZ"}  # of _syncs
+    types = {
+        "stream": "VARCHAR",
+        "status": "VARCHAR",
+        "finished": "TIMESTAMPTZ",
+        "spaces": "VARCHAR",
+    }  # of _syncs
     if name in STREAMS:
         fields = STREAMS[name].schema["properties"].items()
         types = {**{field: column_type(schema) for field, schema in fields}, READ_AT: "TIMESTAMPTZ"}

@@ -30,6 +30,7 @@ TYPES = {"VARCHAR": "varchar", "TIMESTAMP WITH TIME ZONE": "timestamp", "DOUBLE"
 
 def page_of(number: int, parent: int | None = None, **more: Any) -> dict[str, Any]:
     known = {"id": str(number), "title": f"Page {number}", "spaceId": "1", "status": "current"}
+    known["updatedAt"] = "2026-01-01T00:00:00Z"
     return {**known, "parentId": None if parent is None else str(parent), **more}
 
 
@@ -80,7 +81,9 @@ def found(number: int, users: str = "", groups: str = "", **more: Any) -> dict[s
     return {"id": str(number), "spaceId": "1", **lists, **more}
 
 
-def loaded(file: Path, first: Records, failed: Records, again: Records) -> duckdb.DuckDBPyConnection:
+def loaded(
+    file: Path, first: Records, failed: Records, again: Records, spaces: str
+) -> duckdb.DuckDBPyConnection:
     """Load two syncs into a DuckDB database.
 
     Args:
@@ -88,11 +91,12 @@ def loaded(file: Path, first: Records, failed: Records, again: Records) -> duckd
         first: The records of the first sync, which is complete.
         failed: The records of streams that fail in the second sync, an hour later.
         again: The records of streams that are complete in the second sync.
+        spaces: The choice of spaces; `{}` for all.
 
     """
     connection = duckdb.connect(str(file))
     connection.execute(
-        "CREATE TABLE _syncs (stream VARCHAR PRIMARY KEY, status VARCHAR, finished TIMESTAMPTZ)"
+        "CREATE TABLE _syncs (stream VARCHAR PRIMARY KEY, status VARCHAR, finished TIMESTAMPTZ, spaces VARCHAR)"
     )
     for status, records, late in (("COMPLETE", first, 0), ("INCOMPLETE", failed, 1), ("COMPLETE", again, 1)):
         for name, data in records.items():
@@ -100,8 +104,8 @@ def loaded(file: Path, first: Records, failed: Records, again: Records) -> duckd
             dated = ({READ_AT: ago(hours=-late), **record} for record in data)
             lines.write_text("".join(json.dumps(record) + "\n" for record in dated), encoding="utf-8")
             load(connection, discovered(name), lines, whole=status == "COMPLETE")
-            row = [name, status, NOW + timedelta(hours=late)]
-            connection.execute("INSERT OR REPLACE INTO _syncs VALUES (?, ?, ?)", row)
+            row = [name, status, NOW + timedelta(hours=late), spaces]
+            connection.execute("INSERT OR REPLACE INTO _syncs VALUES (?, ?, ?, ?)", row)
     return connection
 
 

@@ -72,7 +72,10 @@ def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """
 
     def load(
-        failed: Records | None = None, again: Records | None = None, **streams: list[dict[str, Any]] | None
+        failed: Records | None = None,
+        again: Records | None = None,
+        spaces: str = "{}",
+        **streams: list[dict[str, Any]] | None,
     ) -> Ask:
         records = {
             "space": [{"id": "1", "key": "ENG"}, {"id": "2", "key": "HR"}],
@@ -89,7 +92,7 @@ def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         }
         first = {name: data for name, data in records.items() if data is not None}
         file = tmp_path_factory.mktemp("access") / "confluence.duckdb"
-        connection = loaded(file, first, failed or {}, again or {})
+        connection = loaded(file, first, failed or {}, again or {}, spaces)
         if request.param == "DuckDB":
             return in_duckdb(connection)
         return in_postgres(connection, request.getfixturevalue("postgres"))
@@ -152,10 +155,6 @@ READERS: dict[str, tuple[Streams, dict[str, str]]] = {
         {"1": "ann"},
     ),
     "a list with a hidden user only": ({"page_index": [page_of(1)], "page_restrictions": [hidden(1)]}, {}),
-    "restrictions without users and groups": (
-        {"page_index": [page_of(1)], "page_restrictions": [readers(1, restrictions=None)]},
-        {"1": A},
-    ),
     "a deleted group": ({"page_index": [page_of(1)], "page_restrictions": [readers(1, groups="gone")]}, {}),
     "an app": (
         {
@@ -397,6 +396,18 @@ UNKNOWN: dict[str, tuple[Streams, dict[str, str]]] = {
         {**ONE, "page_restrictions": [*long_list(readers(1, "ann")), *unrestricted(2)]},
         {"1": "list cut"},
     ),
+    "no lists": (
+        {**ONE, "page_restrictions": [readers(1, restrictions=None), *unrestricted(2)]},
+        {"1": "list cut"},
+    ),
+    "a complete list without rows": (
+        {
+            "page_index": [page_of(1), page_of(2), page_of(3)],
+            "page_restrictions": None,
+            "content_restrictions": [found(1, readGroupIds=None), found(2), found(3, readAccountIds=None)],
+        },
+        {"1": "list cut", "3": "list cut"},
+    ),
     "a list of users that is missing": (
         {**ONE, "page_restrictions": [readers(1, restrictions={"group": {"results": []}}), *unrestricted(2)]},
         {"1": "list cut"},
@@ -556,6 +567,13 @@ def test_a_list_that_a_failed_sync_did_not_read_again_is_not_replaced_by_an_olde
     assert (seen(ask), unknown(ask)) == ({"1": A, "2": A, "3": "bob"}, {})
 
 
+@pytest.mark.parametrize("spaces", ['{"space_keys": ["ENG"]}', None])
+def test_a_guest_may_be_in_a_space_that_was_not_read(given: Given, spaces: str) -> None:
+    members = [{"groupId": "g", "accountId": name} for name in ("bob", "guest")]
+    ask = given(users=[*PEOPLE, GUEST], group_members=members, spaces=spaces)
+    assert seen(ask) == dict.fromkeys("123", "ann bob")
+
+
 def test_a_text_for_an_ai_is_for_the_readers_of_its_page_or_post_and_otherwise_for_nobody(
     given: Given,
 ) -> None:
@@ -599,5 +617,6 @@ def test_a_text_for_an_ai_is_for_the_readers_of_its_page_or_post_and_otherwise_f
         ("9", "blogpost", "Engineering / Page 9", "", None),
     ]
     older = {**pages, "page_index": [page_of(1, updatedAt="2026-01-01T00:00:00Z"), page_of(2, 1)]}
-    newer = {**older, "pages": [page_of(1, updatedAt="2026-01-01T00:00:01Z")]}
-    assert texts(**newer) == [("1", "page", "Engineering / Page 1", "", None)]
+    for at in ("2026-01-01T00:00:01Z", None):
+        newer = {**older, "pages": [page_of(1, updatedAt=at)]}
+        assert texts(**newer) == [("1", "page", "Engineering / Page 1", "", None)]
