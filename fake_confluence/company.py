@@ -11,6 +11,8 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +32,25 @@ def company(*, small: bool = False) -> Site:
         small: Leave out two thirds of the pages and comments and a quarter of the files, but no kind of record: a read
             of everything needs half of the requests.
     """
-    text: dict[str, Any] = yaml.safe_load((_DATA / "company.yaml").read_text(encoding="utf-8"))
-    written = yaml.safe_load((_DATA / "architecture_overview.yaml").read_text(encoding="utf-8"))
+    text: dict[str, Any] = _read("company.yaml")
+    written = _read("architecture_overview.yaml")
     written["atlas_doc_format"] = json.dumps(written["atlas_doc_format"], separators=(",", ":"))
     text["written"] = {"Architecture overview": written}
     making = Making(text, small=small)
     for add in _PARTS:
         making.begin(add.__name__)
         add(making)
-    add_records(making, yaml.safe_load((_DATA / "records.yaml").read_text(encoding="utf-8")))
+    add_records(making, _read("records.yaml"))
     return Site(making.collections, now="2026-06-30T12:00:00.000Z")
+
+
+def _read(name: str) -> Any:
+    return deepcopy(_parse(name))
+
+
+@cache
+def _parse(name: str) -> Any:
+    return yaml.safe_load((_DATA / name).read_text(encoding="utf-8"))
 
 
 def exported_users(site: Site) -> str:
