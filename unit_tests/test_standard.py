@@ -30,7 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for name in FILES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, root / name)
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         types = sorted({record["type"] for record in site.site.records("custom_content")})
         config = config_for(site, custom_content_types=types)
         (root / "secrets" / "config.json").write_text(json.dumps(config))
@@ -106,7 +106,7 @@ def test_make_live_verifies_a_site_and_names_what_it_could_not_verify(tmp_path: 
             record["owner"] = {"id": record.pop("ownerId")}
         return json.dumps(page).encode()
 
-    with Server(company()) as site:
+    with Server(company(small=True)) as site:
         site.deny("/audit")
         leave_two_spaces(site.site)  # each is read separately
         site.fail(r"/api/v2/pages\?.*body-format", body=rename, times=None)
