@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fake_confluence import Server
 
-LONG = 60  # seconds; a process that does not hang ends earlier
+LONG = 600  # seconds; a process that does not hang ends earlier
 
 
 def arguments(directory: Path, server: Server, *streams: str, **config: Any) -> list[str]:
