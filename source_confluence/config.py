@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,9 +24,11 @@ def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         AirbyteTracedException: It does not match the spec. The CDK's own message would quote the value, which may
             be a secret, and show a regular expression.
     """
-    _compare_names(config, spec["properties"])
-    _refuse_invisible({name: config.get(name) for name in spec["properties"]})
     ways = spec["properties"]["credentials"]["oneOf"]
+    _compare_names(
+        config, {*spec["properties"], *(f"credentials.{it}" for way in ways for it in way["properties"])}
+    )
+    _refuse_invisible({name: config.get(name) for name in spec["properties"]})
     ways_by_type = {way["properties"]["auth_type"]["const"]: way for way in ways}
     match config.get("credentials"):
         case None:
@@ -47,12 +50,16 @@ def validate(spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         raise error("not_sent", why=why)
 
 
-def _compare_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Refuse a misspelt name: a filter that is ignored reads the whole site. Report other unknown names."""
-    for name in sorted(config.keys() - known.keys()):
-        if name.startswith("_"):  # added by the normalization rules or by the platform
+def _compare_names(config: Mapping[str, Any], known: set[str]) -> None:
+    """Refuse a misspelt or misplaced name: a filter that is ignored reads the whole site. Report other names."""
+    nested = config.get("credentials")
+    given = {*config, *(f"credentials.{it}" for it in (nested if isinstance(nested, dict) else ()))}
+    for name in sorted(given - known):
+        last = name.removeprefix("credentials.")
+        if last.startswith("_"):  # added by the normalization rules or by the platform
             continue
-        if near := get_close_matches(name.lower(), known, 1):
+        cutoff = 0.4 if re.search("(?<!work)space|exclu", last.lower()) else 0.6
+        if near := get_close_matches(last.lower(), [it.rpartition(".")[2] for it in known], 1, cutoff):
             raise error("no_such_setting", name=name, near=near[0])
         logging.getLogger("airbyte").warning("There is no setting %s; it is ignored.", name)
 
@@ -83,7 +90,15 @@ def _invalid(problem: ValidationError) -> AirbyteTracedException:
 
 def read_json(path: str) -> Any:
     """Return the content of a JSON file: in UTF-8, also with a byte order mark, or in UTF-16 as Windows writes it."""
-    return json.loads(Path(path).read_bytes())
+    return json.loads(Path(path).read_bytes(), object_pairs_hook=_named_once)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of two filters with the same name, Python would keep the last."""
+    if len(found := dict(pairs)) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(next(f"{name} is named twice" for name in names if names.count(name) > 1))
+    return found
 
 
 def read_file(what: str, path: str | None, read: Callable[[str], Read]) -> Read | None:
@@ -93,12 +108,13 @@ def read_file(what: str, path: str | None, read: Callable[[str], Read]) -> Read 
     about = {"what": what, "path": path, "hint": say(what)}
     try:
         read_json(path)
-        return read(path)
     except OSError as failure:
         raise error("unreadable_file", said=failure.strerror, **about) from failure
     except UnicodeDecodeError as failure:
         raise error("not_utf8", failure, **about) from failure
-    except (json.JSONDecodeError, RecursionError) as failure:
+    except (ValueError, RecursionError) as failure:
         raise error("not_json", said=failure, **about) from failure
+    try:
+        return read(path)
     except Exception as failure:
         raise error("not_the_protocol", failure, **about) from failure

@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.exception_handler import assemble_uncaught_exception
 from airbyte_cdk.utils import AirbyteTracedException
-from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets, get_secrets
 
 from source_confluence.config import read_file, read_json, validate
 from source_confluence.messages import PLACE, error, reason, say
@@ -35,6 +36,10 @@ class Entrypoint(AirbyteEntrypoint):
         given = nested if isinstance(nested, dict) else config
         pair = f"{given.get('email')}:{given.get('api_token')}"
         add_to_secrets(base64.b64encode(pair.encode(errors="replace")).decode())
+        for secret in map(str, get_secrets(connection_specification, config)):
+            # As in a request for tokens, and as the manifest quotes a response
+            for form in {quote_plus(secret, errors="replace"), repr(secret)[1:-1]} - {secret}:
+                add_to_secrets(form)
 
 
 def main() -> None:

@@ -62,6 +62,8 @@ def normal() -> Spec:
             ("space_key", "space_keys"),
             ("Space_Keys", "space_keys"),
             ("exclude_spaces", "exclude_space_keys"),
+            ("exclude", "exclude_space_keys"),
+            ("skip_spaces", "space_keys"),
         ),
         *(("startdate", "start_date"), ("workers", "num_workers"), ("api_tokn", "api_token")),
     ],
@@ -77,6 +79,14 @@ def test_a_misspelt_setting_is_refused_with_the_nearest_name(
         assert said in output.stderr
         assert output.records == {}
     assert server.requests_to("") == []
+
+
+@pytest.mark.parametrize("written", ["exclude_space_keys", "exclude_spaces", "space_keys"])
+def test_a_setting_among_the_credentials_is_refused(server: Server, written: str) -> None:
+    given = {"auth_type": "api_token", "email": server.email, "api_token": server.token, written: ["ENG"]}
+    output = connector("read", {"domain_name": server.url, "credentials": given}, select=["space"])
+    assert (output.exit_code, output.records) == (1, {})
+    assert f"There is no setting credentials.{written}. Did you mean " in output.stderr
 
 
 def test_an_unknown_setting_is_reported_and_ignored(server: Server, log: io.StringIO) -> None:

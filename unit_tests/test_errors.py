@@ -8,6 +8,7 @@ import re
 import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 import pytest
 from airbyte_cdk.sources.streams.http import rate_limiting
@@ -19,7 +20,7 @@ from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from airbyte_cdk.models import ConnectorSpecification
@@ -143,6 +144,16 @@ def test_a_secret_in_a_response_is_not_shown(server: Server, command: str) -> No
     output = clean(connector(command, config_for(server), select=["space"]))
     shown = output.stderr if command == "read" else output.connection["message"]
     assert "Confluence does not let this account read this stream (403)" in shown
+
+
+@pytest.mark.parametrize("form", [str, quote_plus])
+def test_a_secret_with_unusual_characters_is_not_shown(server: Server, form: Callable[[str], str]) -> None:
+    server.token = token = "ab+cd'ef\\gh"
+    body = json.dumps({"message": f"not permitted: {form(token)}", "statusCode": 403})
+    server.fail(EVERYTHING, times=None, status=403, body=body.encode())
+    output = connector("read", config_for(server), select=["space"])
+    assert "Confluence says: not permitted: ****." in output.stderr
+    assert {*re.findall(r"permitted: (\w|[*]{4})", json.dumps(output.messages))} == {"****"}
 
 
 # Addresses
@@ -378,8 +389,10 @@ def test_a_refused_configuration_sends_nothing(
         ("", "does not contain valid JSON"),
         ("[]", "must be a JSON object"),
         ("null", "must be a JSON object"),
+        ('{"space_keys": ["A"], "space_keys": []}', "The parser says: space_keys is named twice."),
+        ('{"page_size": ' + "9" * 5000 + "}", "does not contain valid JSON"),
     ],
-    ids=["missing", "not JSON", "empty", "a list", "null"],
+    ids=["missing", "not JSON", "empty", "a list", "null", "twice", "a very long number"],
 )
 def test_the_error_for_an_invalid_configuration_file_names_it(
     tmp_path: Path, text: str | None, words: str
