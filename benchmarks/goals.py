@@ -108,12 +108,13 @@ def _memory(known: Known) -> Iterator[Goal]:
 def _requests(known: Known) -> Iterator[Goal]:
     """Allow a request for each 250 pages, each group of spaces, and each list of spaces of both statuses.
 
-    Two more ask who reads, and whether there is a space: a read that sees nothing must not look complete.
+    Three more ask who reads, whether there is a space, and whether anybody can read without a credential: a read that
+    does not see everything must not look complete.
     """
     for name in ("spaces-1", "latency-0", "spaces-2000", "skewed", "unchanged"):
         if known(name, CONNECTOR):
             pages, spaces = (known.results[name]["workload"][what] for what in ("pages", "spaces"))
-            most = 2 + ceil(spaces / GROUP) + 1 + ceil(spaces / PAGE_SIZE)
+            most = 3 + ceil(spaces / GROUP) + 1 + ceil(spaces / PAGE_SIZE)
             # If the site is unchanged, posts need three requests and comments one.
             most += 4 if name == "unchanged" else ceil(pages / PAGE_SIZE)
             text = (

@@ -74,7 +74,7 @@ def why_nothing_can_be_read(
         AirbyteTracedException: The keys cannot be looked up.
     """
     asked = build(["current_user", "space"])
-    if config["_auth_type"] in BASIC and _first(asked["current_user"]).get("type") in NOBODY:
+    if config["_auth_type"] in BASIC and is_nobody(asked["current_user"]):
         return say("invalid_credential")
     if config.get("space_keys") or config.get("exclude_space_keys"):
         try:
@@ -87,6 +87,11 @@ def why_nothing_can_be_read(
     if selected <= WITHOUT_CONTENT or _first(asked["space"]):
         return None
     return say("none_chosen" if config["_limited"] else "no_space")
+
+
+def is_nobody(user: AbstractStream) -> bool:
+    """Tell whether Confluence serves this user as an anonymous visitor."""
+    return _first(user).get("type") in NOBODY
 
 
 def _first(stream: AbstractStream) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from airbyte_cdk.models import (
     AirbyteMessage,
     AirbyteStateMessage,
     AirbyteStateMessageSerializer,
+    AirbyteStreamStatus,
     ConfiguredAirbyteCatalog,
     FailureType,
     Status,
@@ -59,6 +60,7 @@ class SourceConfluence(YamlDeclarativeSource):
         chosen = [c.stream.name for c in catalog.streams] if catalog else list(ACCESS)
         self._catalog, self._selected = catalog, chosen if names is None else names
         self._file = config_path
+        self._asked: dict[str, AbstractStream] = {}
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         checks = names is not None
         self._constructor: ComponentFactory = ComponentFactory(
@@ -98,7 +100,8 @@ class SourceConfluence(YamlDeclarativeSource):
 
     def _resolved(self, names: Iterable[str]) -> dict[str, Any]:
         manifest = self._manifest
-        known = [*manifest["streams"], {"$ref": "#/definitions/current_user"}]
+        asked = ({"$ref": f"#/definitions/{name}"} for name in ("current_user", "anonymous_visitor"))
+        known = [*manifest["streams"], *asked]
         streams = [s for s in known if (s.get("name") or s["$ref"].rpartition("/")[2]) in names]
         parts = {key: part for key, part in manifest.items() if key not in ("definitions", "schemas")}
         resolver = ManifestReferenceResolver()
@@ -133,10 +136,16 @@ class SourceConfluence(YamlDeclarativeSource):
         """Build streams for a question before the read. It is about the whole site: a part can have no space."""
         asked = self._migrate_and_transform_config(None, {**self._config, "part": None, **config}) or {}
         create, streams = self._constructor.create_component, self._resolved(names)["streams"]
-        return {declared["name"]: create(DeclarativeStream, declared, asked) for declared in streams}
+        built = {declared["name"]: create(DeclarativeStream, declared, asked) for declared in streams}
+        self._asked |= built
+        return built
 
-    def _before_read(self) -> None:
-        """Fail when a read would find nothing, or only a part, and a destination lose its records."""
+    def _before_read(self) -> bool:
+        """Fail when a read would find nothing, or only a part, and a destination lose its records.
+
+        Returns:
+            Whether the same can happen later: with a credential that is revoked, lists are shorter, without a sign.
+        """
         first = [name for name in self._selected if ACCESS.get(name, {}).get("part") == "first"]
         if first and self._config["_part"] > 0:
             LOGGER.info(
@@ -144,6 +153,8 @@ class SourceConfluence(YamlDeclarativeSource):
             )
         if obstacle := check.why_nothing_can_be_read(self._config, self._build, frozenset(self._selected)):
             raise AirbyteTracedException(obstacle, obstacle, FailureType.config_error)
+        is_basic = self._config["_auth_type"] in check.BASIC
+        return is_basic and check.is_nobody(self._build(["anonymous_visitor"])["anonymous_visitor"])
 
     def read(
         self,
@@ -160,11 +171,13 @@ class SourceConfluence(YamlDeclarativeSource):
         if self._catalog != catalog:  # built without one
             yield from SourceConfluence(catalog, config, state).read(logger, config, catalog, state)
             return
-        self._before_read()
+        is_public = self._before_read()
         failures, cause = Failures(set(self._selected) - set(ACCESS)), ""
         try:
             for message in super().read(logger, config, catalog, state):
                 if failures.is_new(message):
+                    if is_public and counts(message) and check.is_nobody(self._asked["current_user"]):
+                        raise error("invalid_credential")
                     yield message
         except AirbyteTracedException as combined:
             if not failures:
@@ -178,3 +191,9 @@ class SourceConfluence(YamlDeclarativeSource):
             logger.info(text, name, count)
         if failures:
             raise failures.as_exception(cause)
+
+
+def counts(message: AirbyteMessage) -> bool:
+    """Tell whether a message says that what was read is all there is: a state, or the completion of a stream."""
+    status = message.trace.stream_status if message.trace else None
+    return message.state is not None or (status is not None and status.status == AirbyteStreamStatus.COMPLETE)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from fake_confluence import Server
 
 
+ASKED = ("current_user", "anonymous_visitor", "place")
+
+
 @cache
 def parsed() -> bytes:
     """Return the manifest: reading its text takes longer than a small read."""
@@ -40,7 +43,7 @@ def manifest_of(select: tuple[str, ...], group_size: int) -> dict[str, Any]:
     _shrink(declared, group_size)
     return {
         **{key: whole[key] for key in ("version", "type", "check", "spec", "concurrency_level")},
-        "definitions": {name: resolved()[name] for name in ("current_user", "place")},
+        "definitions": {name: resolved()[name] for name in ASKED},
         "streams": declared,
     }
 
