@@ -40,7 +40,7 @@ def test_a_run_counts_records_requests_time_and_memory(results: dict[str, dict[s
         "bare": (600, ""),
     }
     assert runs["bare"]["requests"] == 3
-    assert runs["connector"]["requests"] == 15 + 2 + 2  # groups, lists of spaces, questions
+    assert runs["connector"]["requests"] == 15 + 2 + 3  # groups, lists of spaces, questions
     for run in runs.values():
         assert run["cpu"] > 0
         assert 0 < run["site_cpu"] < run["wall"]

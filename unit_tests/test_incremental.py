@@ -708,7 +708,7 @@ def requests_of(server: Server) -> dict[str, int]:
         "audit": "/wiki/rest/api/audit",
     }
     counts = {name: len(server.requests_to(path)) for name, path in lists.items()}
-    before = 2  # the user, and a first space
+    before = 3  # the user, a first space, and an anonymous visitor
     assert sum(counts.values()) + len(spaces) == len(server.log) - before + 1
     counts["pages"] += len(spaces) - len(some) - 1
     # Each of these two requests one space that represents the whole site.
