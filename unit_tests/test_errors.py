@@ -244,6 +244,24 @@ def test_429_waits_for_retry_after_and_continues(
     assert 37 <= waits[0] <= 38
 
 
+@pytest.mark.parametrize("match", ["/user/current", r"/pages\?", r"pages\?id=", r"/labels/\d+/pages"])
+@pytest.mark.parametrize(("status", "times"), [(429, 2), (500, None)])
+def test_only_streams_of_the_catalog_have_a_status_or_an_error(
+    server: Server, match: str, status: int, times: int | None
+) -> None:
+    """The requests of a parent, and for the spaces of records, are on behalf of a stream."""
+    selected = {"page_likes", "footer_comments", "labels"}
+    server.fail(match, times=times, status=status, body=b"")
+    output = read(config_for(server, exclude_space_keys=["PEOPLE"]), *sorted(selected))
+    traces = [m["trace"] for m in output.messages if m["type"] == "TRACE"]
+    named = [(trace.get("stream_status") or trace["error"]).get("stream_descriptor") for trace in traces]
+    assert {each["name"] for each in named if each} == selected
+    assert output.exit_code == (status == 500 and match != "/user/current")
+    assert "look_up_of_spaces" not in output.stderr
+    assert "\x1f" not in json.dumps(output.messages)
+    assert all(len(sentence) < 2_000 for sentence in output.errors)
+
+
 def test_500_on_every_request_fails_after_the_retries(server: Server, waits: list[float]) -> None:
     server.fail(GROUP, times=None, status=500)
     output = read(config_for(server, max_retries=3), "group", "users")

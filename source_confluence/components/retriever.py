@@ -90,9 +90,9 @@ class WholeListRetriever(SimpleRetriever):
                 count = "a record" if keyless == 1 else f"{keyless} records"
                 raise error("keyless", count=count, stream=self.name, key=" or ".join(key))
         except AirbyteTracedException as failure:
-            failure.internal_message = (
-                f"{place(stream_slice)}{PLACE}{failure.internal_message or failure.message}"
-            )
+            _, _, said = (failure.internal_message or str(failure)).rpartition(PLACE)
+            failure.internal_message = f"{place(stream_slice)}{PLACE}{said}"
+            failure._stream_descriptor = None  # noqa: SLF001 - of a parent, which the catalog may not have
             raise
 
     def _read_pages(self, records_generator_fn: Any, stream_slice: StreamSlice) -> Iterable[Any]:
