@@ -313,6 +313,22 @@ def test_what_the_search_finds_in_the_space_where_it_was_is_left_out(server: Ser
     assert (output.exit_code, output.records) == (0, {})
 
 
+def test_what_is_in_a_space_that_is_restored_during_the_look_up_arrives(server: Server) -> None:
+    site, config = server.site, config_for(server, exclude_space_keys=["PEOPLE"])
+    whole = connector("read", config, select=["footer_comments"]).records["footer_comments"]
+    space = next(space for space in site.records("spaces") if space["key"] == "ENG")
+    site.set_status("spaces", space["id"], "archived")
+
+    def restore(request: Request) -> None:
+        if request.values("ids") and request.values("status") == ["archived"]:
+            site.set_status("spaces", space["id"], "current")
+
+    server.before(r"/spaces\?", restore)
+    output = connector("read", config, select=["footer_comments"])
+    assert space["status"] == "current"
+    assert [r["id"] for r in output.records["footer_comments"]] == [r["id"] for r in whole] != []
+
+
 def test_what_is_below_a_page_of_a_new_space_arrives(server: Server) -> None:
     site = server.site
     added: list[str] = []

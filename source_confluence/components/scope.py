@@ -71,7 +71,7 @@ class Scope:
                 )
         spaces = [it.get("spaceId") or known.get(next(filter(None, map(it.get, HOLDERS)), "")) for it in data]
         if new := {space for space in spaces if space} - self._is_chosen.keys():
-            found = {it["id"] for it in self._chosen_spaces(ids=",".join(new))}
+            found = self._chosen_spaces(ids=",".join(new))
             self._is_chosen.update((space, space in found) for space in new)
         return [self._is_chosen.get(space or "") for space in spaces]
 
@@ -84,12 +84,15 @@ class Scope:
         return any(True in self._are_chosen(batch) for each in found for batch in batches(each))
 
     def _few_spaces(self) -> Data:
-        ids = [space["id"] for space in self._chosen_spaces()]
+        ids = self._chosen_spaces()
         return {"space-id": ",".join(ids)} if len(ids) <= MOST_SPACES else {}
 
-    def _chosen_spaces(self, **parameters: str) -> Iterator[Data]:
-        for status in STATUSES[:2]:
-            yield from self._ask("spaces", status=status, **parameters)
+    def _chosen_spaces(self, **parameters: str) -> set[str]:
+        # A space that leaves the archive between the first two lists is in the third.
+        lists = (
+            self._ask("spaces", status=status, **parameters) for status in ("current", "archived", "current")
+        )
+        return {space["id"] for spaces in lists for space in spaces}
 
     def _file(self, attachment_id: str) -> Data:
         named = {"path": f"attachments/{attachment_id}", "attachmentId": attachment_id}
