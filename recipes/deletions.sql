@@ -44,7 +44,7 @@ counted AS (
 named AS (
   SELECT c.*,
          CASE
-           WHEN finished IS NULL AND (listed IS NOT NULL OR marked IS NULL) THEN 'unknown'
+           WHEN finished IS NULL THEN 'unknown'
            WHEN read_later THEN c.status
            WHEN index_status IN ('trashed', 'deleted') THEN index_status
            WHEN listed IS NOT NULL AND page IS NULL THEN 'missing'

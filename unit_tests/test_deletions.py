@@ -376,6 +376,19 @@ def test_a_page_that_is_back_is_not_removed(site: Server, synced: Warehouse) -> 
 # ------------------------------------------------------------------ the place of a page
 
 
+def test_nothing_is_removed_while_the_index_says_nothing(site: Server, synced: Warehouse) -> None:
+    hidden = hide(site, "1000007")
+    assert sync(synced, 2) == {"1000007": "purged, hidden or moved out"}
+    site.site.add("pages", hidden)  # without a new version
+    site.fail(r"/pages\?.*trashed", times=None, status=500)
+    assert set(sync(synced, max_retries=0).values()) == {"unknown"}
+    synced.erase()
+    assert "1000007" in synced.ids("pages")
+    site.heal()
+    assert sync(synced) == {}
+    assert "1000007" in synced.ids("living_pages")
+
+
 def test_a_page_moved_without_a_new_version_has_its_new_place(site: Server, synced: Warehouse) -> None:
     moved = "1000007"
     site.site.get("pages", moved).update(spaceId="1004", parentId="1000004", parentType="page", position=7)
@@ -686,6 +699,10 @@ def test_everything_below_an_erased_page_goes_and_nothing_else(tmp_path: Path) -
         connection.execute(
             "INSERT INTO _absent (stream, id, since, marked) "
             "VALUES ('pages', '1', now(), now()), ('blog_posts', '11', now(), now())"
+        )
+        connection.execute(
+            "INSERT INTO _syncs (stream, status, finished) "
+            "VALUES ('page_index', 'COMPLETE', now()), ('blog_post_index', 'COMPLETE', now())"
         )
         deletions.erase(connection, days=0)
         for name in records:
