@@ -21,6 +21,8 @@ WITH recent AS (
     SELECT max(_airbyte_extracted_at) AS read_at FROM page_index
     UNION ALL SELECT max(_airbyte_extracted_at) FROM users
     UNION ALL SELECT max(_airbyte_extracted_at) FROM space_permissions
+    UNION ALL SELECT max(_airbyte_extracted_at) FROM page_restrictions
+    UNION ALL SELECT max(_airbyte_extracted_at) FROM content_restrictions
   ) newest
 ),
 content AS (

@@ -18,6 +18,7 @@ WITH recent AS (
     SELECT max(_airbyte_extracted_at) AS read_at FROM page_index
     UNION ALL SELECT max(_airbyte_extracted_at) FROM users
     UNION ALL SELECT max(_airbyte_extracted_at) FROM space_permissions
+    UNION ALL SELECT max(_airbyte_extracted_at) FROM group_members
   ) newest
 ),
 accounts AS (  -- a person counts as a guest unless Confluence says otherwise

@@ -509,6 +509,14 @@ UNKNOWN: dict[str, tuple[Streams, dict[str, str]]] = {
         {**ONE, "page_restrictions": [*unrestricted(1), readers(2, _airbyte_extracted_at=ago(days=9))]},
         {"2": "too old"},
     ),
+    "an index that was read nine days before the lists": (
+        {
+            "page_index": earlier(page_of(1), days=9),
+            "users": earlier(*PEOPLE, days=9),
+            "space_permissions": earlier(may_read("1", "access-class", EVERYBODY), days=9),
+        },
+        {"1": "too old"},
+    ),
     "an index that was read nine days ago": (
         {"page_index": earlier(page_of(1), page_of(2), days=9)},
         dict.fromkeys("12", "too old"),

@@ -498,7 +498,7 @@ def test_the_government_cloud_is_allowed() -> None:
 def test_the_error_for_a_renamed_site_names_its_new_host(server: Server, command: str) -> None:
     with Server(company()) as renamed:
         host = f"localhost:{renamed.port}"
-        location = {"Location": f"http://{host}{V2}/spaces?limit=1"}
+        location = {"Location": f"http://user:password@{host}{V2}/spaces?limit=1"}
         server.fail(".", times=None, how="redirect", status=301, headers=location)
         output = connector(command, config_for(server), select=["space"])
         assert not [request for request in renamed.log if "authorization" in request.headers]
@@ -506,3 +506,4 @@ def test_the_error_for_a_renamed_site_names_its_new_host(server: Server, command
     assert host in shown
     assert "domain_name" in shown
     assert "credential" not in shown
+    assert "user:password" not in json.dumps(output.messages) + output.stderr

@@ -36,7 +36,8 @@ class DeadlineAdapter(TcpKeepaliveHTTPAdapter):
     def send(self, request: PreparedRequest, **how: Any) -> Response:  # type: ignore[override]  # passes on all arguments
         response = super().send(request, **how)
         here, there = (
-            urlsplit(url).netloc for url in (str(request.url), response.headers.get("Location", ""))
+            urlsplit(url).netloc.rpartition("@")[2]
+            for url in (str(request.url), response.headers.get("Location", ""))
         )
         if response.is_redirect and there not in ("", here):
             raise error("redirected", here=here, there=there)
