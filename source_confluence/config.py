@@ -88,9 +88,9 @@ def _invalid(problem: ValidationError) -> AirbyteTracedException:
     return error(str(rule) if rule in MESSAGES["config"] else "other", **values)
 
 
-def read_json(path: str) -> Any:
+def read_json(path: str, as_object: Callable[..., Any] = dict) -> Any:
     """Return the content of a JSON file: in UTF-8, also with a byte order mark, or in UTF-16 as Windows writes it."""
-    return json.loads(Path(path).read_bytes(), object_pairs_hook=_named_once)
+    return json.loads(Path(path).read_bytes(), object_pairs_hook=as_object)
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,7 +107,9 @@ def read_file(what: str, path: str | None, read: Callable[[str], Read]) -> Read 
         return None
     about = {"what": what, "path": path, "hint": say(what)}
     try:
-        read_json(path)
+        read_json(
+            path, _named_once if what == "configuration" else dict
+        )  # PyAirbyte's states name some twice
     except OSError as failure:
         raise error("unreadable_file", said=failure.strerror, **about) from failure
     except UnicodeDecodeError as failure:

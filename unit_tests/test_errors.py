@@ -495,3 +495,18 @@ def test_a_check_sends_few_requests_and_names_every_refused_stream(server: Serve
     assert len(server.log) < len(STREAMS) / 2
     named = {name for name in STREAMS if re.search(rf"\b{name}\b", status["message"])}
     assert named == {name for name in STREAMS if "_comment" in name} | {"named_users"}
+
+
+def test_a_state_in_which_pyairbyte_names_fields_twice_is_used(server: Server, tmp_path: Path) -> None:
+    stream = '{"stream_descriptor": {"name": "group"}, "stream_state": {}}'
+    state = f'[{{"type": "STREAM", "stream": {stream}, "global_": null, "data": null, "global_": null}}]'
+    args = ["read"]
+    for name, text in {
+        "config": json.dumps(config_for(server)),
+        "catalog": GOOD_CATALOG,
+        "state": state,
+    }.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(text)
+        args += [f"--{name}", str(path)]
+    assert run_args(args).exit_code == 0
