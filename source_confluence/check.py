@@ -84,17 +84,17 @@ def why_nothing_can_be_read(
             said = reason(str(failure.message))
             failure.message = say("not_looked_up", said=said)
             raise
-    if selected <= WITHOUT_CONTENT or _first(asked["space"]):
+    if selected <= WITHOUT_CONTENT or first(asked["space"]):
         return None
     return say("none_chosen" if config["_limited"] else "no_space")
 
 
 def is_nobody(user: AbstractStream) -> bool:
     """Tell whether Confluence serves this user as an anonymous visitor."""
-    return _first(user).get("type") in NOBODY
+    return first(user).get("type") in NOBODY
 
 
-def _first(stream: AbstractStream) -> Mapping[str, Any]:
+def first(stream: AbstractStream) -> Mapping[str, Any]:
     """Return the first record of a stream, something if it is refused: then the streams of the read say why."""
     try:
         return next((record.data for part in stream.generate_partitions() for record in part.read()), {})

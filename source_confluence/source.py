@@ -144,17 +144,18 @@ class SourceConfluence(YamlDeclarativeSource):
         """Fail when a read would find nothing, or only a part, and a destination lose its records.
 
         Returns:
-            Whether the same can happen later: with a credential that is revoked, lists are shorter, without a sign.
+            Whether the same can happen later, as on a site with public spaces: with a credential that is revoked, lists
+            are shorter, without a sign.
         """
-        first = [name for name in self._selected if ACCESS.get(name, {}).get("part") == "first"]
-        if first and self._config["_part"] > 0:
+        once = [name for name in self._selected if ACCESS.get(name, {}).get("part") == "first"]
+        if once and self._config["_part"] > 0:
             LOGGER.info(
-                "Part %s has no records of %s: part 1 reads them.", self._config["part"], ", ".join(first)
+                "Part %s has no records of %s: part 1 reads them.", self._config["part"], ", ".join(once)
             )
         if obstacle := check.why_nothing_can_be_read(self._config, self._build, frozenset(self._selected)):
             raise AirbyteTracedException(obstacle, obstacle, FailureType.config_error)
         is_basic = self._config["_auth_type"] in check.BASIC
-        return is_basic and check.is_nobody(self._build(["anonymous_visitor"])["anonymous_visitor"])
+        return is_basic and bool(check.first(self._build(["anonymous_visitor"])["anonymous_visitor"]))
 
     def read(
         self,
