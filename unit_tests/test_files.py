@@ -351,6 +351,22 @@ def test_a_file_that_is_cut_in_every_try_is_tried_again_in_the_next_sync(
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_file_that_was_cut_before_its_space_was_left_out_is_left_out() -> None:
+    with Server(company(small=True)) as server:
+        site = server.site
+        people = next(space["id"] for space in site.records("spaces") if space["key"] == "PEOPLE")
+        pages = {page["id"] for page in site.records("pages") if page["spaceId"] == people}
+        hidden = next(a for a in site.records("attachments") if a.get("pageId") in pages)
+        server.fail(f"/file/{hidden['fileId']}/", how="cut", times=None)
+        first = read(server, max_retries=1)
+        assert hidden["id"] in json.dumps(first.state)
+        server.heal()
+        output = read(server, state=first.state, exclude_space_keys=["PEOPLE"])
+        assert (output.exit_code, output.statuses) == (0, {NAME: "COMPLETE"})
+        assert hidden["id"] not in json.dumps(output.messages)
+
+
+@pytest.mark.usefixtures("folder")
 def test_only_changed_files_are_downloaded_again(server: Server) -> None:
     changed, _, newest = sorted(server.site.records("attachments"), key=lambda a: a["version"]["createdAt"])
     first = read(server)
