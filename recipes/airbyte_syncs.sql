@@ -9,6 +9,8 @@ SELECT 'page_index' AS stream, 'COMPLETE' AS status, max(_airbyte_extracted_at):
 FROM page_index
 -- For guests, if no spaces are chosen or left out:
 -- UNION ALL SELECT 'space_permissions', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
+-- UNION ALL SELECT 'space_roles', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
+-- UNION ALL SELECT 'space_role_assignments', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
 UNION ALL
 SELECT 'blog_post_index', 'COMPLETE', max(_airbyte_extracted_at)::TIMESTAMPTZ, NULL, NULL, NULL, NULL FROM blog_post_index
 UNION ALL

@@ -3,8 +3,8 @@
 -- all users with a licence or to anonymous visitors.
 --
 -- A guest has no licence, and can be in one space at a time: a guest who seems to be in several is in none. So a guest
--- counts only if `_syncs` says that `space_permissions` has the permissions of all spaces: its `spaces` is `{}`. Read with
--- an account that sees all spaces.
+-- counts only if `_syncs` says that `space_permissions`, `space_roles` and `space_role_assignments` were read for all
+-- spaces: their `spaces` is `{}`. Read with an account that sees all spaces. On a site without roles, no guest counts.
 --
 -- Nothing counts that the last sync failed to read again, or that is 8 days older than the newest rows: except that it
 -- can be a guest's second space. Not included: accounts that are not active or not in `users`, such as those without a
@@ -38,6 +38,8 @@ reading_roles AS (
   SELECT r.id, (_airbyte_extracted_at >= since) IS TRUE AS counts FROM space_roles r CROSS JOIN recent
   CROSS JOIN LATERAL generate_series(0, json_array_length(r.spacePermissions::JSON)::INT - 1) AS place(n)
   WHERE (r.spacePermissions ->> n::INT) IN ('read/space', 'space/read')
+  UNION ALL
+  SELECT id, FALSE FROM space_roles WHERE spacePermissions IS NULL
 ),
 holders AS (  -- a role is replaced by its holders
   SELECT spaceId, kind, id, counts FROM permitted
@@ -62,9 +64,12 @@ granted AS (
 ),
 only_space AS (  -- of each person who is named in one space, also by what does not count; without those open to everybody
   SELECT g.accountId, min(g.spaceId) AS spaceId FROM granted g
-  JOIN _syncs y ON y.stream = 'space_permissions' AND y.spaces = '{}'
+  CROSS JOIN (
+    SELECT count(DISTINCT stream) AS known FROM _syncs
+    WHERE stream IN ('space_permissions', 'space_roles', 'space_role_assignments') AND spaces = '{}'
+  ) y
   LEFT JOIN classes c ON c.spaceId = g.spaceId AND c.class = 'anonymous-users'
-  WHERE c.spaceId IS NULL
+  WHERE c.spaceId IS NULL AND y.known = 3
   GROUP BY g.accountId HAVING count(DISTINCT g.spaceId) = 1 AND bool_or(g.counts)
 ),
 readers AS (

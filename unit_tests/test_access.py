@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from common.connector import STREAMS
 from unit_tests.access import (
     ago,
     assigned,
@@ -22,6 +23,7 @@ from unit_tests.access import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from unit_tests.access import Ask, Records
 
@@ -88,6 +90,8 @@ def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             ],
             "page_index": [page_of(1), page_of(2, 1), page_of(3, 2)],
             "page_restrictions": unrestricted(1, 2, 3),
+            "space_roles": [],
+            "space_role_assignments": [],
             **streams,
         }
         first = {name: data for name, data in records.items() if data is not None}
@@ -573,6 +577,49 @@ def test_a_list_that_a_failed_sync_did_not_read_again_is_not_replaced_by_an_olde
     again = {"page_restrictions": [*unrestricted(1, 2), readers(3, "bob")]}
     ask = given({"content_restrictions": []}, again, **lists)
     assert (seen(ask), unknown(ask)) == ({"1": A, "2": A, "3": "bob"}, {})
+
+
+def test_what_is_null_or_missing_opens_nothing(tmp_path: Path) -> None:
+    """Each column of each table, and each table. Only a page without a parent is one at the top of its space."""
+    roles = [{"id": "viewer", "spacePermissions": ["space/read"]}]
+    records = {
+        "space": [{"id": "1", "key": "ENG"}, {"id": "2", "key": "HR"}],
+        "users": [*PEOPLE, GUEST, user("app", accountType="app"), user("left", accountStatus="inactive")],
+        "group_members": [{"groupId": "g", "accountId": name} for name in ("bob", "guest", "left")],
+        "space_permissions": [may_read("1", "user", "ann"), may_read("1", "group", "g")],
+        "space_roles": roles,
+        "space_role_assignments": [
+            assigned("1", "viewer", "USER", "cid"),
+            assigned("2", "viewer", "GROUP", "g"),
+        ],
+        "page_index": [page_of(1), page_of(2, 1), page_of(3, 4), page_of(5, status="archived"), page_of(6)],
+        "page_restrictions": [readers(1, "ann bob"), *unrestricted(2, 3, 5), readers(6, groups="g")],
+        "blog_post_index": [page_of(7), page_of(8)],
+        "content_restrictions": [found(7, "cid"), found(8, groups="g", readIsComplete=False)],
+        "tree_items": [item_of(4, 1)],
+        "tree_item_restrictions": [readers(4, groups="g", of="treeItem")],
+    }
+    connection = loaded(tmp_path / "confluence.duckdb", records, {}, {}, "{}")
+    ask = in_duckdb(connection)
+    shown = {*ask("SELECT accountId, id FROM who_can_see")}
+    assert shown
+    columns = "SELECT column_name FROM duckdb_columns() WHERE table_name = '{}'"
+    nulls = {
+        (table, f'UPDATE "{table}" SET "{column}" = NULL')
+        for table in records
+        for (column,) in ask(columns.format(table))
+        if column not in STREAMS[table].key
+    }
+    opening = set()
+    for table, change in nulls | {(table, f'DELETE FROM "{table}"') for table in records}:
+        ask("BEGIN")
+        ask(change)
+        if change.startswith("DELETE"):
+            ask(f"DELETE FROM _syncs WHERE stream = '{table}'")
+        if not {*ask("SELECT accountId, id FROM who_can_see")} <= shown:
+            opening.add(change)
+        ask("ROLLBACK")
+    assert opening == {'UPDATE "page_index" SET "parentId" = NULL'}
 
 
 @pytest.mark.parametrize("spaces", ['{"space_keys": ["ENG"]}', None])
