@@ -24,7 +24,9 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
     """A cursor for each partition that keeps the ids of cut files, and observes only the newest of its records.
 
     For each record that it observes, the CDK parses the timestamp twice and serializes the partition three
-    times: a quarter of the CPU of a read or more (`python -m benchmarks proposals`). Delete it when the CDK does less.
+    times: a quarter of the CPU of a read or more (`python -m benchmarks proposals`). Beside
+    a global cursor it also keeps those of 25,000 partitions, which nothing uses, and then lists them for each partition
+    (`python -m benchmarks scale`). Delete it when the CDK does less.
     """
 
     _newest: dict[int, tuple[str, Record, bool]]
@@ -61,9 +63,13 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
             self._newest[id(slice_)] = (newest, held, True)
 
     def close_partition(self, partition: Partition) -> None:
-        if newest := self._newest.pop(id(partition.to_slice()), None):
+        slice_: Any = partition.to_slice()
+        if newest := self._newest.pop(id(slice_), None):
             super().observe(newest[1])
         super().close_partition(partition)
+        if self._use_global_cursor:
+            with self._lock:
+                self._cursor_per_partition.pop(self._to_partition_key(slice_.partition), None)
 
 
 class SpaceGroupCursor(PartitionCursor):
