@@ -95,11 +95,11 @@ def is_nobody(user: AbstractStream) -> bool:
 
 
 def first(stream: AbstractStream) -> Mapping[str, Any]:
-    """Return the first record of a stream, something if it is refused: then the streams of the read say why."""
+    """Return the first record of a stream, or what kind of failure it is: then the streams of the read say why."""
     try:
         return next((record.data for part in stream.generate_partitions() for record in part.read()), {})
-    except AirbyteTracedException:
-        return {"refused": True}
+    except AirbyteTracedException as failure:
+        return {"failed": failure.failure_type}
 
 
 def _unknown_space_keys(config: Mapping[str, Any], build: Build) -> str | None:

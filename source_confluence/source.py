@@ -154,8 +154,13 @@ class SourceConfluence(YamlDeclarativeSource):
             )
         if obstacle := check.why_nothing_can_be_read(self._config, self._build, frozenset(self._selected)):
             raise AirbyteTracedException(obstacle, obstacle, FailureType.config_error)
-        is_basic = self._config["_auth_type"] in check.BASIC
-        return is_basic and bool(check.first(self._build(["anonymous_visitor"])["anonymous_visitor"]))
+        if self._config["_auth_type"] not in check.BASIC:
+            return False
+        visitor = check.first(self._build(["anonymous_visitor"])["anonymous_visitor"])
+        return visitor.get("failed", visitor) not in (
+            {},
+            FailureType.system_error,
+        )  # the latter: no connection
 
     def read(
         self,

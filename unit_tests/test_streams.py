@@ -33,7 +33,7 @@ FORMATS = FormatChecker(())
 FORMATS.checks("date-time")(lambda value: not isinstance(value, str) or TIME.fullmatch(value) is not None)
 
 KEPT = ("ENG", "HW")
-SCARCE = ("HW", "OPS", "PROD", "PEOPLE", "BUOY4")  # with the only databases, whiteboards and properties of some kinds
+SCARCE = ("HW", "OPS", "PROD", "PEOPLE", "BUOY4")  # with the only databases, whiteboards and some properties
 VERSIONS = [name for name in STREAMS if name.endswith("_versions")]
 BODIES = ["pages", "blog_posts", "tasks", "footer_comments", "inline_comments"]
 BODIES += ["footer_comment_replies", "inline_comment_replies"]
