@@ -20,7 +20,6 @@ from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import 
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.streams.http.http_client import HttpClient
-from airbyte_cdk.utils import AirbyteTracedException
 
 import source_confluence
 
@@ -40,7 +39,6 @@ ELSEWHERE = {
     "_name": HttpClient,
     "_queue": ConcurrentSource,
     "_session": HttpClient,
-    "_stream_descriptor": AirbyteTracedException,
     "_content": requests.Response,
 }
 # Names that are not the CDK's: of Python, and of a class of ours that another of our classes reaches for.

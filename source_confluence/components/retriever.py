@@ -91,9 +91,13 @@ class WholeListRetriever(SimpleRetriever):
                 raise error("keyless", count=count, stream=self.name, key=" or ".join(key))
         except AirbyteTracedException as failure:
             _, _, said = (failure.internal_message or str(failure)).rpartition(PLACE)
-            failure.internal_message = f"{place(stream_slice)}{PLACE}{said}"
-            failure._stream_descriptor = None  # noqa: SLF001 - of a parent, which the catalog may not have
-            raise
+            # A new one, without the name of a stream: the catalog may not have the parent that failed.
+            raise AirbyteTracedException(
+                internal_message=f"{place(stream_slice)}{PLACE}{said}",
+                message=failure.message,
+                failure_type=failure.failure_type,
+                exception=failure,
+            ) from failure
 
     def _read_pages(self, records_generator_fn: Any, stream_slice: StreamSlice) -> Iterable[Any]:
         reading = self._readings[id(stream_slice)] = Reading()
