@@ -21,6 +21,7 @@ from source_confluence.messages import (
     status_of,
 )
 
+NO_CONNECTION = {"failed": FailureType.system_error}
 Build = Callable[..., dict[str, AbstractStream]]
 BASIC = ("api_token", "scoped_api_token")  # for the others Atlassian refuses a wrong credential
 # Streams of the whole site, which an account can read that sees no space.
@@ -84,17 +85,30 @@ def why_nothing_can_be_read(
             said = reason(str(failure.message))
             failure.message = say("not_looked_up", said=said)
             raise
-    if selected <= WITHOUT_CONTENT or first(asked["space"]):
+    if selected <= WITHOUT_CONTENT or _first(asked["space"]):
         return None
     return say("none_chosen" if config["_limited"] else "no_space")
 
 
+def witness(config: Mapping[str, Any], build: Build) -> AbstractStream | None:
+    """Return the user to ask for again before what was read counts, None where nothing can change unseen.
+
+    Where Confluence answers anonymous visitors too, or does not say so, the lists of a credential that is revoked
+    become shorter, without a sign.
+    """
+    if config["_auth_type"] in BASIC:
+        visitor = _first(build(["anonymous_visitor"])["anonymous_visitor"])
+        if visitor not in ({}, NO_CONNECTION):
+            return build(["current_user"])["current_user"]
+    return None
+
+
 def is_nobody(user: AbstractStream) -> bool:
     """Tell whether Confluence serves this user as an anonymous visitor."""
-    return first(user).get("type") in NOBODY
+    return _first(user).get("type") in NOBODY
 
 
-def first(stream: AbstractStream) -> Mapping[str, Any]:
+def _first(stream: AbstractStream) -> Mapping[str, Any]:
     """Return the first record of a stream, or what kind of failure it is: then the streams of the read say why."""
     try:
         return next((record.data for part in stream.generate_partitions() for record in part.read()), {})

@@ -60,7 +60,6 @@ class SourceConfluence(YamlDeclarativeSource):
         chosen = [c.stream.name for c in catalog.streams] if catalog else list(ACCESS)
         self._catalog, self._selected = catalog, chosen if names is None else names
         self._file = config_path
-        self._asked: dict[str, AbstractStream] = {}
         super().__init__(str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path)
         checks = names is not None
         self._constructor: ComponentFactory = ComponentFactory(
@@ -136,17 +135,10 @@ class SourceConfluence(YamlDeclarativeSource):
         """Build streams for a question before the read. It is about the whole site: a part can have no space."""
         asked = self._migrate_and_transform_config(None, {**self._config, "part": None, **config}) or {}
         create, streams = self._constructor.create_component, self._resolved(names)["streams"]
-        built = {declared["name"]: create(DeclarativeStream, declared, asked) for declared in streams}
-        self._asked |= built
-        return built
+        return {declared["name"]: create(DeclarativeStream, declared, asked) for declared in streams}
 
-    def _before_read(self) -> bool:
-        """Fail when a read would find nothing, or only a part, and a destination lose its records.
-
-        Returns:
-            Whether the same can happen later, as on a site with public spaces: with a credential that is revoked, lists
-            are shorter, without a sign.
-        """
+    def _before_read(self) -> None:
+        """Fail when a read would find nothing, or only a part, and a destination lose its records."""
         once = [name for name in self._selected if ACCESS.get(name, {}).get("part") == "first"]
         if once and self._config["_part"] > 0:
             LOGGER.info(
@@ -154,13 +146,6 @@ class SourceConfluence(YamlDeclarativeSource):
             )
         if obstacle := check.why_nothing_can_be_read(self._config, self._build, frozenset(self._selected)):
             raise AirbyteTracedException(obstacle, obstacle, FailureType.config_error)
-        if self._config["_auth_type"] not in check.BASIC:
-            return False
-        visitor = check.first(self._build(["anonymous_visitor"])["anonymous_visitor"])
-        return visitor.get("failed", visitor) not in (
-            {},
-            FailureType.system_error,
-        )  # the latter: no connection
 
     def read(
         self,
@@ -177,12 +162,13 @@ class SourceConfluence(YamlDeclarativeSource):
         if self._catalog != catalog:  # built without one
             yield from SourceConfluence(catalog, config, state).read(logger, config, catalog, state)
             return
-        is_public = self._before_read()
+        self._before_read()
+        witness = check.witness(self._config, self._build)
         failures, cause = Failures(set(self._selected) - set(ACCESS)), ""
         try:
             for message in super().read(logger, config, catalog, state):
                 if failures.is_new(message):
-                    if is_public and counts(message) and check.is_nobody(self._asked["current_user"]):
+                    if witness and counts(message) and check.is_nobody(witness):
                         raise error("invalid_credential")
                     yield message
         except AirbyteTracedException as combined:
