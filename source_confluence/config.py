@@ -107,9 +107,8 @@ def read_file(what: str, path: str | None, read: Callable[[str], Read]) -> Read 
         return None
     about = {"what": what, "path": path, "hint": say(what)}
     try:
-        read_json(
-            path, _named_once if what == "configuration" else dict
-        )  # PyAirbyte's states name some twice
+        # Only here: the states of PyAirbyte name some fields twice.
+        read_json(path, _named_once if what == "configuration" else dict)
     except OSError as failure:
         raise error("unreadable_file", said=failure.strerror, **about) from failure
     except UnicodeDecodeError as failure:

@@ -201,10 +201,8 @@ class ComponentFactory(ModelToComponentFactory):
         built = super().create_concurrent_cursor_from_perpartition_cursor(*args, **named)
         ours = SpaceGroupCursor if is_grouped(named["partition_router"]) else PartitionCursor
         cursor, cut = ours.like(built, named["stream_state"]), self._cut[named["stream_name"]]
-        if not named["config"][
-            "_limited"
-        ]:  # else their spaces may be left out now, and all others are read again
-            cut.update(named["stream_state"].get("cut", []))
+        # Where spaces are left out, that of a file may be one of them now; the other files are all read again.
+        cut.update([] if named["config"]["_limited"] else named["stream_state"].get("cut", []))
         cursor.cut, cursor.is_sparing = cut, bool(FAST)
         if isinstance(named["partition_router"], CountingRouter):
             named["partition_router"].again = cut
