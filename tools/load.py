@@ -51,18 +51,17 @@ NOTHING_READ = {
     **dict.fromkeys(("finished", "full_read", "read_from", "spaces")),
 }
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can contain half a surrogate pair, UTF-8 cannot
-SYNCS = """
-    CREATE TABLE IF NOT EXISTS _syncs (
-        stream VARCHAR PRIMARY KEY, status VARCHAR, records BIGINT, finished TIMESTAMPTZ, state JSON);
-    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS full_read TIMESTAMPTZ;
-    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS full_before TIMESTAMPTZ;
-    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS part VARCHAR;
-    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS read_from TIMESTAMPTZ;
-    ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS spaces VARCHAR;
-"""
+# A column at a time: an older version of this program, or the recipes, may have created the table without it.
+SYNCS = "CREATE TABLE IF NOT EXISTS _syncs (stream VARCHAR PRIMARY KEY);" + "".join(
+    f"ALTER TABLE _syncs ADD COLUMN IF NOT EXISTS {column};"
+    for column in (
+        *("status VARCHAR", "records BIGINT", "finished TIMESTAMPTZ", "state JSON", "full_read TIMESTAMPTZ"),
+        *("full_before TIMESTAMPTZ", "part VARCHAR", "read_from TIMESTAMPTZ", "spaces VARCHAR"),
+    )
+)
 SYNCED = """
-    INSERT INTO _syncs
-    VALUES ($stream, $status, $records, $finished, $state, $full_read, NULL, $part, $read_from, $spaces)
+    INSERT INTO _syncs (stream, status, records, finished, state, full_read, part, read_from, spaces)
+    VALUES ($stream, $status, $records, $finished, $state, $full_read, $part, $read_from, $spaces)
     ON CONFLICT (stream) DO UPDATE SET
         status = excluded.status, records = excluded.records, finished = excluded.finished, state = excluded.state,
         full_before = CASE WHEN excluded.full_read IS NULL THEN full_before

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400.0
 GONE = "purged, hidden or moved out"
+NO_POSTS = "posts: unknown without the stream blog_posts\n"
 OF_PAGES = ("space", "pages", "page_index", "page_versions")
 OF_POSTS = ("space", "blog_posts", "blog_post_index")
 
@@ -453,9 +454,8 @@ def test_what_is_held_back_is_deleted_on_demand() -> None:
         sync(warehouse)
         gone, others = absent(site, "1003", 30), absent(site, "1004", 30)
         assert set(sync(warehouse, 3).values()) == {"held back"}
-        assert "Held back: 30 pages of S3. If they are deleted, add --allow S3." in deletions.report(
-            warehouse.connection
-        )
+        said = deletions.report(warehouse.connection, {"post_deletions": "blog_posts"})
+        assert "Held back: 30 pages of S3. If they are deleted, add --allow S3." in said
         deletions.allow(warehouse.connection, "S3")
         warehouse.apply()
         assert warehouse.now() == {**dict.fromkeys(gone, GONE), **dict.fromkeys(others, "held back")}
@@ -755,6 +755,16 @@ def test_the_documented_command_writes_the_recipe_for_posts(name: str, of_posts:
     assert written.endswith(queries[of_posts] + "\n")
 
 
+def test_the_deletions_before_the_first_sync_do_not_hinder_it(site: Server) -> None:
+    warehouse = Warehouse(site, *OF_PAGES)
+    warehouse.connection.execute("DROP TABLE _syncs")
+    recipes.create_views(warehouse.connection)
+    warehouse.apply()
+    sync(warehouse, 2)
+    counts = "SELECT (SELECT count(*) FROM pages), (SELECT count(*) FROM _syncs WHERE full_read IS NOT NULL)"
+    assert warehouse.connection.execute(counts).fetchall() == [(60, 4)]
+
+
 def test_the_program_reports_what_it_marks_and_holds_back(tmp_path: Path) -> None:
     file = database(
         tmp_path,
@@ -773,9 +783,12 @@ def test_the_program_reports_what_it_marks_and_holds_back(tmp_path: Path) -> Non
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout
 
-    assert run(1) == "pages: 30 absent, 20 current\n"
+    assert run(1) == f"pages: 30 absent, 20 current\n{NO_POSTS}"
     assert "Held back: 30 pages of ENG. If they are deleted, add --allow ENG." in run(2)
-    assert run(3, "--allow", "ENG") == f"pages: 30 {GONE}, 20 current\n"
+    assert run(3, "--allow", "ENG") == f"pages: 30 {GONE}, 20 current\n{NO_POSTS}"
     run(4, "--erase", "0")
     with duckdb.connect(str(file)) as connection:
         assert connection.execute("SELECT count(*) FROM pages").fetchall() == [(20,)]
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("DROP TABLE space")
+    assert run(5, "--allow", "all") == f"pages: unknown without the stream space\n{NO_POSTS}"
