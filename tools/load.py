@@ -122,13 +122,15 @@ def run(command: str, *arguments: str | Path, files: Path | None = None) -> Iter
     ):
         assert process.stdout
         try:
-            yield from map(json.loads, process.stdout)
+            # A process that is killed leaves half a line.
+            yield from (json.loads(line) for line in process.stdout if line.endswith(b"\n"))
         except BaseException:
             process.terminate()
             raise
         if process.wait():
             said.seek(0)
-            raise subprocess.CalledProcessError(process.returncode, ordered, stderr=said.read().strip())
+            why = said.read().strip() or f"{NAME} {command} was ended from outside."
+            raise subprocess.CalledProcessError(process.returncode, ordered, stderr=why)
 
 
 def check(config: Path) -> str:

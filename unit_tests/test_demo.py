@@ -22,7 +22,7 @@ import pytest
 
 from common.connector import ROOT, STREAMS, config_for
 from fake_confluence import Request, Server, company
-from tools import demo, recipes, report
+from tools import demo, load, recipes, report
 from tools.documents import documents
 from tools.load import Stream
 from unit_tests.access import page_of
@@ -308,6 +308,31 @@ def test_an_interrupted_sync_keeps_the_records_that_it_read(tmp_path: Path) -> N
     assert "The sync was interrupted. The next one continues from there." in stderr
     assert "Traceback" not in stderr
     assert dict(execute(file, "SELECT stream, status FROM _syncs"))["tasks"] == "INCOMPLETE"
+
+
+def test_a_sync_whose_connector_is_killed_keeps_the_records_that_it_read(tmp_path: Path) -> None:
+    config, file, killed = tmp_path / "config.json", tmp_path / "confluence.duckdb", tmp_path / "killed"
+    killed.write_text(
+        f'#!/bin/sh\n[ "$1" = read ] || exec {load.CONNECTOR} "$@"\n'
+        f'{load.CONNECTOR} "$@" 2>/dev/null | head -c 30000\nkill -9 $$\n'
+    )
+    killed.chmod(0o755)
+    program = f"import sys; from tools import load; load.CONNECTOR = {str(killed)!r}; load.main()"
+    with Server(company(small=True)) as site:
+        config.write_text(json.dumps(config_for(site)))
+        command = [sys.executable, "-c", program, str(config), str(file), "space", "pages"]
+        ran = subprocess.run(
+            command, cwd=tmp_path, env=HERE, capture_output=True, text=True, check=False, timeout=600
+        )
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "Not complete:\npages: source-confluence read was ended from outside.\n",
+    )
+    assert execute(file, "SELECT count(*) > 0 FROM space") == [(True,)]
+    assert execute(file, "SELECT stream, status FROM _syncs ORDER BY 1") == [
+        ("pages", "INCOMPLETE"),
+        ("space", "COMPLETE"),
+    ]
 
 
 @pytest.mark.parametrize(
