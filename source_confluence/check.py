@@ -27,8 +27,8 @@ BASIC = ("api_token", "scoped_api_token")  # for the others Atlassian refuses a 
 # Streams of the whole site, which an account can read that sees no space.
 WITHOUT_CONTENT = frozenset(
     (
-        *("audit", "classification_levels", "group", "group_members", "site_info", "space_permission_types"),
-        *("space_role_mode", "space_roles", "users"),
+        *("audit", "audit_retention", "classification_levels", "group", "group_members", "site_info"),
+        *("space_permission_types", "space_role_mode", "space_roles", "users"),
     )
 )
 

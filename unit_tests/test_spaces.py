@@ -188,6 +188,15 @@ def test_a_stream_has_nothing_of_other_spaces_and_everything_of_the_chosen_ones(
         assert (len(expected) == len(whole)) == (name in OF_THE_SITE)
 
 
+def test_an_account_that_sees_no_space_reads_only_the_streams_of_the_site() -> None:
+    site = company(small=True)
+    site.collections["spaces"] = []
+    with Server(site) as server:
+        assert connector("read", config_for(server), select=[*OF_THE_SITE]).exit_code == 0
+        output = connector("read", config_for(server), select=[*OF_THE_SITE, "named_users"])
+        assert (output.exit_code, output.records) == (1, {})
+
+
 LABELLED = ("page_labels", "blog_post_labels", "attachment_labels")
 
 

@@ -23,8 +23,8 @@ TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.
 class PartitionCursor(ConcurrentPerPartitionCursor):
     """A cursor for each partition that keeps the ids of cut files, and observes only the newest of its records.
 
-    For each record that it observes, the CDK parses the timestamp twice and serializes the partition three times: a
-    quarter of the CPU of a read or more (`python -m benchmarks proposals`). Beside a global cursor it also keeps those
+    For each record that it observes, the CDK parses the timestamp twice and serializes the partition three times
+    (docs/cdk-proposals.md has what this costs). Beside a global cursor it also keeps those
     of 25,000 partitions, which nothing uses, and then lists them for each partition (`python -m benchmarks scale`).
     Delete it when the CDK does less.
     """
