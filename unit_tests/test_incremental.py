@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from common.connector import STREAMS, Output, config_for, connector, key_of
+from common.connector import ROOT, STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import format_time, milliseconds, parse_time
 from unit_tests.few_streams import sync
@@ -629,6 +629,26 @@ def test_the_start_date_limits_neither_the_index_nor_children() -> None:
     assert len(output.records["audit"]) == len(events) < 20
     assert len(output.records["page_index"]) == 60
     assert {record["pageId"] for record in output.records["page_versions"]} == set(ids(site.records("pages")))
+
+
+def test_the_start_date_limits_the_documented_streams_and_no_others() -> None:
+    site = company(small=True)
+    for name in ("attachments", "footer_comments", "inline_comments"):
+        site.collections["users"].append({**site.records("users")[0], "accountId": f"only-{name}"})
+        site.records(name)[0]["version"]["authorId"] = f"only-{name}"
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").partition("### Start date")[2]
+    documented = set(re.findall("`([a-z_]+)`", page.partition("\n##")[0])) - {"start_date"}
+    below = ("attachment_versions", "attachment_properties", "footer_comment_", "inline_comment_")
+    limited = documented | {name for name in STREAMS if name.startswith(below)}
+    others = {"page_index", "blog_post_index", "tasks", "attachment_labels", "custom_content_versions"}
+    types = [each["type"] for each in site.records("custom_content")]
+    with Server(site) as server:
+        output = fine(
+            server, *limited, *others, "named_users", start_date="2099-01-01", custom_content_types=types
+        )
+    assert set(output.records) == {*others, "named_users"}
+    named = {user["accountId"] for user in output.records["named_users"]}
+    assert named >= {"only-attachments", "only-footer_comments", "only-inline_comments"}
 
 
 def test_children_of_changed_parents_are_read_again() -> None:
