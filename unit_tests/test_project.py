@@ -93,6 +93,11 @@ def test_the_metadata_names_only_existing_streams() -> None:
     assert named <= set(STREAMS)
 
 
+def test_the_user_guide_begins_with_the_suggested_streams() -> None:
+    (sentence,) = re.findall(r"^Start with ([^.]+)\. They cost", text_of("docs/index.md"), re.MULTILINE)
+    assert re.findall(r"`(\w+)`", sentence) == METADATA["data"]["suggestedStreams"]["streams"]
+
+
 def test_the_metadata_and_the_spec_link_the_same_page(spec: dict[str, Any]) -> None:
     assert METADATA["data"]["documentationUrl"] == spec["documentationUrl"]
 
