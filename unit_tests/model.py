@@ -64,7 +64,7 @@ class World:
 
     def __init__(self, server: Server) -> None:
         self.server, self.site = server, server.site
-        self.warehouse = Warehouse(server, *STREAMS, max_retries=0)
+        self.warehouse = Warehouse(server, *STREAMS, _max_retries=0)
         self.hidden: list[
             dict[str, Any]
         ] = []  # spaces, and their posts: the list of posts is not limited to spaces

@@ -285,7 +285,7 @@ def sentences(command: str, config: Config, stream: str) -> list[str]:
 def test_the_sentence_fits(  # noqa: PLR0917 - three of them are the row
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, way: str, failure: Failure
 ) -> None:
-    config = {**WAYS[way](server), "max_retries": 1}
+    config = {**WAYS[way](server), "_max_retries": 1}
     for name, value in failure.more.items():
         holder = config["credentials"] if name in config["credentials"] else config
         holder[name] = value

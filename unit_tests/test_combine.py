@@ -45,7 +45,7 @@ class Part(Warehouse):
     """The database of one part, which continues from a state."""
 
     def __init__(self, whole: Parts, number: int, count: int, state: list[dict[str, Any]]) -> None:
-        super().__init__(whole.server, *whole.streams, part=f"{number}/{count}", max_retries=0)
+        super().__init__(whole.server, *whole.streams, part=f"{number}/{count}", _max_retries=0)
         self.name, self.merged, self.known = f"part_{number}_of_{count}", state, set(whole.streams)
         whole.connection.execute(f"DETACH DATABASE IF EXISTS {self.name}")
         whole.connection.execute(f"ATTACH ':memory:' AS {self.name}")

@@ -382,7 +382,7 @@ def test_nothing_is_removed_while_the_index_says_nothing(site: Server, synced: W
     assert sync(synced, 2) == {"1000007": "purged, hidden or moved out"}
     site.site.add("pages", hidden)  # without a new version
     site.fail(r"/pages\?.*trashed", times=None, status=500)
-    assert set(sync(synced, max_retries=0).values()) == {"unknown"}
+    assert set(sync(synced, _max_retries=0).values()) == {"unknown"}
     synced.erase()
     assert "1000007" in synced.ids("pages")
     site.heal()

@@ -36,7 +36,7 @@ def small() -> Iterator[Server]:
 @pytest.mark.skipif(not shutil.which("java"), reason="Spark needs Java: Debian's openjdk-17-jre-headless")
 def test_spark_reads_the_rows_of_one_read(small: Server, tmp_path: Path) -> None:
     """Four workers. A part of the posts fails once, and Spark tries it again; all parts of the tasks always fail."""
-    config = config_for(small, max_retries=0)
+    config = config_for(small, _max_retries=0)
     small.fail("/wiki/api/v2/blogposts", times=1, status=500)
     small.fail("/wiki/api/v2/tasks", times=None, status=500)
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")

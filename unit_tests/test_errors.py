@@ -168,7 +168,7 @@ def test_the_error_for_an_unreachable_site_names_it(server: Server, address: str
 
 
 def test_a_read_of_an_unreachable_site_fails_with_the_same_message(server: Server) -> None:
-    config = {**config_for(server), "domain_name": "nonexistent.invalid", "max_retries": 0}
+    config = {**config_for(server), "domain_name": "nonexistent.invalid", "_max_retries": 0}
     output = read(config, "group")
     assert output.exit_code == 1
     assert output.statuses == {"group": "INCOMPLETE"}
@@ -225,7 +225,7 @@ def half(body: bytes) -> bytes:
 def test_a_stream_fails_if_every_response_is_cut_short(server: Server) -> None:
     for operation in SHAPES.values():
         server.fail(operation, times=None, body=half)
-    output = read(config_for(server, max_retries=1), *SHAPES)
+    output = read(config_for(server, _max_retries=1), *SHAPES)
     assert output.exit_code == 1
     assert output.statuses == dict.fromkeys(SHAPES, "INCOMPLETE")
     assert not output.records
@@ -264,7 +264,7 @@ def test_only_streams_of_the_catalog_have_a_status_or_an_error(
 
 def test_500_on_every_request_fails_after_the_retries(server: Server, waits: list[float]) -> None:
     server.fail(GROUP, times=None, status=500)
-    output = read(config_for(server, max_retries=3), "group", "users")
+    output = read(config_for(server, _max_retries=3), "group", "users")
     assert output.statuses == {"group": "INCOMPLETE", "users": "COMPLETE"}
     assert len(server.requests_to(GROUP)) == 4
     assert waits == sorted(waits)

@@ -359,7 +359,7 @@ def test_the_manifest_without_the_package_fails_and_loses_nothing(
     families = [FAMILIES[family] for family in ALONE[name]]
     with Clock() as clock:
         stage.inject(fault, families, clock)
-    output = alone(tmp_path, {**stage.config, "max_retries": 0}, [family.stream for family in families])
+    output = alone(tmp_path, {**stage.config, "_max_retries": 0}, [family.stream for family in families])
     stage.server.heal()
     stage.server.log.clear()
     assert output.exit_code == 1

@@ -297,7 +297,7 @@ def test_an_expired_signed_url_is_replaced(server: Server) -> None:
 
 def test_the_stream_fails_if_the_file_host_fails(folder: Path, server: Server) -> None:
     server.fail(SENT, status=500, times=None)
-    output = read(server, max_retries=1)
+    output = read(server, _max_retries=1)
     assert output.statuses == {NAME: "INCOMPLETE"}
     assert output.errors[0].startswith("Confluence failed to respond (5xx).")
     assert on_disk(folder) == set()
@@ -305,7 +305,7 @@ def test_the_stream_fails_if_the_file_host_fails(folder: Path, server: Server) -
 
 def test_the_log_shows_no_signed_address(folder: Path, server: Server) -> None:
     server.media.url = "http://127.0.0.1:1"
-    output = read(server, max_retries=1)
+    output = read(server, _max_retries=1)
     assert output.statuses == {NAME: "INCOMPLETE"}
     assert "Cannot connect to 127.0.0.1:1." in output.errors[0]
     assert "token=" not in json.dumps(output.messages) + output.stderr
@@ -333,14 +333,14 @@ def test_a_file_that_is_cut_in_every_try_is_tried_again_in_the_next_sync(
 ) -> None:
     oldest, *others = sorted(server.site.records("attachments"), key=lambda a: a["version"]["createdAt"])
     server.fail(f"/file/{oldest['fileId']}/", how="cut", times=None)
-    first = read(server, max_retries=1)
+    first = read(server, _max_retries=1)
     assert (first.exit_code, first.statuses) == (0, {NAME: "COMPLETE"})
     assert files(first) == {oldest["id"]: None, **{each["id"]: file_of(each) for each in others}}
     (said,) = [warning for warning in warnings(caplog) if "No file for" in warning]
     assert f"{oldest['id']} ({oldest['title']})" in said
     assert said.endswith("The connection to Confluence was interrupted repeatedly. Try again later.")
 
-    second = read(server, state=first.state, max_retries=1)
+    second = read(server, state=first.state, _max_retries=1)
     assert files(second)[oldest["id"]] is None
 
     server.heal()
@@ -358,7 +358,7 @@ def test_a_file_that_was_cut_before_its_space_was_left_out_is_left_out() -> None
         pages = {page["id"] for page in site.records("pages") if page["spaceId"] == people}
         hidden = next(a for a in site.records("attachments") if a.get("pageId") in pages)
         server.fail(f"/file/{hidden['fileId']}/", how="cut", times=None)
-        first = read(server, max_retries=1)
+        first = read(server, _max_retries=1)
         assert hidden["id"] in json.dumps(first.state)
         server.heal()
         output = read(server, state=first.state, exclude_space_keys=["PEOPLE"])

@@ -486,7 +486,7 @@ def test_the_read_after_a_failure_misses_nothing(match: str) -> None:
         for n in range(30):
             server.site.edit_page(f"{1_000_000 + n}", title="Edited")
         server.fail(match, times=None, status=500)
-        failed = sync(server, "pages", state=earlier.state, max_retries=0)
+        failed = sync(server, "pages", state=earlier.state, _max_retries=0)
         assert failed.exit_code == 1
         assert failed.statuses == {"pages": "INCOMPLETE"}
         assert latest(earlier, failed) != there(server.site)
@@ -504,7 +504,7 @@ def test_after_a_failure_changed_groups_start_from_their_oldest_cursor() -> None
             server.site.edit_page(page["id"], title="Edited")
             server.site.tick(3_600)
         server.fail("space-id=1002%2C1003", times=None, status=500)
-        failed = sync(server, "pages", state=earlier.state, max_retries=0)
+        failed = sync(server, "pages", state=earlier.state, _max_retries=0)
         server.heal()
         hide(server.site, "1000")
         second = fine(server, "pages", state=failed.state)
@@ -518,7 +518,7 @@ def test_the_read_after_a_failed_list_misses_nothing(stream: str) -> None:
     ) as server:
         path = {"blog_posts": "/blogposts", "footer_comments": "/footer-comments", "audit": "/audit"}[stream]
         server.fail(f"{path}.*(cursor|start)=", after=1, times=None, status=500)
-        failed = sync(server, stream, max_retries=0)
+        failed = sync(server, stream, _max_retries=0)
         assert failed.statuses == {stream: "INCOMPLETE"}
         server.heal()
         second = fine(server, stream, state=failed.state)
@@ -537,7 +537,7 @@ def test_the_read_after_a_failed_parent_or_child_misses_no_child(match: str, str
             site.edit_page(f"{1_000_000 + n}", title="Edited")
         path = "space-id=1002%2C1003.*cursor=" if match == "the parents" else r"/pages/1000008[/?]"
         server.fail(path, times=None, status=500)
-        failed = sync(server, stream, state=earlier.state, max_retries=0)
+        failed = sync(server, stream, state=earlier.state, _max_retries=0)
         assert failed.statuses == {stream: "INCOMPLETE"}
         server.heal()
         second = fine(server, stream, state=failed.state or earlier.state)

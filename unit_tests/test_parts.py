@@ -383,7 +383,7 @@ class Destination:
         return records
 
     def read(self, part: str, state: list[dict[str, Any]]) -> Output:
-        return sync(self.server, *self.names, state=state, part=part, max_retries=0)
+        return sync(self.server, *self.names, state=state, part=part, _max_retries=0)
 
     def split(self, count: int) -> None:
         """Go on with another number of parts."""

@@ -93,6 +93,11 @@ def test_the_metadata_names_only_existing_streams() -> None:
     assert named <= set(STREAMS)
 
 
+def test_the_manifest_reads_no_setting_that_the_spec_lacks(spec: dict[str, Any]) -> None:
+    read = set(re.findall(r"config(?:\.get\(|\[)'(\w+)'", handwritten()))
+    assert {name for name in read if name[0] != "_"} <= set(spec["connectionSpecification"]["properties"])
+
+
 def test_the_user_guide_begins_with_the_suggested_streams() -> None:
     (sentence,) = re.findall(r"^Start with ([^.]+)\. They cost", text_of("docs/index.md"), re.MULTILINE)
     assert re.findall(r"`(\w+)`", sentence) == METADATA["data"]["suggestedStreams"]["streams"]
