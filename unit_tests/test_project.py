@@ -98,6 +98,16 @@ def test_the_manifest_reads_no_setting_that_the_spec_lacks(spec: dict[str, Any])
     assert {name for name in read if name[0] != "_"} <= set(spec["connectionSpecification"]["properties"])
 
 
+def test_the_documentation_lists_the_streams_with_names_of_people() -> None:
+    table = (
+        text_of("docs/platform.md")
+        .partition("| Names, email addresses")[2]
+        .partition("| What a person liked")[0]
+    )
+    with_names = {name for name in STREAMS if '"publicName"' in json.dumps(STREAMS[name].schema)}
+    assert set(re.findall(r"`(\w+)`", table)) == with_names
+
+
 def test_the_user_guide_begins_with_the_suggested_streams() -> None:
     (sentence,) = re.findall(r"^Start with ([^.]+)\. They cost", text_of("docs/index.md"), re.MULTILINE)
     assert re.findall(r"`(\w+)`", sentence) == METADATA["data"]["suggestedStreams"]["streams"]
