@@ -14,7 +14,13 @@ from typing import Any
 from requests.models import CONTENT_CHUNK_SIZE
 
 from source_confluence import run, source
-from source_confluence.components import adapters, cursor, factory
+from source_confluence.components import adapters, cursor, factory, partition_router
+
+METHODS = (
+    (cursor.PartitionCursor, "observe"),
+    (cursor.PartitionCursor, "_create_cursor"),
+    (partition_router.CountingRouter, "get_stream_state"),
+)
 
 
 def _resolve_everything(self: source.SourceConfluence, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -30,9 +36,13 @@ def main() -> None:
             if replaced.__name__ in left_out:
                 left_out.remove(replaced.__name__)
                 del table[replaced]
-    if "observe" in left_out:
-        left_out.remove("observe")
-        del cursor.PartitionCursor.observe  # then the CDK's own method is inherited
+    for ours, name in METHODS:
+        if name in left_out:
+            left_out.remove(name)
+            delattr(ours, name)  # then the CDK's own method is inherited
+    if "lean" in left_out:
+        left_out.remove("lean")
+        factory.lean = lambda component: component
     if "_pre_process_manifest" in left_out:
         left_out.remove("_pre_process_manifest")
         source.SourceConfluence._pre_process_manifest = _resolve_everything  # type: ignore[method-assign]  # noqa: SLF001 - what is measured

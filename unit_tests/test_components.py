@@ -30,7 +30,7 @@ from source_confluence.components.decoder import (
     OnceResponseFilter,
     PlainRemoveFields,
 )
-from source_confluence.components.interpolation import RecordInterpolation
+from source_confluence.components.interpolation import LeanInterpolation
 
 RESPONSES = {
     "a list of results": b'{"results": [{"id": "1"}, {"id": "2"}], "_links": {"next": "/x"}}',
@@ -141,7 +141,7 @@ LITERALS = st.one_of(
 def test_a_literal_evaluates_as_in_the_cdk(text: str, types: Any) -> None:
     ours, theirs = (
         interpolation._literal_eval(text, types)  # noqa: SLF001 - the function under test
-        for interpolation in (RecordInterpolation(), JinjaInterpolation())
+        for interpolation in (LeanInterpolation(), JinjaInterpolation())
     )
     assert (type(ours), repr(ours)) == (type(theirs), repr(theirs))
 
@@ -171,7 +171,7 @@ def test_a_template_renders_as_in_the_cdk(template: str) -> None:
         except ValueError as error:
             return str(error)
 
-    assert rendered(RecordInterpolation()) == rendered(JinjaInterpolation())
+    assert rendered(LeanInterpolation()) == rendered(JinjaInterpolation())
 
 
 def response_of(body: bytes) -> requests.Response:
@@ -206,7 +206,7 @@ def test_an_error_of_python_when_two_threads_parse_at_once_fails_no_record(
         return ast.literal_eval(text)
 
     monkeypatch.setattr(jinja, "ast", SimpleNamespace(literal_eval=at_first))
-    assert RecordInterpolation().eval("{{ record['id'] }}", {}, record={"id": 5}) == 5
+    assert LeanInterpolation().eval("{{ record['id'] }}", {}, record={"id": 5}) == 5
 
 
 @pytest.mark.parametrize("failure", [OSError, RuntimeError, ValueError])

@@ -1,4 +1,4 @@
-"""Interpolation of record fields and filters, with less work for each record than the CDK's.
+"""Interpolation of templates, with less work than the CDK's.
 
 docs/cdk-proposals.md has what it saves. Delete it when the CDK compiles and parses as little.
 """
@@ -7,8 +7,8 @@ import re
 from functools import cache
 from typing import Any
 
+from airbyte_cdk.sources.declarative.interpolation import InterpolatedBoolean, InterpolatedString
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
-from airbyte_cdk.sources.declarative.transformations.add_fields import AddedFieldDefinition
 from jinja2 import nodes
 from jinja2.environment import Template
 
@@ -17,7 +17,7 @@ CONSTANTS = {"True": True, "False": False, "None": None}
 NOT_A_LITERAL = re.compile(r"[0-9][0-9.+-]*[T:][\w.:+-]*")
 
 
-class RecordInterpolation(JinjaInterpolation):
+class LeanInterpolation(JinjaInterpolation):
     """Interpolate like the CDK, without work that never changes the result."""
 
     def _literal_eval(self, result: Any, valid_types: Any) -> Any:
@@ -35,23 +35,19 @@ class RecordInterpolation(JinjaInterpolation):
     @staticmethod
     @cache
     def _compile(text: str) -> Template:
-        """Keep only the functions that the template names: the CDK copies all of them for each record."""
+        """Keep only the functions that the template names: the CDK copies all of them each time."""
         template: Template = JinjaInterpolation._compile.__wrapped__(text)  # noqa: SLF001 - one of our own
         names = {name.name for name in template.environment.parse(text).find_all(nodes.Name)}
         template.globals = {name: value for name, value in template.globals.items() if name in names}
         return template
 
 
-INTERPOLATION = RecordInterpolation()
+INTERPOLATION = LeanInterpolation()
 
 
-def added_field(definition: AddedFieldDefinition) -> AddedFieldDefinition:
-    """Let an added field use the interpolation for records."""
-    definition.value._interpolation = INTERPOLATION  # type: ignore[union-attr]  # noqa: SLF001 - a template, as the factory builds it
-    return definition
-
-
-def record_filter(built: Any) -> Any:
-    """Let a filter, or the condition of added fields, use the interpolation for records."""
-    built._filter_interpolator._interpolation = INTERPOLATION  # noqa: SLF001 - the CDK offers no other way
-    return built
+def lean(component: Any) -> Any:
+    """Let the templates of a component use this interpolation."""
+    for part in vars(component).values():
+        if isinstance(part, (InterpolatedBoolean, InterpolatedString)):
+            part._interpolation = INTERPOLATION  # noqa: SLF001 - the CDK offers no other way
+    return component
