@@ -42,7 +42,9 @@ def main() -> None:
     """Print the tables."""
     # So many pages that the start does not hide what one costs
     _compare(replace(WORKLOADS["latency-0"], pages=100_000), WITHOUT)
-    _compare(replace(large(2_000)["versions"], spaces=2_000), WITHOUT_OF_PARENTS)
+    versions = large(2_000)["versions"]
+    title = f"{versions.title} in 2,000 spaces"
+    _compare(replace(versions, title=title, site={**versions.site, "spaces": 2_000}), WITHOUT_OF_PARENTS)
 
 
 def _compare(workload: Workload, without: Mapping[str, tuple[str, ...]]) -> None:

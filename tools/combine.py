@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from common.connector import STREAMS
+from tools.database import opened
 from tools.load import READ_AT, SYNCED, SYNCS
 
 if TYPE_CHECKING:
@@ -46,14 +47,20 @@ def main() -> None:
     parser.add_argument("database", type=Path, help="the database of all parts; created if it does not exist")
     parser.add_argument("parts", type=Path, nargs="+", help="the database of each part")
     args = parser.parse_args()
-    with duckdb.connect(str(args.database)) as connection:
+    for file in args.parts:
+        if not file.exists():
+            sys.exit(f"There is no {file}: sync this part first.")
+        if args.parts.count(file) > 1 or file == args.database:
+            sys.exit(f"{file} is named twice.")
+    with opened(args.database, new=True) as connection:
         names: list[str] = []
         for file in args.parts:
-            if not file.exists():
-                sys.exit(f"There is no {file}: sync this part first.")
             names.append(f"part_{len(names)}")
             path = str(file).replace("'", "''")
             connection.execute(f"ATTACH '{path}' AS {names[-1]} (READ_ONLY)")
+            synced = "FROM duckdb_tables() WHERE database_name = $name AND table_name = '_syncs'"
+            if not connection.execute(synced, {"name": names[-1]}).fetchall():
+                sys.exit(f"{file} was never synced: sync this part first.")
         combine(connection, names)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from tools.database import opened
 from tools.recipes import create_views, missing, recipes, variants
 
 VIEWS = {"pages": "deletions", "posts": "post_deletions"}
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--allow", metavar="SPACE", help="mark all absent pages of this space, or of `all`")
     parser.add_argument("--erase", metavar="DAYS", type=int, help="remove what was marked so many days ago")
     args = parser.parse_args()
-    with duckdb.connect(str(args.database)) as connection:
+    with opened(args.database) as connection:
         lacking = create_views(connection)
         if args.allow and not lacking.keys() >= set(VIEWS.values()):
             allow(connection, args.allow)

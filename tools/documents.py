@@ -16,6 +16,7 @@ shows parameters of macros in 17 others.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import re
@@ -69,14 +70,27 @@ class Site:
 
 def main() -> None:
     """Write the documents of a database."""
-    with duckdb.connect(sys.argv[1], read_only=True) as connection:
-        write(connection, Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("database", type=Path, help="the DuckDB file that has the view text_for_ai")
+    parser.add_argument(
+        "file", type=Path, help="the file to write; it is replaced when all documents are there"
+    )
+    args = parser.parse_args()
+    try:
+        with duckdb.connect(str(args.database), read_only=True) as connection:
+            write(connection, args.file)
+    except duckdb.Error as failure:
+        sys.exit(f"{args.database} cannot be used: {failure}")
 
 
 def write(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """Write the documents of a database, one per line."""
-    with file.open("w", encoding="utf-8") as lines:
+    """Write the documents of a database, one per line; a file that exists stays as it is if that fails."""
+    part = file.with_name(f".{file.name}.new") if file.is_file() else file
+    with part.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(d, ensure_ascii=False) + "\n" for d in documents(connection))
+    part.replace(file)
 
 
 def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:

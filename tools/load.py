@@ -451,6 +451,8 @@ def main() -> None:
         sys.exit(f"There is no program {CONNECTOR}: install {NAME}-cloud for this Python.")
     except subprocess.CalledProcessError as failed:
         sys.exit(failed.stderr)
+    except duckdb.Error as failed:
+        sys.exit(f"{args.database} cannot be used: {failed}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     count = sum(stream.records for stream in read.values())

@@ -34,17 +34,30 @@ def main() -> None:
         "states", type=Path, nargs="+", help="the state of each part, from the first to the last"
     )
     args = parser.parse_args()
-    print(json.dumps(merge([state_of(path) for path in args.states], args.into)))
+    print(json.dumps(merge([*map(state_of, args.states)], args.into)))
 
 
 def state_of(path: Path) -> list[State]:
-    """Return the state in a file, or in the database, of a part."""
+    """Return the state in a file, or in the database, of a part.
+
+    Raises:
+        SystemExit: There is none.
+
+    """
     if path.suffix != ".duckdb":
-        return list(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            states: list[State] = json.loads(path.read_text(encoding="utf-8"))
+            _ = [state["stream"]["stream_descriptor"]["name"] for state in states[:]]
+        except (OSError, ValueError, LookupError, TypeError) as failure:
+            sys.exit(f"{path} has no state: {failure}")
+        return states
     import duckdb  # noqa: PLC0415 - only databases need it; for files, this program runs with Python alone
 
-    with duckdb.connect(str(path), read_only=True) as connection:
-        return state_in(connection)
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            return state_in(connection)
+    except duckdb.Error as failure:
+        sys.exit(f"{path} has no state: {failure}")
 
 
 def state_in(connection: Any) -> list[State]:

@@ -20,6 +20,7 @@ import duckdb
 
 from common.connector import STREAMS
 from common.markdown import between_marks
+from tools.database import opened
 from tools.documents import documents
 from tools.load import READ_AT, column_type
 
@@ -288,7 +289,7 @@ def cell(value: Any) -> str:
 
 def main() -> None:
     """Write the page."""
-    with duckdb.connect(sys.argv[1], read_only=True) as connection:
+    with opened(Path(sys.argv[1]), read_only=True) as connection:
         PAGE.write_text(page(connection), encoding="utf-8")
         README.write_text(readme(connection), encoding="utf-8")
 

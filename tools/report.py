@@ -8,8 +8,8 @@ page, so that they follow it from light to dark.
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from tools.database import opened
 from tools.recipes import create_views, missing
 
 if TYPE_CHECKING:
@@ -149,14 +150,7 @@ class Part:
 
 def write(database: Path, page: Path) -> None:
     """Draw the report of a database that has a table for each stream."""
-    try:
-        connection = duckdb.connect(str(database), read_only=True)
-    except duckdb.Error as error:
-        hint = (
-            f"DuckDB {duckdb.__version__} is installed here. If a newer one wrote the file, install that one."
-        )
-        sys.exit(f"{database} cannot be read: {error}\n{hint}")
-    with connection:
+    with opened(database, read_only=True) as connection:
         page.write_text(report(connection), encoding="utf-8")
 
 
@@ -309,4 +303,8 @@ CHARTS: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any]]] = {
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("database", type=Path, help="the DuckDB file")
+    parser.add_argument("page", type=Path, help="the HTML file to write")
+    args = parser.parse_args()
+    write(args.database, args.page)

@@ -433,8 +433,10 @@ def test_an_error_explains_an_unreadable_database(tmp_path: Path) -> None:
     (tmp_path / "newer.duckdb").write_bytes(b"\0" * 8 + b"DUCK" + (99).to_bytes(8, "little") + b"\0" * 12_288)
     with pytest.raises(SystemExit) as refused:
         report.write(tmp_path / "newer.duckdb", tmp_path / "report.html")
-    assert "newer.duckdb cannot be read: " in str(refused.value)
-    assert f"DuckDB {duckdb.__version__} is installed here. If a newer one wrote" in str(refused.value)
+    assert "newer.duckdb cannot be used: " in str(refused.value)
+    assert f"DuckDB {duckdb.__version__} is installed here; a newer one may have written" in str(
+        refused.value
+    )
 
 
 def test_the_ids_in_the_report_are_unique(drawn: Page) -> None:

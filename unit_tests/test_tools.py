@@ -1,0 +1,98 @@
+"""The programs in tools/ refuse what they cannot use in a sentence, and leave alone what is there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from common.connector import ROOT, config_for
+from fake_confluence import Server
+from unit_tests.warehouse import small
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Each program, with {} for its database.
+PROGRAMS = {
+    "deletions": "{}",
+    "documents": "{} out",
+    "report": "{} out",
+    "combine": "all.duckdb {}",
+    "parts": "--into 2 {}",
+}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "out").write_text("of the day before")
+    (tmp_path / "text.duckdb").write_text("this is no database")
+    (tmp_path / "nothing.json").write_text("{}")
+    (tmp_path / "text.json").write_text('{"no": "state"}')
+    (tmp_path / "directory.duckdb").mkdir()
+    duckdb.connect(str(tmp_path / "empty.duckdb")).close()
+    return tmp_path
+
+
+def refusal(directory: Path, name: str, arguments: str) -> str:
+    """Run a program and return what it says; it must refuse."""
+    command = [sys.executable, "-m", f"tools.{name}", *arguments.split()]
+    ran = subprocess.run(
+        command, cwd=directory, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert "Traceback" not in ran.stderr
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert (directory / "out").read_text() == "of the day before"
+    return ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "database"),
+    [
+        *itertools.product(PROGRAMS, ["text.duckdb", "directory.duckdb", "absent.duckdb"]),
+        *(
+            (name, "empty.duckdb") for name in ("documents", "combine", "parts")
+        ),  # the others say what is missing
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_and_what_is_there_stays(
+    directory: Path, name: str, database: str
+) -> None:
+    assert database in refusal(directory, name, PROGRAMS[name].format(database))
+    assert not (directory / "absent.duckdb").exists()
+
+
+@pytest.mark.parametrize(("name", "arguments"), [*PROGRAMS.items(), ("load", "config.json {} space")])
+def test_a_database_that_another_process_uses_is_named(directory: Path, name: str, arguments: str) -> None:
+    code = "import sys, duckdb; kept = duckdb.connect('used.duckdb'); print('open', flush=True); sys.stdin.read()"
+    with (
+        Server(small()) as site,
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other,
+    ):
+        (directory / "config.json").write_text(json.dumps(config_for(site)))
+        assert other.stdout
+        other.stdout.readline()
+        said = refusal(directory, name, arguments.format("used.duckdb"))
+        other.communicate()
+    assert "used.duckdb" in said
+    assert "lock" in said
+
+
+@pytest.mark.parametrize("file", ["absent.json", "text.duckdb", "text.json", "nothing.json"])
+def test_a_file_without_a_state_is_named(directory: Path, file: str) -> None:
+    assert f"{file} has no state" in refusal(directory, "parts", f"--into 2 {file}")
+
+
+def test_a_database_is_not_combined_with_itself(directory: Path) -> None:
+    assert "named twice" in refusal(directory, "combine", "empty.duckdb empty.duckdb")
+    assert "named twice" in refusal(directory, "combine", "all.duckdb empty.duckdb empty.duckdb")
+    assert not (directory / "all.duckdb").exists()
