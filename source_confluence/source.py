@@ -95,17 +95,17 @@ class SourceConfluence(YamlDeclarativeSource):
     def _pre_process_manifest(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Resolve only the selected streams: all of them take half a second at each start."""
         self._manifest = manifest
-        return self._resolved(self._selected)
+        parts = {key: part for key, part in manifest.items() if key not in ("definitions", "schemas")}
+        parts["definitions"] = {"place": manifest["definitions"]["place"]}
+        return self._resolved(self._selected, parts)
 
-    def _resolved(self, names: Iterable[str]) -> dict[str, Any]:
+    def _resolved(self, names: Iterable[str], parts: Mapping[str, Any]) -> dict[str, Any]:
         manifest = self._manifest
         asked = ({"$ref": f"#/definitions/{name}"} for name in ("current_user", "anonymous_visitor"))
         known = [*manifest["streams"], *asked]
         streams = [s for s in known if (s.get("name") or s["$ref"].rpartition("/")[2]) in names]
-        parts = {key: part for key, part in manifest.items() if key not in ("definitions", "schemas")}
-        resolver = ManifestReferenceResolver()
-        parts |= {"streams": streams, "definitions": {"place": manifest["definitions"]["place"]}}
-        resolved = resolver._evaluate_node(parts, manifest, set())  # noqa: SLF001 - the public method resolves all
+        resolver, chosen = ManifestReferenceResolver(), {**parts, "streams": streams}
+        resolved = resolver._evaluate_node(chosen, manifest, set())  # noqa: SLF001 - the public method resolves all
         return dict(ManifestComponentTransformer().propagate_types_and_parameters("", resolved, {}))
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:  # noqa: ARG002 - as inherited
@@ -134,7 +134,8 @@ class SourceConfluence(YamlDeclarativeSource):
     def _build(self, names: Iterable[str], **config: Any) -> dict[str, AbstractStream]:
         """Build streams for a question before the read. It is about the whole site: a part can have no space."""
         asked = self._migrate_and_transform_config(None, {**self._config, "part": None, **config}) or {}
-        create, streams = self._constructor.create_component, self._resolved(names)["streams"]
+        create = self._constructor.create_component
+        streams = self._resolved(names, {"type": self._manifest["type"]})["streams"]
         return {declared["name"]: create(DeclarativeStream, declared, asked) for declared in streams}
 
     def _before_read(self) -> None:

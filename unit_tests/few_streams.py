@@ -57,10 +57,10 @@ def fresh(pickled: bytes) -> Any:
 
 
 @cache
-def kept(manifest: bytes, names: tuple[str, ...]) -> bytes:
+def kept(manifest: bytes, names: tuple[str, ...], parts: bytes) -> bytes:
     """Return what the source makes of a manifest for these streams."""
     source: Any = SimpleNamespace(_manifest=fresh(manifest))
-    return pickle.dumps(RESOLVE(source, names))
+    return pickle.dumps(RESOLVE(source, names, fresh(parts)))
 
 
 PARSE = DeclarativeStream.parse_obj
@@ -87,8 +87,8 @@ def few_streams(*select: str, group_size: int = 2) -> Iterator[None]:
     """Avoid most of the time of a small read: the whole manifest is not parsed, resolved and validated each time."""
     manifest = pickle.dumps(manifest_of(select, group_size))
 
-    def resolve(_: SourceConfluence, names: Iterable[str]) -> Any:
-        return fresh(kept(manifest, tuple(names)))
+    def resolve(_: SourceConfluence, names: Iterable[str], parts: Any) -> Any:
+        return fresh(kept(manifest, tuple(names), pickle.dumps(parts)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SourceConfluence, "_read_and_parse_yaml_file", lambda *_: fresh(manifest))
