@@ -59,10 +59,7 @@ class LineWriter(io.TextIOBase):
             except BrokenPipeError:
                 os._exit(READER_LEFT)
             except OSError as failure:
-                print(
-                    f"source-confluence: The output cannot be written: {failure.strerror}.", file=sys.stderr
-                )
-                os._exit(1)
+                _end(failure.strerror)
 
     def _write_regularly(self) -> None:
         while True:
@@ -81,8 +78,15 @@ class LineWriter(io.TextIOBase):
         os._exit(code)
 
 
+def _end(why: str | None) -> NoReturn:
+    print(f"source-confluence: The output cannot be written: {why}.", file=sys.stderr)
+    os._exit(1)
+
+
 def take_over_stdout() -> LineWriter:
     """Send all that is printed or logged through one writer; SIGINT and SIGTERM end between two lines."""
+    if sys.stdout is None:
+        _end("it is closed")
     for number in STOPS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # in this thread, and in all that it starts

@@ -98,6 +98,13 @@ def test_an_error_explains_an_output_that_cannot_be_written() -> None:
     assert (ran.returncode, ran.stderr.decode()) == (1, message)
 
 
+def test_an_error_explains_an_output_that_is_closed() -> None:
+    command = ["/bin/sh", "-c", f"exec {CONNECTOR} spec >&-"]
+    ran = subprocess.run(command, stderr=subprocess.PIPE, check=False, timeout=LONG)
+    message = "source-confluence: The output cannot be written: it is closed.\n"
+    assert (ran.returncode, ran.stderr.decode()) == (1, message)
+
+
 def test_an_error_explains_a_full_disk(tmp_path: Path, small: Server) -> None:
     args = arguments(tmp_path, small, "pages")
     code, messages, stderr = ended(with_a_full_disk(args), cwd=tmp_path)
