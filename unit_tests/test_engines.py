@@ -48,7 +48,7 @@ def test_spark_reads_the_rows_of_one_read(small: Server, tmp_path: Path) -> None
         capture_output=True,
         check=False,
         text=True,
-        timeout=600,
+        timeout=1800,  # several reads, and a JVM: 106 s on an idle machine
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     found = {name: json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")) for name in streams}

@@ -26,10 +26,10 @@ TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.
 class PartitionCursor(ConcurrentPerPartitionCursor):
     """A cursor for each partition that keeps the ids of cut files, and observes only the newest of its records.
 
-    For each record that it observes, the CDK parses the timestamp twice and serializes the partition three times
-    (docs/cdk-proposals.md has what this costs). Beside a global cursor it also keeps those
-    of 25,000 partitions, which nothing uses, and then lists them for each partition (`python -m benchmarks scale`).
-    Delete it when the CDK does less.
+    For each record that it observes, the CDK parses the timestamp twice and serializes the partition three times. For
+    each partition it builds a cursor from the manifest. Beside a global cursor it keeps those of 25,000 partitions,
+    which nothing uses, and then lists them for each partition. docs/cdk-proposals.md has what this costs. Delete it
+    when the CDK does less.
     """
 
     _newest: dict[int, tuple[str, Record, bool]]
@@ -67,7 +67,7 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
             self._newest[id(slice_)] = (newest, held, True)
 
     def _create_cursor(self, cursor_state: Any, runtime_lookback_window: int = 0) -> ConcurrentCursor:
-        """Copy the cursor of the partition before where it would be the same: to build one takes 0.5 ms."""
+        """Copy the cursor of the partition before where it would be the same."""
         wanted, built = (cursor_state, runtime_lookback_window), self._built
         if not self.is_sparing or wanted != built[0]:
             built = self._built = (deepcopy(wanted), super()._create_cursor(*wanted))

@@ -47,8 +47,8 @@ class CountingRouter(SubstreamPartitionRouter):
     """Say in the log, at most once a minute, how many of its parents a stream has read; read some of them again.
 
     A request for each of 100,000 pages takes hours, in which the CDK's log says nothing. For each of them the CDK also
-    copies the state of all spaces, which changes only when the next group of spaces begins: with 2,000 spaces, two
-    thirds of the CPU.
+    copies the state of all spaces (docs/cdk-proposals.md has what this costs). It changes only when the next group of
+    spaces begins.
     """
 
     listed, read, at_least = 0, 0, "at least "
