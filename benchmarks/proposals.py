@@ -32,7 +32,6 @@ WITHOUT = {
 }
 WITHOUT_OF_PARENTS = {
     "LeanInterpolation": ("lean",),
-    "PartitionCursor._create_cursor": ("_create_cursor",),
     "CountingRouter.get_stream_state": ("get_stream_state",),
 }
 ROUNDS = 4

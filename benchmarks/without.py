@@ -18,7 +18,6 @@ from source_confluence.components import adapters, cursor, factory, partition_ro
 
 METHODS = (
     (cursor.PartitionCursor, "observe"),
-    (cursor.PartitionCursor, "_create_cursor"),
     (partition_router.CountingRouter, "get_stream_state"),
 )
 

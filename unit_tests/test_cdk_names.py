@@ -6,30 +6,21 @@ import ast
 import importlib
 import inspect
 import re
-from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
 from airbyte_cdk.sources.concurrent_source.concurrent_source import ConcurrentSource
-from airbyte_cdk.sources.connector_state_manager import ConnectorStateManager
 from airbyte_cdk.sources.declarative.interpolation import InterpolatedString
 from airbyte_cdk.sources.declarative.interpolation.interpolated_boolean import InterpolatedBoolean
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
-from airbyte_cdk.sources.message import NoopMessageRepository
-from airbyte_cdk.sources.streams.concurrent.cursor import ConcurrentCursor, CursorField
-from airbyte_cdk.sources.streams.concurrent.state_converters.datetime_stream_state_converter import (
-    IsoMillisConcurrentStreamStateConverter,
-)
 from airbyte_cdk.sources.streams.http.http_client import HttpClient
 
 import source_confluence
-from source_confluence.components.cursor import PartitionCursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +38,6 @@ ELSEWHERE = {
     "_queue": ConcurrentSource,
     "_session": HttpClient,
     "_content": requests.Response,
-    "_concurrent_state": ConcurrentCursor,
-    "_lock": ConcurrentCursor,
-    "_most_recent_cursor_value_per_partition": ConcurrentCursor,
 }
 # Names that are not the CDK's: of Python, and of a class of ours that another of our classes reaches for.
 OURS = {
@@ -135,30 +123,3 @@ def test_each_private_name_of_another_object_exists() -> None:
         for each in classes if isinstance(classes, tuple) else (classes,):
             found = hasattr(each, name) or re.search(rf"self\.{name}\b|\b{name}:", inspect.getsource(each))
             assert found, f"{each.__name__} has no {name}"
-
-
-def test_a_copied_cursor_shares_nothing_that_it_changes() -> None:
-    built: Any = ConcurrentCursor(
-        "pages",
-        None,
-        {},
-        NoopMessageRepository(),
-        ConnectorStateManager(),
-        IsoMillisConcurrentStreamStateConverter(),
-        CursorField("updatedAt"),
-        None,
-        None,
-        cast("Any", lambda: datetime.now(timezone.utc)),
-    )
-    cursor: Any = PartitionCursor.__new__(PartitionCursor)
-    cursor._cursor_factory = SimpleNamespace(create=lambda **_: built)  # noqa: SLF001 - instead of the CDK's, which needs a manifest
-    made = [cursor._create_cursor({}), cursor._create_cursor({})]  # noqa: SLF001 - the method under test
-    for one, other in ((made[0], made[1]), (made[0], built)):
-        assert one._concurrent_state["slices"] is not other._concurrent_state["slices"]  # noqa: SLF001 - what the copy must own
-        changing = {
-            name
-            for name, value in vars(one).items()
-            if isinstance(value, (dict, list, set)) or hasattr(value, "acquire")
-        }
-        assert {name for name in changing if vars(one)[name] is vars(other)[name]} == set()
-        assert {"_concurrent_state", "_lock", "_most_recent_cursor_value_per_partition"} <= changing

@@ -3,8 +3,6 @@
 import re
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping
-from copy import copy, deepcopy
-from threading import Lock
 from typing import Any
 
 from airbyte_cdk.sources.declarative.incremental.concurrent_partition_cursor import (
@@ -15,7 +13,6 @@ from airbyte_cdk.sources.declarative.partition_routers import (
     GroupingPartitionRouter,
     ListPartitionRouter,
 )
-from airbyte_cdk.sources.streams.concurrent.cursor import ConcurrentCursor
 from airbyte_cdk.sources.streams.concurrent.partitions.partition import Partition
 from airbyte_cdk.sources.types import Record, StreamSlice
 
@@ -26,16 +23,14 @@ TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.
 class PartitionCursor(ConcurrentPerPartitionCursor):
     """A cursor for each partition that keeps the ids of cut files, and observes only the newest of its records.
 
-    For each record that it observes, the CDK parses the timestamp twice and serializes the partition three times. For
-    each partition it builds a cursor from the manifest. Beside a global cursor it keeps those of 25,000 partitions,
-    which nothing uses, and then lists them for each partition. docs/cdk-proposals.md has what this costs. Delete it
-    when the CDK does less.
+    For each record that it observes, the CDK parses the timestamp twice and serializes the partition three times.
+    Beside a global cursor it keeps those of 25,000 partitions, which nothing uses, and then lists them for each
+    partition. docs/cdk-proposals.md has what this costs. Delete it when the CDK does less.
     """
 
     _newest: dict[int, tuple[str, Record, bool]]
     cut: set[str]  # ids of files that the next sync tries again; the factory sets it
     is_sparing = True
-    _built: tuple[Any, Any] = (None, None)  # the last cursor, after the state that it begins with
 
     @classmethod
     def like(cls, cursor: ConcurrentPerPartitionCursor, state: Mapping[str, Any]) -> "PartitionCursor":
@@ -65,17 +60,6 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
             super().observe(held)
             super().observe(record)
             self._newest[id(slice_)] = (newest, held, True)
-
-    def _create_cursor(self, cursor_state: Any, runtime_lookback_window: int = 0) -> ConcurrentCursor:
-        """Copy the cursor of the partition before where it would be the same."""
-        wanted, built = (cursor_state, runtime_lookback_window), self._built
-        if not self.is_sparing or wanted != built[0]:
-            built = self._built = (deepcopy(wanted), super()._create_cursor(*wanted))
-        ours: ConcurrentCursor = copy(built[1])
-        # What a cursor changes is its own: `test_cdk_names.py`.
-        ours._concurrent_state = deepcopy(ours._concurrent_state)  # noqa: SLF001 - the CDK offers no other way
-        ours._most_recent_cursor_value_per_partition, ours._lock = {}, Lock()  # noqa: SLF001 - as above
-        return ours
 
     def close_partition(self, partition: Partition) -> None:
         slice_: Any = partition.to_slice()
