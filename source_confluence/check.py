@@ -97,9 +97,9 @@ def witness(config: Mapping[str, Any], build: Build) -> AbstractStream | None:
     become shorter, without a sign.
     """
     if config["_auth_type"] in BASIC:
-        visitor = _first(build(["anonymous_visitor"])["anonymous_visitor"])
-        if visitor not in ({}, NO_CONNECTION):
-            return build(["current_user"])["current_user"]
+        asked = build(["anonymous_visitor", "current_user"])
+        if _first(asked["anonymous_visitor"]) not in ({}, NO_CONNECTION):
+            return asked["current_user"]
     return None
 
 
