@@ -32,7 +32,7 @@ def main() -> None:
     args = parser.parse_args()
     with opened(args.database) as connection:
         lacking = create_views(connection)
-        if args.allow and not lacking.keys() >= set(VIEWS.values()):
+        if args.allow and set(VIEWS.values()) - lacking.keys():
             allow(connection, args.allow)
         apply(connection)
         if args.erase is not None:
@@ -76,8 +76,7 @@ def report(connection: duckdb.DuckDBPyConnection, lacking: dict[str, str]) -> st
         if view in lacking:
             lines.append(f"{kind}: unknown without the stream {lacking[view]}")
             continue
-        counts = f"SELECT now, count(*) FROM {view} GROUP BY now ORDER BY 2 DESC, 1"  # noqa: S608 - our own views
-        rows = connection.execute(counts).fetchall()
+        rows = connection.view(view).aggregate("now, count(*) AS n").order("n DESC, now").fetchall()
         lines.append(f"{kind}: {', '.join(f'{count} {now}' for now, count in rows) or 'none'}")
         held = f"""
             SELECT coalesce(s.key, space_before), count(*) FROM {view} LEFT JOIN space s ON s.id = space_before

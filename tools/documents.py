@@ -86,11 +86,13 @@ def main() -> None:
 
 
 def write(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """Write the documents of a database, one per line; a file that exists stays as it is if that fails."""
-    part = file.with_name(f".{file.name}.new") if file.is_file() else file
+    """Write the documents of a database, one per line: all of them, or the file stays as it is."""
+    is_pipe = file.exists() and not file.is_file()  # or a device
+    part = file if is_pipe else file.with_name(f".{file.name}.new")
     with part.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(d, ensure_ascii=False) + "\n" for d in documents(connection))
-    part.replace(file)
+    if not is_pipe:
+        part.replace(file)
 
 
 def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:

@@ -34,7 +34,7 @@ def main() -> None:
         "states", type=Path, nargs="+", help="the state of each part, from the first to the last"
     )
     args = parser.parse_args()
-    print(json.dumps(merge([*map(state_of, args.states)], args.into)))
+    print(json.dumps(merge([state_of(path) for path in args.states], args.into)))
 
 
 def state_of(path: Path) -> list[State]:
@@ -47,7 +47,9 @@ def state_of(path: Path) -> list[State]:
     if path.suffix != ".duckdb":
         try:
             states: list[State] = json.loads(path.read_text(encoding="utf-8"))
-            _ = [state["stream"]["stream_descriptor"]["name"] for state in states[:]]
+            _ = [
+                state["stream"]["stream_descriptor"]["name"] for state in states[:]
+            ]  # fails unless it is a state
         except (OSError, ValueError, LookupError, TypeError) as failure:
             sys.exit(f"{path} has no state: {failure}")
         return states

@@ -69,6 +69,11 @@ def test_a_database_that_cannot_be_used_is_named_and_what_is_there_stays(
     assert not (directory / "absent.duckdb").exists()
 
 
+def test_documents_that_fail_are_no_file(directory: Path) -> None:
+    refusal(directory, "documents", "empty.duckdb new")
+    assert not (directory / "new").exists()
+
+
 @pytest.mark.parametrize(("name", "arguments"), [*PROGRAMS.items(), ("load", "config.json {} space")])
 def test_a_database_that_another_process_uses_is_named(directory: Path, name: str, arguments: str) -> None:
     code = "import sys, duckdb; kept = duckdb.connect('used.duckdb'); print('open', flush=True); sys.stdin.read()"
