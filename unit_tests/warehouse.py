@@ -85,6 +85,17 @@ class Warehouse:
             create_views(self.connection)
             self.known |= set(stored)
 
+    def copy(self, server: Server) -> Warehouse:
+        """Return a copy for a server of the same site; the next copy removes it."""
+        found = Warehouse(server, *self.streams, **self.config)
+        self.connection.execute("DETACH DATABASE IF EXISTS copy")
+        self.connection.execute("ATTACH ':memory:' AS copy; COPY FROM DATABASE memory TO copy")
+        found.connection = self.connection.cursor()
+        found.connection.execute("USE copy")
+        create_views(found.connection)
+        found.known = self.known
+        return found
+
     def apply(self) -> None:
         deletions.apply(self.connection)
 
