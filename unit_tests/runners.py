@@ -121,7 +121,7 @@ def manifest_server(python: Path) -> Iterator[str]:
     """Run the CDK's manifest server of an environment in its own process."""
     command = python.with_name("manifest-server")
     assert command.exists(), f"there is no {command}: run `make {python.parent.parent.name}/.ready`"
-    ordered = [python, "-c", PARSED_ONCE, command, "start", "--port", "0"]
+    ordered: list[str | Path] = [python, "-c", PARSED_ONCE, command, "start", "--port", "0"]
     with subprocess.Popen(ordered, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         printed = []
