@@ -8,8 +8,8 @@ HOMES  := .venv-builder/.ready .venv-pyairbyte/.ready .venv-release/.ready .venv
 
 # uv installs in a third of pip's time, and takes packages from the index that pip is set up for.
 INDEX   = $(or $(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
-INSTALL = UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(@D) --compile-bytecode \
-	$(if $(INDEX),--default-index $(INDEX))
+UV      = UV_SYSTEM_CERTS=1 $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX))
+INSTALL = $(UV) $(BIN)/uv pip install --quiet --python $(@D) --compile-bytecode
 
 # Two targets at a time.
 MAKEFLAGS += --jobs=2
@@ -47,7 +47,7 @@ check: $(READY) lint types check-derived ## Run the fast checks and tests (a min
 
 # Three workers on two cores: a sixth of the time tests wait for processes and sockets.
 test: $(READY) $(HOMES) lint types check-derived ## Run all checks and tests (about twenty minutes on two cores)
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -rs $(ARGS)
+	$(UV) $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -rs $(ARGS)
 
 live: $(READY) ## Test the connector on your own site: secrets/config.json
 	$(BIN)/python -m pytest integration_tests -rs
@@ -96,7 +96,7 @@ cdk: ## Test another version of the CDK: make cdk VERSION=7.40.0 (some minutes)
 		unit_tests/test_incremental.py unit_tests/test_faults.py --numprocesses 2 --dist loadfile
 
 dist: $(READY) .venv-release/.ready ## Build wheel, sdist and bill of materials, and try them in an empty environment
-	$(BIN)/python -m tools.dist
+	$(UV) $(BIN)/python -m tools.dist
 
 golden: $(READY) ## Write the records that the tests expect; review the diff before you commit it
 	$(BIN)/python -m tools.golden

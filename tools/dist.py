@@ -41,13 +41,13 @@ def main() -> None:
     for directory in (dist, release):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-    run(TOOLS / "python", "-m", "build", "--outdir", dist)  # the wheel from the sdist
+    run(TOOLS / "python", "-m", "build", "--installer", "uv", "--outdir", dist)  # the wheel from the sdist
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     run(TOOLS / "python", "-m", "twine", "check", "--strict", wheel, sdist)
     python = release / "environment" / "bin" / "python"
     run(sys.executable, "-m", "venv", "--without-pip", release / "environment")
-    install = ("install", "--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt", wheel)
-    run(sys.executable, "-m", "pip", "--python", python, *install)
+    pinned = ("--constraint", ROOT / "constraints.txt", wheel)
+    run(TOOLS / "uv", "pip", "install", "--quiet", "--python", python, *pinned)
     pages = count_pages(python.with_name("source-confluence"), release)
     print(f"{pages} pages were read by the installed wheel")
     name, version, *_ = wheel.name.replace("_", "-").rsplit("-", 4)
