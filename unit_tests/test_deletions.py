@@ -446,8 +446,8 @@ def absent(site: Server, space: str, count: int) -> set[str]:
 
 
 def test_more_than_twenty_pages_and_a_tenth_of_a_space_are_held_back() -> None:
-    pages = 210 + 23 * 40  # 210 in the first space; all that are absent are less than a tenth of the site
-    with Server(small(pages=pages, spaces=24, skew=210 / pages, blog_posts=0)) as site:
+    pages = 210 + 23 * 40  # 210 in the first space; those that are absent are less than a tenth of the site
+    with Server(small(pages=pages, spaces=24, skew=170 / pages, blog_posts=0)) as site:
         warehouse = Warehouse(site, *OF_PAGES[:3])
         sync(warehouse)
         gone = absent(site, "1000", 21) | absent(site, "1001", 20)
