@@ -422,7 +422,9 @@ def change_one(site: Site, rng: random.Random, kinds: tuple[str, ...]) -> None:
 LISTS = [r"/pages\?", r"/blogposts\?", r"/attachments\?", r"/footer-comments\?", r"/versions", r"/audit"]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, 13]
+)  # a merge that takes the wrong shares of a list loses records in the last one
 def test_another_number_of_parts_loses_nothing(seed: int) -> None:
     rng = random.Random(seed)
     with Server(site_to_change()) as server:
