@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from airbyte_cdk.manifest_server.api_models import ResolveRequest
 from airbyte_cdk.manifest_server.routers.manifest import resolve
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from source_confluence.source import MANIFEST
 
@@ -53,7 +53,7 @@ def resolved(path: Path) -> dict[str, Any]:
 @cache
 def imported(path: Path) -> dict[str, Any]:
     """Return a manifest as the Builder has it after an import."""
-    manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    manifest = safe_load_yaml(path.read_text(encoding="utf-8"))
     flags = {"__should_migrate": True, "__should_normalize": True}
     resolved = resolve(ResolveRequest.model_validate({"manifest": {**manifest, **flags}}))
     return dict(resolved.manifest.model_dump())

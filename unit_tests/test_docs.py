@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
-import yaml
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from common.connector import CONNECTOR, ROOT, config_for
 from fake_confluence import Server, company
@@ -65,7 +65,7 @@ def test_the_builders_server_makes_the_documented_export(
     (tmp_path / "source_confluence").symlink_to(ROOT / "source_confluence")
     with manifest_server(Path(sys.executable)) as url:
         run([sys.executable, "-c", command.replace("http://127.0.0.1:8811", url)], tmp_path)
-    exported = yaml.safe_load((tmp_path / "exported.yaml").read_text(encoding="utf-8"))
+    exported = safe_load_yaml((tmp_path / "exported.yaml").read_text(encoding="utf-8"))
     assert report(exported, tmp_path, monkeypatch, capsys) == ["Nothing differs."]
 
 
@@ -139,7 +139,7 @@ def test_terraform_reads_the_manifest_as_it_is(tmp_path: Path) -> None:
     path = MANIFEST.resolve()
     written = expression.replace("${path.module}/../../source_confluence/manifest.yaml", str(path)).strip()
     printed = terraform(f"-chdir={tmp_path}", "console", said=written)
-    assert json.loads(json.loads(printed)) == yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    assert json.loads(json.loads(printed)) == safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
 
 
 def test_a_copied_loader_finds_the_connector_on_the_path(tmp_path: Path) -> None:
