@@ -8,6 +8,8 @@ import pytest
 
 from common.connector import STREAMS
 from unit_tests.access import (
+    RECIPES,
+    USED,
     ago,
     assigned,
     found,
@@ -604,12 +606,13 @@ def test_what_is_null_or_missing_opens_nothing(tmp_path: Path) -> None:
     shown = {*ask("SELECT accountId, id FROM who_can_see")}
     assert shown
     columns = "SELECT column_name FROM duckdb_columns() WHERE table_name = '{}'"
-    nulls = {
-        (table, f'UPDATE "{table}" SET "{column}" = NULL')
-        for table in records
-        for (column,) in ask(columns.format(table))
-        if column not in STREAMS[table].key
-    }
+    text = "".join(RECIPES[name].query for name in USED)
+    nulls = set()
+    for table in records:
+        fields = {name for (name,) in ask(columns.format(table))} - {*STREAMS[table].key}
+        named = {name for name in fields if name in text}
+        for changed in [{name} for name in named] + [fields - named] * (fields != named):
+            nulls.add((table, f'UPDATE "{table}" SET ' + ", ".join(f'"{name}" = NULL' for name in changed)))
     opening = set()
     for table, change in nulls | {(table, f'DELETE FROM "{table}"') for table in records}:
         ask("BEGIN")
