@@ -84,7 +84,7 @@ def found(number: int, users: str = "", groups: str = "", **more: Any) -> dict[s
 def loaded(
     file: Path, first: Records, failed: Records, again: Records, spaces: str
 ) -> duckdb.DuckDBPyConnection:
-    """Load two syncs into a DuckDB database.
+    """Load two syncs into a DuckDB database, which can exist: what the first sync lacks then stays.
 
     Args:
         file: The database.
@@ -96,8 +96,12 @@ def loaded(
     """
     connection = duckdb.connect(str(file))
     connection.execute(
-        "CREATE TABLE _syncs (stream VARCHAR PRIMARY KEY, status VARCHAR, finished TIMESTAMPTZ, spaces VARCHAR)"
+        "CREATE TABLE IF NOT EXISTS _syncs "
+        "(stream VARCHAR PRIMARY KEY, status VARCHAR, finished TIMESTAMPTZ, spaces VARCHAR)"
     )
+    connection.execute("UPDATE _syncs SET spaces = ?", [spaces])
+    for name in first:
+        connection.execute(f'DROP TABLE IF EXISTS "{name}"')
     for status, records, late in (("COMPLETE", first, 0), ("INCOMPLETE", failed, 1), ("COMPLETE", again, 1)):
         for name, data in records.items():
             lines = file.with_name("lines.jsonl")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +27,6 @@ from unit_tests.access import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from unit_tests.access import Ask, Records
 
@@ -67,8 +68,30 @@ def hidden(number: int, users: str = "") -> dict[str, Any]:
     return record
 
 
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database with the records that most cases share."""
+    file = tmp_path_factory.mktemp("access") / "usual.duckdb"
+    records: Records = {
+        "space": [{"id": "1", "key": "ENG"}, {"id": "2", "key": "HR"}],
+        "users": PEOPLE,
+        "group_members": [{"groupId": "g", "accountId": name} for name in ("bob", "cid")],
+        "space_permissions": [
+            may_read("1", "user", "ann"),
+            may_read("1", "group", "g"),
+            may_read("2", "user", "ann"),
+        ],
+        "page_index": [page_of(1), page_of(2, 1), page_of(3, 2)],
+        "page_restrictions": unrestricted(1, 2, 3),
+        "space_roles": [],
+        "space_role_assignments": [],
+    }
+    loaded(file, records, {}, {}, "{}").close()
+    return file
+
+
 @pytest.fixture(params=["DuckDB", "PostgreSQL"])
-def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Given:
+def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, usual: Path) -> Given:
     """Return a function that loads records, and returns another that queries the recipes about them.
 
     By default, the space ENG (1) has the unrestricted pages 1, 2 and 3, each below the last. Its readers are Ann, and
@@ -81,24 +104,11 @@ def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         spaces: str = "{}",
         **streams: list[dict[str, Any]] | None,
     ) -> Ask:
-        records = {
-            "space": [{"id": "1", "key": "ENG"}, {"id": "2", "key": "HR"}],
-            "users": PEOPLE,
-            "group_members": [{"groupId": "g", "accountId": name} for name in ("bob", "cid")],
-            "space_permissions": [
-                may_read("1", "user", "ann"),
-                may_read("1", "group", "g"),
-                may_read("2", "user", "ann"),
-            ],
-            "page_index": [page_of(1), page_of(2, 1), page_of(3, 2)],
-            "page_restrictions": unrestricted(1, 2, 3),
-            "space_roles": [],
-            "space_role_assignments": [],
-            **streams,
-        }
-        first = {name: data for name, data in records.items() if data is not None}
-        file = tmp_path_factory.mktemp("access") / "confluence.duckdb"
+        file = Path(shutil.copy(usual, tmp_path_factory.mktemp("access")))
+        first = {name: data for name, data in streams.items() if data is not None}
         connection = loaded(file, first, failed or {}, again or {}, spaces)
+        for name in streams.keys() - first:
+            connection.execute(f"DROP TABLE IF EXISTS {name}; DELETE FROM _syncs WHERE stream = '{name}'")
         if request.param == "DuckDB":
             return in_duckdb(connection)
         return in_postgres(connection, request.getfixturevalue("postgres"))
