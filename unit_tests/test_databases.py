@@ -22,7 +22,7 @@ from tools.recipes import create_views, load_export, recipes, variants
 from unit_tests.invalid_records import ODD, each_in_a_record_of_its_own
 from unit_tests.postgres import Postgres, plain
 from unit_tests.runners import OF_SEVERAL_TYPES, PyAirbyte
-from unit_tests.warehouse import Warehouse
+from unit_tests.warehouse import Warehouse, without_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def synced(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         config = folder / "config.json"
         config.write_text(json.dumps(config_for(site, custom_content_types=types)))
         found = Synced(folder / "confluence.duckdb", postgres, [])
-        with into_postgres(postgres, config) as airbyte:
+        with into_postgres(postgres, config) as airbyte, without_processes():
             airbyte.settle()
             for _ in range(2):
                 airbyte.begin(IN_POSTGRES)

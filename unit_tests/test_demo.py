@@ -27,6 +27,7 @@ from tools.documents import documents
 from tools.load import Stream
 from unit_tests.access import page_of
 from unit_tests.database import database
+from unit_tests.warehouse import without_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,7 +164,7 @@ class Own:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
     directory = tmp_path_factory.mktemp("own")
-    with Server(company(small=True)) as site:
+    with Server(company(small=True)) as site, without_processes():
         config = {**config_for(site), "domain_name": f"{site.url}/wiki"}
         (directory / "config.json").write_text(json.dumps(config))
         site.deny("/wiki/rest/api/audit")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pytest
 
-from common.connector import Output, discovered
+from common.connector import Output, discovered, run_args
 from fake_confluence import generate
 from tools import deletions, load
 from tools.recipes import create_views
@@ -29,6 +31,22 @@ def small(**more: Any) -> Site:
     for page in site.records("pages"):
         page["status"] = "current"
     return site
+
+
+@contextmanager
+def without_processes() -> Iterator[None]:
+    """Let tools/load.py run the connector in this process: each process takes two seconds to start."""
+
+    def run(command: str, *arguments: str | Path, files: None = None) -> Iterator[dict[str, Any]]:
+        assert files is None
+        output = run_args([command, *map(str, arguments)])
+        yield from output.messages
+        if output.exit_code:
+            raise subprocess.CalledProcessError(output.exit_code, command, stderr=output.stderr)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load, "run", run)
+        yield
 
 
 class Warehouse:
