@@ -33,6 +33,7 @@ SETTINGS: dict[str, Config] = {
     },
 }
 MARK = "NOT-CHOSEN"
+WITH_CURSOR = [name for name, stream in STREAMS.items() if stream.cursor]
 TEXTS = {
     *("title", "name", "message", "comment", "description", "_description", "value", "localId"),
     *("storage", "atlas_doc_format", "raw", "inline-original-selection", "inlineOriginalSelection"),
@@ -165,7 +166,7 @@ def reads(request: pytest.FixtureRequest) -> Any:
             server.media.log.clear()
             limited = connector("read", config, select=STREAMS)
             requested, downloaded = list(server.log), list(server.media.log)
-            later = connector("read", config, select=STREAMS, state=whole.state, incremental=True)
+            later = connector("read", config, select=WITH_CURSOR, state=whole.state, incremental=True)
         yield Reads(found, server, whole, limited, later, requested, downloaded)
 
 
@@ -209,7 +210,7 @@ def accounts(output: Output) -> set[str | None]:
     return found | {r["version"]["authorId"] for name in versioned for r in output.records[name]}
 
 
-@pytest.mark.parametrize("name", [name for name in STREAMS if name not in OF_THE_SITE])
+@pytest.mark.parametrize("name", [name for name in WITH_CURSOR if name not in OF_THE_SITE])
 def test_a_sync_with_a_state_of_all_spaces_has_nothing_of_the_others(reads: Reads, name: str) -> None:
     assert reads.later.statuses[name] == "COMPLETE"
     assert [record for record in reads.later.records[name] if reads.marked.shows(record)] == []
@@ -273,10 +274,15 @@ BELOW_PAGES = [
 ]
 
 
+def few(config: Config, state: Any, select: list[str] = BELOW_PAGES) -> Output:
+    with few_streams(*select, group_size=25):
+        return connector("read", config, select=select, incremental=True, state=state)
+
+
 def test_a_page_that_moves_to_a_space_that_is_left_out_is_out_from_the_next_read_on(server: Server) -> None:
     site, config = server.site, config_for(server, exclude_space_keys=["PEOPLE"])
     keys = {space["key"]: space["id"] for space in site.records("spaces")}
-    first = connector("read", config, select=BELOW_PAGES, incremental=True)
+    first = few(config, None)
     parents = {page["parentId"] for page in site.records("pages")}
     parents |= {space["homepageId"] for space in site.records("spaces")}
     with_files = {record.get("pageId") for record in first.records["attachments"]} - parents
@@ -293,7 +299,7 @@ def test_a_page_that_moves_to_a_space_that_is_left_out_is_out_from_the_next_read
         for record in list(site.find(collection, "pageId", moved)):
             below.add(site.edit(collection, record["id"])["id"])
     for state in (first.state, None):
-        output = connector("read", config, select=BELOW_PAGES, incremental=True, state=state)
+        output = few(config, state)
         assert (output.exit_code, output.errors) == (0, [])
         arrived = {name: json.dumps(records) for name, records in output.records.items()}
         assert [(name, each) for name, text in arrived.items() for each in below if f'"{each}"' in text] == []
@@ -413,7 +419,7 @@ ENG_ONLY, ENG_AND_HW, NO_PEOPLE = (
     {"space_keys": ["HW", "ENG"]},
     {"exclude_space_keys": ["PEOPLE"]},
 )
-WITH_CURSOR = [
+FOLLOWED = [
     *("footer_comments", "inline_comments", "attachments", "pages", "blog_posts", "custom_content"),
     *("footer_comment_versions", "inline_comment_versions", "attachment_versions", "page_versions"),
     "custom_content_versions",
@@ -434,26 +440,23 @@ WITH_CURSOR = [
 )
 def test_after_other_settings_everything_of_the_chosen_spaces_arrives(settings: list[Config]) -> None:
     state, arrived, site = None, set(), company(small=True)
-    with Server(site) as server, few_streams(*WITH_CURSOR, group_size=25):
+    with Server(site) as server, few_streams(*FOLLOWED, group_size=25):
         config = config_for(server, custom_content_types=types_of(site))
         for chosen in settings:
-            output = connector(
-                "read", {**config, **chosen}, select=WITH_CURSOR, incremental=True, state=state
-            )
+            output = connector("read", {**config, **chosen}, select=FOLLOWED, incremental=True, state=state)
             assert output.exit_code == 0, output.errors
             state = output.state
-            arrived |= {(name, *key_of(name, r)) for name in WITH_CURSOR for r in output.records[name]}
+            arrived |= {(name, *key_of(name, r)) for name in FOLLOWED for r in output.records[name]}
             site.tick(86400)
-        whole = connector("read", {**config, **settings[-1]}, select=WITH_CURSOR)
-    expected = {(name, *key_of(name, r)) for name in WITH_CURSOR for r in whole.records[name]}
+        whole = connector("read", {**config, **settings[-1]}, select=FOLLOWED)
+    expected = {(name, *key_of(name, r)) for name in FOLLOWED for r in whole.records[name]}
     assert expected - arrived == set()
 
 
 def test_with_the_same_settings_only_changes_are_read(server: Server) -> None:
     config = config_for(server, **NO_PEOPLE, space_keys=["ENG", "HW"])
-    first = connector("read", config, select=WITH_CURSOR, incremental=True)
-    changed = {**config, "space_keys": ["HW", "ENG"]}
-    again = connector("read", changed, select=WITH_CURSOR, incremental=True, state=first.state)
+    first = few(config, None, FOLLOWED)
+    again = few({**config, "space_keys": ["HW", "ENG"]}, first.state, FOLLOWED)
     for name in ("footer_comments", "inline_comments", "attachments"):
         assert len(first.records[name]) > len(again.records[name])
 
@@ -479,9 +482,9 @@ def test_settings_that_leave_no_space_fail_check_and_read(server: Server, chosen
 
 @pytest.fixture(scope="module")
 def personal() -> Any:
-    """Serve a site with 600 personal spaces, each with a page and a folder."""
+    """Serve a site with 430 personal spaces, each with a page and a folder."""
     site = generate(pages=0, spaces=1)
-    for n in range(600):
+    for n in range(430):
         space = site.add_space(f"Person {n}", key=f"~{n:024}", type="personal")
         page = site.add_page(f"About {n}", space_id=space["id"])
         folder = {**page, "id": site.new_id(), "type": "folder", "title": f"Folder {n}", "_links": {}}
@@ -495,8 +498,10 @@ def personal() -> Any:
 def test_any_number_of_keys_works_in_check_and_read(personal: Server, name: str, count: int) -> None:
     keys = [space["key"] for space in personal.site.records("spaces") if space["type"] == "personal"]
     config = config_for(personal, **{name: keys[:count]})
-    assert connector("check", config).connection["status"] == "SUCCEEDED"
-    output = connector("read", config, select=["space", "pages", "tree_item_index"])
+    streams = ("space", "pages", "tree_item_index")
+    with few_streams(*streams, group_size=25):
+        assert connector("check", config).connection["status"] == "SUCCEEDED"
+        output = connector("read", config, select=streams)
     assert (output.exit_code, output.errors) == (0, [])
     chosen = keys[:count] if name == "space_keys" else [*keys[count:], "S0"]
     assert sorted(space["key"] for space in output.records["space"]) == sorted(chosen)
