@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ import pytest
 from common.connector import config_for, connector, discovered
 from fake_confluence import Server, Site, company, generate
 from fake_confluence.permissions import refusal, subject_of
-from tools.load import Stream, resume, store, sync, take
+from tools.load import Stream, resume, store, take
 from unit_tests.access import in_duckdb, in_postgres
 from unit_tests.client import Client
+from unit_tests.few_streams import few_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,15 +35,17 @@ TEXTS = ["pages", "blog_posts", "page_labels", "blog_post_labels", "site_info"]
 CHECK = "/wiki/rest/api/content/{}/permission/check"
 
 
-def sync_here(server: Server, database: Path) -> set[str]:
-    """Sync in this process, which takes a tenth of the time, and return the statuses of the streams."""
+def sync_here(server: Server, database: Path, *more: str) -> set[str]:
+    """Sync in this process and return the statuses of the streams."""
+    names = [*STREAMS, *more]
     with duckdb.connect(str(database)) as connection, ExitStack() as stack:
+        stack.enter_context(few_streams(*names, group_size=25))
         streams = {}
-        for name in STREAMS:
+        for name in names:
             file = stack.enter_context(database.with_name(f"{name}.jsonl").open("w", encoding="utf-8"))
             streams[name] = Stream(discovered(name), file)
         began = resume(connection, streams, {})
-        for message in connector("read", config_for(server), select=STREAMS).messages:
+        for message in connector("read", config_for(server), select=names).messages:
             take(message, streams, lambda _read, _said: None)
         store(connection, streams, began, {})
     return {stream.status for stream in streams.values()}
@@ -82,10 +84,8 @@ def permitted(site: Site) -> Seen:
 
 def test_the_company_is_shown_as_confluence_permits_it(tmp_path: Path, postgres: Postgres) -> None:
     with Server(company(small=True)) as server:
-        config, database = tmp_path / "config.json", tmp_path / "confluence.duckdb"
-        config.write_text(json.dumps(config_for(server)))
-        read = sync(config, database, [*STREAMS, *TEXTS])
-        assert {stream.status for stream in read.values()} == {"COMPLETE"}
+        database = tmp_path / "confluence.duckdb"
+        assert sync_here(server, database, *TEXTS) == {"COMPLETE"}
         allowed, client = set(), Client(server)
         for user in server.site.records("users"):
             for content in current(server.site):
