@@ -51,9 +51,9 @@ SEEN = [
 pytestmark = pytest.mark.skipif(not CONFIG.exists(), reason=f"there is no {CONFIG}: see CONTRIBUTING.md")
 
 
-def messages(command: str, *arguments: str, config: Path | None = None) -> Iterator[dict[str, Any]]:
+def messages(command: str, *arguments: str, config: Path = CONFIG) -> Iterator[dict[str, Any]]:
     """Run the connector and yield its messages, until the caller stops or the time limit is reached."""
-    ordered = [str(CONNECTOR), command, "--config", str(config or CONFIG), *arguments]
+    ordered = [str(CONNECTOR), command, "--config", str(config), *arguments]
     with subprocess.Popen(ordered, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout
         patience = Timer(PATIENCE_SECONDS, process.kill)
