@@ -29,8 +29,8 @@ def company(*, small: bool = False) -> Site:
     """Return the site of Norrvik Instruments in the middle of 2026.
 
     Args:
-        small: Leave out two thirds of the pages and comments and a quarter of the files, but no kind of record: a read
-            of everything needs half of the requests.
+        small: Leave out three quarters of the pages, half of the comments and a quarter of the files, but no kind of
+            record and no field: a read of everything needs less than half of the requests.
     """
     text: dict[str, Any] = _read("company.yaml")
     written = _read("architecture_overview.yaml")

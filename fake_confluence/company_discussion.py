@@ -25,7 +25,7 @@ def add_comments(making: Making) -> None:
         if n % 15 == 11:
             holder, place = making.records("custom_content")[n % 10], "customContentId"
         _thread(making, "footer_comments", (holder, place), n)
-    for n in range(10 if making.small else 24):
+    for n in range(11 if making.small else 24):
         holder, place = pages[(11 * n + 3) % len(pages)], "pageId"
         if n % 5 == 4:
             holder, place = posts[n % len(posts)], "blogPostId"
@@ -188,7 +188,8 @@ def add_likes(making: Making) -> None:
     )
     for collection, name, parent in kinds:
         for n, record in enumerate(making.records(collection)):
-            count = making.random.choice((0, 0, 1, 2, 4))  # most content has few likes or none
+            # Most content has few likes or none.
+            count = making.random.choice((4,) if making.small and n == 1 else (0, 0, 1, 2, 4))
             if collection == "pages" and n == 1:
                 count = len(making.people) - 1
             for account in sorted(making.random.sample(making.people[:-1], count)):

@@ -26,7 +26,7 @@ FILE = ROOT / "integration_tests" / "expected_records.jsonl"
 
 def main() -> None:
     """Read the site and write the file."""
-    with Server(company()) as site, tempfile.TemporaryDirectory() as directory:
+    with Server(company(small=True)) as site, tempfile.TemporaryDirectory() as directory:
         types = sorted({record["type"] for record in site.site.records("custom_content")})
         config = Path(directory) / "config.json"
         settings = {"email": site.email, "api_token": site.token, "domain_name": site.url}

@@ -88,8 +88,8 @@ def log() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """Serve the company, a new one for each test."""
-    with Server(company()) as running:
+    """Serve the small company, a new one for each test."""
+    with Server(company(small=True)) as running:
         yield running
 
 

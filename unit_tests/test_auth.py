@@ -55,7 +55,7 @@ pytestmark = pytest.mark.usefixtures("log")  # shown secrets are also looked for
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Server]:
-    with Server(company(), max_page=7) as running:
+    with Server(company(small=True), max_page=7) as running:
         yield running
 
 

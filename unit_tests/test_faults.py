@@ -44,7 +44,7 @@ TASKS, GROUP = f"{V2}/tasks", "/wiki/rest/api/group"
 
 def small_site() -> Site:
     """Return the company with few labels, and lists of three pages or more in every family."""
-    site = company()
+    site = company(small=True)
     site.collections["labels"] = [
         label for label in site.records("labels") if len(label["_contentSpaces"]) > 1
     ][:6]
@@ -79,7 +79,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.server = Server(small_site(), max_page=2)
-        self.other = Server(company(), token="of-another-site")
+        self.other = Server(company(small=True), token="of-another-site")
         self.log = io.StringIO()
         self._open = ExitStack()
 
@@ -197,7 +197,7 @@ def stage() -> Iterator[Stage]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(company(), max_page=2) as server:
+    with Server(company(small=True), max_page=2) as server:
         yield server
 
 

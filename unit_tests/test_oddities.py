@@ -496,7 +496,7 @@ def test_the_government_cloud_is_allowed() -> None:
 
 @pytest.mark.parametrize("command", ["check", "read"])
 def test_the_error_for_a_renamed_site_names_its_new_host(server: Server, command: str) -> None:
-    with Server(company()) as renamed:
+    with Server(company(small=True)) as renamed:
         host = f"localhost:{renamed.port}"
         location = {"Location": f"http://user:password@{host}{V2}/spaces?limit=1"}
         server.fail(".", times=None, how="redirect", status=301, headers=location)

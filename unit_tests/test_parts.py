@@ -248,7 +248,7 @@ def test_a_part_without_a_space_is_complete() -> None:
 
 
 def test_no_space_at_all_fails_each_part() -> None:
-    site = company()
+    site = company(small=True)
     site.records("spaces").clear()
     site.changed("spaces")
     with Server(site) as server:
