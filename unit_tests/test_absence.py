@@ -68,13 +68,13 @@ def edit_oldest(server: Server, collection: str, list_: str) -> None:
     server.before(list_, edit)
 
 
-def large(collection: str) -> Site:
+def several_pages_of(collection: str) -> Site:
     site = generate(
-        pages=300 if collection == "pages" else 10,
+        pages=30 if collection == "pages" else 5,
         spaces=1,
-        blog_posts=300 if collection == "blog_posts" else 0,
-        comments=300 if "comments" in collection else 0,
-        files=[1] * 300 if collection == "attachments" else [],
+        blog_posts=30 if collection == "blog_posts" else 0,
+        comments=30 if "comments" in collection else 0,
+        files=[1] * 30 if collection == "attachments" else [],
         versions_per_page=1,
     )
     site.collections.setdefault("content_restrictions", [])
@@ -100,7 +100,7 @@ def large(collection: str) -> Site:
 def test_a_first_read_has_every_record_although_one_is_edited_meanwhile(
     stream: str, collection: str, list_: str, start_date: str, *, incremental: bool
 ) -> None:
-    with Server(large(collection), max_page=100) as server:
+    with Server(several_pages_of(collection), max_page=10) as server:
         edit_oldest(server, collection, list_)
         output = read(server, stream, incremental=incremental, start_date=start_date)
         assert output.exit_code == 0
@@ -133,7 +133,7 @@ def test_a_first_read_has_every_record_although_one_is_edited_meanwhile(
 def test_every_parent_is_asked_although_one_is_edited_meanwhile(
     stream: str, key: str, collection: str, list_: str, child: str
 ) -> None:
-    with Server(large(collection), max_page=100) as server:
+    with Server(several_pages_of(collection), max_page=10) as server:
         edit_oldest(server, collection, list_)
         output = read(server, stream)
         assert (output.exit_code, output.errors) == (0, [])
@@ -148,9 +148,9 @@ def test_every_parent_is_asked_although_one_is_edited_meanwhile(
 
 
 def test_an_edit_during_an_incremental_read_arrives_with_the_next() -> None:
-    with Server(generate(pages=300, spaces=1), max_page=50) as server:
+    with Server(generate(pages=60, spaces=1), max_page=10) as server:
         first = read(server, "pages")
-        for page in server.site.records("pages")[:150]:
+        for page in server.site.records("pages")[:30]:
             server.site.edit("pages", page["id"], at=server.site.tick(3600))
         edit_oldest(server, "pages", rf"{V2}/pages\?")
         second = read(server, "pages", state=first.state)
@@ -192,12 +192,12 @@ def test_a_record_without_a_date_hides_no_change(spoiled: Any, place: int) -> No
 
 
 def test_an_unchanged_list_is_read_with_one_request() -> None:
-    with Server(generate(pages=300, spaces=1), max_page=50) as server:
+    with Server(generate(pages=60, spaces=1), max_page=10) as server:
         first = read(server, "pages")
         server.log.clear()
         second = read(server, "pages", state=first.state)
         assert len(server.requests_to(f"{V2}/pages")) == 1
-        assert len(second.records["pages"]) <= 50
+        assert len(second.records["pages"]) <= 10
 
 
 def test_a_resolved_inline_comment_arrives() -> None:
