@@ -55,7 +55,7 @@ pytestmark = pytest.mark.usefixtures("log")  # shown secrets are also looked for
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Server]:
-    with Server(company(small=True), max_page=7) as running:
+    with Server(company(small=True), max_page=3) as running:
         yield running
 
 
@@ -173,7 +173,7 @@ def test_each_authentication_method_reads_every_record(
         assert len(read.output.records[name]) == len(records_of(read.output)[name]), name
     requested = [request for request in read.requested if request.path.startswith("/wiki")]
     assert {request.cloud_id for request in requested} == {"" if way in SITE_WAYS else server.cloud_id}
-    # A page holds seven records: the next pages were requested at the same address.
+    # A page holds three records: the next pages were requested at the same address.
     for path, place in ((PAGES, "cursor"), (GROUP, "start"), (SPACES, "cursor")):
         assert [request for request in requested if request.operation == path and request.values(place)], path
 

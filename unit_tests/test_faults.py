@@ -44,7 +44,7 @@ TASKS, GROUP = f"{V2}/tasks", "/wiki/rest/api/group"
 
 def small_site() -> Site:
     """Return the company with few labels, and lists of three pages or more in every family."""
-    site = company(small=True)
+    site = company()
     site.collections["labels"] = [
         label for label in site.records("labels") if len(label["_contentSpaces"]) > 1
     ][:6]

@@ -94,30 +94,6 @@ class Split:
     requested: list[list[Request]]
 
 
-# Of these collections a quarter is enough, with the records to which this field of others leads.
-QUARTERED = (
-    ("blog_posts", "blog_post_properties", "_blogPostId"),
-    ("attachments", "attachment_properties", "_attachmentId"),
-    ("footer_comments", "footer_comments", "parentCommentId"),
-    ("inline_comments", "inline_comments", "parentCommentId"),
-    ("pages", "attachments", "pageId"),
-)
-
-
-def small_company() -> Site:
-    """Return the small company with fewer records, and still some of each stream for several parts."""
-    site = company(small=True)
-    for name, others, field in QUARTERED:
-        records, needed = site.records(name), {record.get(field) for record in site.records(others)}
-        records[:] = [
-            record
-            for n, record in enumerate(records)
-            if n % 4 == 0 or record["id"] in needed or "parentCommentId" in record
-        ]
-        site.changed(name)
-    return site
-
-
 COUNT = 3
 CHANGED = ("pages", "blog_posts", "attachments", "footer_comments", "inline_comments")
 
@@ -137,7 +113,7 @@ def change(site: Site) -> None:
 @pytest.fixture(scope="module")
 def split() -> Split:
     """Read every stream, then those with a cursor again."""
-    site = small_company()
+    site = company(small=True)
     with Server(site) as server:
         base = everything(server)
         found = Split([first(base)], [], [])
@@ -318,7 +294,7 @@ def test_changes_of_other_parts_do_not_end_a_list(server: Server, name: str) -> 
 def alone(tmp_path_factory: pytest.TempPathFactory) -> list[Output]:
     """Read the first two parts of the same site with the declarative runner, once that of another CDK."""
     parts = []
-    with Server(small_company()) as server:
+    with Server(company(small=True)) as server:
         base = everything(server)
         for part, environment in zip(parts_of(base, COUNT), (".venv-builder", ".venv"), strict=False):
             directory: Path = tmp_path_factory.mktemp("runner")

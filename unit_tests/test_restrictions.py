@@ -49,11 +49,12 @@ def current(site: Site) -> list[str]:
 def test_restrictions_in_bulk_are_those_of_each_page_post_and_tree_item(server: Server) -> None:
     output = read(server, "content_restrictions", *EACH)
     exact, bulk = of_each(output.records), in_bulk(output.records)
-    assert len(bulk) == len(output.records["content_restrictions"])
+    long = {r["_contentId"] for r in server.site.records("content_restrictions") if len(r["_users"]) >= 200}
+    assert {record["id"] for record in output.records["content_restrictions"]} - bulk.keys() <= long
     assert bulk == {content: lists for content, lists in exact.items() if content in bulk}
     assert any(lists[0] or lists[1] for lists in bulk.values())
     requests = [request.operation for request in server.log]
-    assert requests.count(SEARCH) < requests.count(RESTRICTION) / 10
+    assert requests.count(SEARCH) < requests.count(RESTRICTION) / 4
 
 
 def test_content_that_the_search_lacks_has_no_record(server: Server) -> None:

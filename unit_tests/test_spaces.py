@@ -26,7 +26,7 @@ Config = dict[str, Any]
 
 
 SETTINGS: dict[str, Config] = {
-    "two spaces": {"space_keys": ["BUOY4", "PEOPLE"]},
+    "three spaces": {"space_keys": ["HELP", "HW", "PEOPLE"]},
     "all but some": {
         "exclude_space_keys": ["PEOPLE", "OPS"],
         "exclude_space_kinds": ["personal", "archived"],
