@@ -14,6 +14,7 @@ from requests import Response
 
 NOTHING = "nothing more"
 TITLE = re.compile(r"<title[^>]*>\s*([^<]*?)[\s.]*</title", re.IGNORECASE)
+SAYING = ("message", "title", "translation", "error", "errors")
 WILDCARDS = frozenset("*?[")
 RESULTS = ["results"]
 
@@ -42,13 +43,11 @@ def quoted(response: Response) -> str:
 
 def _said(body: Any) -> Iterator[str]:
     if isinstance(body, dict):
-        yield from (
-            body[name] for name in ("message", "title", "translation") if isinstance(body.get(name), str)
-        )
+        yield from (body[name] for name in SAYING if isinstance(body.get(name), str))
         body = list(body.values())
     if isinstance(body, list):
         for part in body:
-            yield from _said(part)
+            yield from [part] if isinstance(part, str) else _said(part)
 
 
 def _parse(content: bytes) -> Any:
