@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make faults`, and one for more random sequences."""
     parser.addoption("--all-faults", action="store_true", help="try every fault, and write docs/promises.md")
-    parser.addoption("--sequences", type=int, default=8, help="how many sequences test_sequences.py plays")
+    parser.addoption("--sequences", type=int, help="how many sequences test_sequences.py plays")
 
 
 @pytest.fixture(autouse=True, scope="session")

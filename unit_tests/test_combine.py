@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from common.connector import STREAMS, config_for
+from common.connector import ROOT, STREAMS, config_for
 from fake_confluence import Server
 from tools import load
 from tools.combine import combine
@@ -310,7 +311,8 @@ def test_the_program_combines_files_and_refuses_those_that_are_not_the_parts(
         warehouse.connection = duckdb.connect(f"{part[0]}.duckdb")
         warehouse.sync()
         warehouse.connection.close()
-    run("1.duckdb", "2.duckdb")
+    command = [sys.executable, "-m", "tools.combine", *(str(tmp_path / f"{n}.duckdb") for n in ("all", 1, 2))]
+    subprocess.run(command, cwd=ROOT, check=True)
     with duckdb.connect("all.duckdb") as connection:
         ids = {i for (i,) in connection.execute("SELECT id FROM pages").fetchall()}
         assert ids == alive(server.site, "pages")

@@ -812,4 +812,7 @@ def test_the_program_reports_what_it_marks_and_holds_back(
         assert connection.execute("SELECT count(*) FROM pages").fetchall() == [(20,)]
     with duckdb.connect(str(file)) as connection:
         connection.execute("DROP TABLE space")
-    assert run(5, "--allow", "all") == f"pages: unknown without the stream space\n{NO_POSTS}"
+    expected = f"pages: unknown without the stream space\n{NO_POSTS}"
+    assert run(5, "--allow", "all") == expected
+    command = [sys.executable, "-m", "tools.deletions", str(file)]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout == expected
