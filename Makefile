@@ -46,7 +46,7 @@ check: $(READY) lint types check-derived ## Run the fast checks and tests (a min
 	$(BIN)/python -m pytest --numprocesses 2 -rs $(QUICK:%=unit_tests/test_%.py) -k 'not installed and not wheel'
 
 # Three workers on two cores: a sixth of the time tests wait for processes and sockets.
-test: $(READY) $(HOMES) lint types check-derived ## Run all checks and tests (about twenty minutes on two cores)
+test: $(READY) $(HOMES) lint types check-derived ## Run all checks and tests (about a quarter of an hour on two cores)
 	$(UV) $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -rs $(ARGS)
 
 live: $(READY) ## Test the connector on your own site: secrets/config.json
