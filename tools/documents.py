@@ -5,8 +5,8 @@
 The database contains the tables of a sync and the view of the recipe `text_for_ai`. Each line is a page or post: its
 `document_key` (the id), `type`, `title`, `path`, `content` in Markdown, `url`, `last_modified`, `labels`, and the
 account ids that `may_see` it: nobody if the list is empty. The `content` of a live doc without text is null: it is not
-known, because Confluence can return an empty body for a live doc that has text. It accepts bodies in any format:
-storage, atlas_doc_format, or rendered.
+known, because Confluence can return an empty body for a live doc that has text. So is that of a body that cannot be
+converted, which is named on stderr. It accepts bodies in any format: storage, atlas_doc_format, or rendered.
 
 No library replaces it yet. Of the 30 bodies in atlas_doc_format in unit_tests/test_documents.py, atlas-doc-parser 1.0.1
 loses text of 13 (it drops a node that it does not know together with its content, such as a macro or the columns of a
@@ -107,13 +107,18 @@ def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]
     columns = [name for name, *_ in found.description or []]
     while values := found.fetchone():
         row = dict(zip(columns, values, strict=True))
-        content = to_markdown(json.loads(row["body"] or "{}"), replace(site, space=row["space"]))
+        try:
+            content = to_markdown(json.loads(row["body"] or "{}"), replace(site, space=row["space"]))
+        except Exception as failure:  # noqa: BLE001 - any body: the other documents must arrive
+            place, why = f"{row['type']} {row['document_key']}", type(failure).__name__
+            print(f"{place} has no content: its body cannot be converted ({why}).", file=sys.stderr)
+            content = None
         yield {
             "document_key": row["document_key"],
             "type": row["type"],
             "title": row["title"],
             "path": row["path"],
-            "content": content or (None if row["subtype"] == "live" else ""),
+            "content": content or ("" if content is not None and row["subtype"] != "live" else None),
             "url": row["url"],
             "last_modified": row["last_modified"] and row["last_modified"].isoformat(),
             "labels": row["labels"] or [],
@@ -420,16 +425,31 @@ CHANGES = {
 # ------------------------------------------------------------------ atlas_doc_format
 
 
-def adf(node: dict[str, Any], site: Site) -> str:
-    """Convert a node of the editor's JSON to HTML; an unknown node becomes its content."""
-    kind, attrs = node["type"], node.get("attrs") or {}
-    inner = "".join(adf(child, site) for child in node.get("content") or [])
+# What a node with other fields than expected, or other values, leads to.
+ODD = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+
+
+def adf(node: Any, site: Site) -> str:
+    """Convert a node of the editor's JSON to HTML; an unknown or odd node becomes its content."""
+    if not isinstance(node, dict):
+        return ""
+    content = node.get("content")
+    inner = "".join(adf(child, site) for child in content) if isinstance(content, list) else ""
+    try:
+        return converted(node["type"], node, inner, site)
+    except ODD:
+        return inner
+
+
+def converted(kind: str, node: dict[str, Any], inner: str, site: Site) -> str:
+    """Return a node as HTML around its converted content."""
+    attrs = node.get("attrs") or {}
     if kind in TAGS:
         return f"<{TAGS[kind]}>{inner}</{TAGS[kind]}>"
     if kind in NODES:
         return str(NODES[kind](attrs, inner))
     if kind == "text":
-        return marked(escape(node["text"]), node.get("marks") or [])
+        return marked(escape(node["text"]), node.get("marks"))
     if kind == "mention":
         return escape(
             "@" + (site.people.get(attrs.get("id", "")) or attrs.get("text") or attrs["id"]).lstrip("@")
@@ -437,14 +457,14 @@ def adf(node: dict[str, Any], site: Site) -> str:
     return inner
 
 
-def marked(html: str, marks: list[dict[str, Any]]) -> str:
+def marked(html: str, marks: Any) -> str:
     """Return text with its marks as HTML."""
-    for mark in marks:
-        kind = mark["type"]
-        if kind == "link":
-            html = f'<a href="{escape(mark["attrs"]["href"])}">{html}</a>'
-        elif kind in MARKS:
-            html = f"<{MARKS[kind]}>{html}</{MARKS[kind]}>"
+    for mark in marks if isinstance(marks, list) else []:
+        with suppress(*ODD):
+            if mark["type"] == "link":
+                html = f'<a href="{escape(mark["attrs"]["href"])}">{html}</a>'
+            elif mark["type"] in MARKS:
+                html = f"<{MARKS[mark['type']]}>{html}</{MARKS[mark['type']]}>"
     return html
 
 

@@ -86,8 +86,9 @@ headings to split on, tables, tasks, code, panels, links, mentions and emoji. A 
 each of them. A mention shows the name that `users` or `named_users` has. Macros keep their visible text and lose their
 parameters. Content that Confluence generates when it shows a page, such as a table of contents, is left out. The
 `content` of an empty live doc is null: [not
-known](oddities.md#a-live-doc-can-have-an-empty-body-although-it-has-text). `make demo` writes a line for each
-page and post to `demo/documents.jsonl`, and so does
+known](oddities.md#a-live-doc-can-have-an-empty-body-although-it-has-text). So is that of a body that cannot be
+converted, which is named on stderr. `make demo` writes a line for each page and post to
+`demo/documents.jsonl`, and so does
 
 ```sh
 .venv/bin/python -m tools.documents demo/confluence.duckdb documents.jsonl

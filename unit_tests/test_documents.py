@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 import yaml
 
 from common.connector import ROOT
-from tools.documents import Site, to_markdown
+from tools.documents import Site, to_markdown, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WRITTEN = yaml.safe_load(
     (ROOT / "fake_confluence/data/architecture_overview.yaml").read_text(encoding="utf-8")
@@ -483,3 +487,45 @@ def test_a_page_without_a_body_has_no_text(body: dict[str, Any]) -> None:
 
 def test_a_body_that_is_nested_too_deeply_becomes_plain_text() -> None:
     assert from_storage("<div>" * 3_000 + "deep" + "</div>" * 3_000) == "deep"
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"type": "heading", "content": [text("kept")]},
+        {"type": "panel", "attrs": {"panelType": None}, "content": [paragraph(text("kept"))]},
+        {"attrs": {}, "content": [text("kept")]},
+        {
+            "type": ["paragraph"],
+            "content": [text("kept"), None, "x", {"type": "date", "attrs": {"timestamp": 1e30}}],
+        },
+        {**text("kept"), "marks": [{"type": "link"}, {"type": []}, None]},
+        {**text("kept"), "marks": 3},
+        paragraph(text("kept"), {"type": "status"}, {"type": "mention", "attrs": {}}, {"type": "text"}),
+    ],
+    ids=json.dumps,
+)
+def test_an_odd_node_becomes_its_content(node: dict[str, Any]) -> None:
+    assert from_adf(node) == "kept"
+
+
+def test_a_body_that_cannot_be_converted_is_named_and_the_others_arrive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bodies = {
+        "1": "",
+        "2": '{"storage": {"value": "a<![CDA\\" < y ]]>"}}',
+        "3": '{"storage": {"value": "c"}}',
+    }
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE site_info AS SELECT 'https://norrvik.example/wiki' AS baseUrl")
+        connection.execute("CREATE TABLE bodies (document_key text, body text)")
+        connection.executemany("INSERT INTO bodies VALUES (?, ?)", [*bodies.items()])
+        empty = ["title", "path", "url", "last_modified", "labels", "may_see", "space", "subtype"]
+        columns = ", ".join(f"NULL AS {name}" for name in empty)
+        connection.execute(f"CREATE VIEW text_for_ai AS SELECT *, 'page' AS type, {columns} FROM bodies")
+        write(connection, tmp_path / "documents.jsonl")
+    lines = (tmp_path / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["content"] for line in lines] == ["", None, "c"]
+    sentence = "page 2 has no content: its body cannot be converted (ParserRejectedMarkup).\n"
+    assert capsys.readouterr().err == sentence
