@@ -23,7 +23,8 @@ def opened(file: Path, *, new: bool = False, read_only: bool = False) -> Iterato
         read_only: Only read it.
 
     Raises:
-        SystemExit: It does not exist, cannot be opened, or lacks what a query needs; with DuckDB's own words.
+        SystemExit: It does not exist, cannot be opened, or lacks what a query needs, with DuckDB's own words; or a
+            file cannot be written.
 
     """
     if not new and not file.exists():
@@ -31,6 +32,8 @@ def opened(file: Path, *, new: bool = False, read_only: bool = False) -> Iterato
     try:
         with duckdb.connect(str(file), read_only=read_only) as connection:
             yield connection
+    except OSError as failure:
+        sys.exit(f"{failure.filename or 'The output'} cannot be written: {failure.strerror}.")
     except duckdb.Error as failure:
         hint = f"DuckDB {duckdb.__version__} is installed here; a newer one may have written the file."
         sys.exit(

@@ -81,6 +81,8 @@ def main() -> None:
     try:
         with duckdb.connect(str(args.database), read_only=True) as connection:
             write(connection, args.file)
+    except OSError as failure:
+        sys.exit(f"{args.file} cannot be written: {failure.strerror}.")
     except duckdb.Error as failure:
         sys.exit(f"{args.database} cannot be used: {failure}")
 
@@ -89,10 +91,14 @@ def write(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     """Write the documents of a database, one per line: all of them, or the file stays as it is."""
     is_pipe = file.exists() and not file.is_file()  # or a device
     part = file if is_pipe else file.with_name(f".{file.name}.new")
-    with part.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(d, ensure_ascii=False) + "\n" for d in documents(connection))
-    if not is_pipe:
-        part.replace(file)
+    try:
+        with part.open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(d, ensure_ascii=False) + "\n" for d in documents(connection))
+        if not is_pipe:
+            part.replace(file)
+    finally:
+        if not is_pipe:
+            part.unlink(missing_ok=True)
 
 
 def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:

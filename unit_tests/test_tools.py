@@ -77,8 +77,24 @@ def test_a_database_that_cannot_be_used_is_named_and_what_is_there_stays(
 
 
 def test_documents_that_fail_are_no_file(directory: Path) -> None:
+    before = set(directory.iterdir())
     refusal(directory, "documents", "empty.duckdb new")
-    assert not (directory / "new").exists()
+    assert set(directory.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "why"), [("absent/file", "No such file or directory"), ("/dev/full", "No space left on device")]
+)
+@pytest.mark.parametrize("name", ["documents", "report"])
+def test_a_file_that_cannot_be_written_is_named(directory: Path, name: str, file: str, why: str) -> None:
+    columns = ["body", "title", "path", "url", "last_modified", "labels", "may_see", "space", "subtype"]
+    with duckdb.connect(str(directory / "usable.duckdb")) as connection:
+        connection.execute("CREATE TABLE site_info AS SELECT '' AS baseUrl, 'Norrvik' AS siteTitle")
+        connection.execute("CREATE TABLE _syncs (stream text, status text, finished timestamptz)")
+        query = ", ".join(f"NULL AS {column}" for column in columns)
+        connection.execute(f"CREATE TABLE text_for_ai AS SELECT '1' AS document_key, 'page' AS type, {query}")
+    said = refusal(directory, name, f"usable.duckdb {file}")
+    assert said.endswith(f" cannot be written: {why}.")
 
 
 def test_a_database_that_another_process_uses_is_named(directory: Path) -> None:
