@@ -395,12 +395,14 @@ FORMS = {
     "errors as a list of texts": json.dumps({"errors": [DEPRECATED]}),
     "message as an object": json.dumps({"message": {"translation": DEPRECATED}}),
     "message as a list": json.dumps({"message": [DEPRECATED]}),
+    "beside other texts": json.dumps({"path": "/x", "ids": ["1"], "errors": [{"title": DEPRECATED}]}),
 }
 
 
 @pytest.mark.parametrize("name", ["users", "space_labels"])
 @pytest.mark.parametrize(
-    ("form", "status"), [*zip(FORMS, itertools.cycle([400, 401, 403, 404]), strict=False)]
+    ("form", "status"),
+    [*zip(FORMS, itertools.cycle([400, 401, 403, 404]), strict=False), ("beside other texts", 404)],
 )  # the form is parsed before the status decides
 def test_any_form_of_confluences_message_is_quoted(server: Server, form: str, status: int, name: str) -> None:
     (operation,) = STREAMS[name].operations

@@ -14,7 +14,7 @@ from requests import Response
 
 NOTHING = "nothing more"
 TITLE = re.compile(r"<title[^>]*>\s*([^<]*?)[\s.]*</title", re.IGNORECASE)
-SAYING = ("message", "title", "translation", "error", "errors")
+SAYING = ("message", "title", "translation", "error", "errors", "errorMessages")
 WILDCARDS = frozenset("*?[")
 RESULTS = ["results"]
 
@@ -43,11 +43,14 @@ def quoted(response: Response) -> str:
 
 def _said(body: Any) -> Iterator[str]:
     if isinstance(body, dict):
-        yield from (body[name] for name in SAYING if isinstance(body.get(name), str))
+        for said in map(body.get, SAYING):
+            yield from (
+                each for each in (said if isinstance(said, list) else [said]) if isinstance(each, str)
+            )
         body = list(body.values())
     if isinstance(body, list):
         for part in body:
-            yield from [part] if isinstance(part, str) else _said(part)
+            yield from _said(part)
 
 
 def _parse(content: bytes) -> Any:
