@@ -31,12 +31,15 @@ from urllib.parse import urljoin
 
 import duckdb
 from bs4 import BeautifulSoup, Tag
+from bs4.exceptions import ParserRejectedMarkup
 from markdownify import ATX, MarkdownConverter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\] ?>", re.DOTALL)
+# What a body with other fields than expected, or other values, leads to.
+ODD = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 PANELS = {"info", "tip", "note", "warning", "success", "error", "panel"}
 # The parameters that a reader sees; all others control the appearance or the query of a macro.
 SHOWN = {"status": "title", "jira": "key", "widget": "url", "iframe": "src"}
@@ -115,7 +118,7 @@ def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]
         row = dict(zip(columns, values, strict=True))
         try:
             content = to_markdown(json.loads(row["body"] or "{}"), replace(site, space=row["space"]))
-        except Exception as failure:  # noqa: BLE001 - any body: the other documents must arrive
+        except (*ODD, RecursionError, ParserRejectedMarkup) as failure:  # the other documents must arrive
             place, why = f"{row['type']} {row['document_key']}", type(failure).__name__
             print(f"{place} has no content: its body cannot be converted ({why}).", file=sys.stderr)
             content = None
@@ -429,10 +432,6 @@ CHANGES = {
 
 
 # ------------------------------------------------------------------ atlas_doc_format
-
-
-# What a node with other fields than expected, or other values, leads to.
-ODD = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 
 
 def adf(node: Any, site: Site) -> str:

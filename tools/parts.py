@@ -47,9 +47,8 @@ def state_of(path: Path) -> list[State]:
     if path.suffix != ".duckdb":
         try:
             states: list[State] = json.loads(path.read_text(encoding="utf-8"))
-            _ = [
-                state["stream"]["stream_descriptor"]["name"] for state in states[:]
-            ]  # fails unless it is a state
+            # This fails unless it is a state.
+            _ = [state["stream"]["stream_descriptor"]["name"] for state in states[:]]
         except (OSError, ValueError, LookupError, TypeError) as failure:
             sys.exit(f"{path} has no state: {failure}")
         return states
