@@ -382,6 +382,13 @@ def test_a_page_that_is_back_is_not_removed(site: Server, synced: Warehouse) -> 
     synced.sync()
     synced.erase()  # before the deletions are applied
     assert page["id"] in synced.ids("pages")
+    site.site.edit_page(page["id"])
+    synced.sync()
+    site.site.trash_page(page["id"])
+    synced.sync()
+    assert synced.now() == {page["id"]: "trashed"}
+    synced.erase()  # its days in the trash have not begun
+    assert page["id"] in synced.ids("pages")
 
 
 # ------------------------------------------------------------------ the place of a page
@@ -455,6 +462,8 @@ def test_more_than_twenty_pages_and_a_tenth_of_a_space_are_held_back() -> None:
         assert sync(warehouse, 2) == dict.fromkeys(gone, GONE) | dict.fromkeys(held, "held back")
         assert warehouse.ids("forget") == gone
         assert len(warehouse.ids("living_pages")) == pages - len(gone)
+        held |= absent(site, "1000", 21)  # now 189 are left
+        assert sync(warehouse, 2) == dict.fromkeys(gone, GONE) | dict.fromkeys(held, "held back")
 
 
 def test_what_is_held_back_is_deleted_on_demand() -> None:

@@ -419,11 +419,31 @@ def test_another_number_of_parts_loses_nothing(seed: int) -> None:
     assert several.rows == one.rows
 
 
+def merged(*states: dict[str, Any]) -> Any:
+    """Return the state of a stream, merged from those of the parts."""
+    parts = [[{"stream": {"stream_descriptor": {"name": "pages"}, "stream_state": it}}] for it in states]
+    (found,) = merge(parts, 1)
+    return found["stream"]["stream_state"]
+
+
+OLD, NEW = {"updatedAt": "2026-01-01T00:00:00.000Z"}, {"updatedAt": "2026-06-01T00:00:00Z"}
+
+
 def test_the_oldest_cursor_counts_in_any_form() -> None:
-    cursors = [{"updatedAt": "2026-06-01T00:00:00Z"}, {"updatedAt": "2026-01-01T00:00:00.000Z"}]
-    states = [[{"stream": {"stream_descriptor": {"name": "pages"}, "stream_state": it}}] for it in cursors]
-    (merged,) = merge(states, 1)
-    assert merged["stream"]["stream_state"] == cursors[1]
+    assert merged(NEW, OLD) == OLD
+    both = [{"use_global_cursor": True, "state": cursor} for cursor in (NEW, OLD)]
+    assert merged(*both)["state"] == OLD
+
+
+def test_a_part_says_nothing_about_the_spaces_of_another() -> None:
+    def part(*cursors: tuple[str, dict[str, str]]) -> dict[str, Any]:
+        return {
+            "states": [{"partition": {"spaceId": [space]}, "cursor": cursor} for space, cursor in cursors]
+        }
+
+    # A read that was killed keeps what it was given for all spaces.
+    found = merged(part(("1000", OLD), ("1001", NEW)), part(("1000", NEW), ("1001", OLD)))
+    assert found == {"use_global_cursor": False, **part(("1000", OLD), ("1001", OLD))}
 
 
 def test_another_number_of_parts_reads_little_again() -> None:
