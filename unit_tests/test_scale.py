@@ -15,7 +15,7 @@ from benchmarks.report import failures
 from benchmarks.runner import run_all
 from benchmarks.workloads import TENTH, scale
 from fake_confluence import Server, generate
-from unit_tests.processes import arguments, started
+from unit_tests.processes import LONG, arguments, started
 
 PAGES, BODY_BYTES, A_LIST = 6_000, 20_000, 25
 QUIET = 2  # seconds without a request, after which nothing more is read ahead
@@ -37,7 +37,7 @@ def peak_memory_without_reader(server: Server, directory: Path, **config: str) -
     server.before(r"/pages\?", lambda _: requested.set())
     # With small pages: each worker holds one.
     with started(arguments(directory, server, "pages", page_size=A_LIST, **config)) as (process, _):
-        assert requested.wait(60)
+        assert requested.wait(LONG)
         while requested.wait(QUIET):
             requested.clear()
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
