@@ -21,12 +21,13 @@ LACKS_SCOPE = "scope does not match"
 NOBODY = ("anonymous", "unknown")  # types of the user that Confluence names for a wrong credential
 MOST_PLACES = 5
 PLACE = "\x1f"  # ends the place of a failure, at the beginning of an internal message
-STATUS = re.compile(r"failed with status code '(\d{3})'")  # as the CDK says it
+FAILED = "failed with status code '{}'"  # as the CDK says it
+STATUS = re.compile(FAILED.format(r"(\d{3})"))
 
 # What the CDK puts before or around the reason.
 WRAPPING = re.compile(
     r"^(Stream \w+ is not available: |Exhausted available request attempts\. Please see logs for more details"
-    r"\. Exception: |'[\w.]+' 'GET' request to '[^']*' failed with status code '\d+' and error message: )+"
+    rf"\. Exception: |'[\w.]+' 'GET' request to '[^']*' {STATUS.pattern} and error message: )+"
 )
 
 

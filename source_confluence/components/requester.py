@@ -17,7 +17,7 @@ from requests import Response
 
 from source_confluence.components.adapters import DeadlineAdapter
 from source_confluence.components.decoder import NOTHING, parsed, quoted
-from source_confluence.messages import NOBODY, error, say
+from source_confluence.messages import FAILED, NOBODY, error, say
 
 LOGGER = logging.getLogger("airbyte")
 GIVE_UP_AFTER = 20
@@ -153,6 +153,6 @@ class ParentExistsError(AirbyteTracedException):
     def __init__(self, stream: str, said: str) -> None:
         super().__init__(
             message=say("parent_exists", said=said),
-            internal_message=f"A request of {stream} failed with status code '404'",
+            internal_message=f"A request of {stream} {FAILED.format(NOT_FOUND)}",
             failure_type=FailureType.config_error,
         )
