@@ -32,6 +32,7 @@ from common.connector import (
 from common.files import options
 from fake_confluence import Request, Server, company
 from fake_confluence.access import TokenRequest
+from source_confluence.components import authenticator
 from source_confluence.config import validate
 from source_confluence.source import SourceConfluence
 from unit_tests.credentials import EVERY_SCOPE, OPERATIONS, WAYS, Config, oauth, scoped
@@ -599,6 +600,17 @@ def test_a_secret_in_a_token_response_is_not_shown(server: Server, way: str, sta
     server.fail("/oauth/token", times=None, status=status, body=repeat)
     assert failure(server, WAYS[way](server))
     assert server.requests_to("/oauth/token")
+
+
+def test_a_token_endpoint_that_is_down_is_asked_again_after_waits(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(authenticator, "time", SimpleNamespace(sleep=waited.append))
+    given = WAYS["service_account"](server)
+    server.fail("/oauth/token", times=3, status=503)
+    assert connector("read", given, select=["labels"]).exit_code == 0
+    assert waited == [1, 2, 4]
 
 
 def test_a_token_in_the_domain_name_is_not_shown(server: Server) -> None:

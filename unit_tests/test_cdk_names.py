@@ -44,9 +44,8 @@ OURS = {
     "_value": "threading.Semaphore",
     "_exit": "os",
     "_config": "SourceConfluence",
-    "_newest": "PartitionCursor",
 }
-OURS["_set_initial_state"] = OURS["_constructor"] = "a class of ours, which the tests of overrides cover"
+OURS["_constructor"] = "a class of ours, which the tests of overrides cover"
 # Methods that only our subclasses have.
 NEW = {
     "SourceConfluence": {"_before_read", "_build", "_resolved"},
@@ -56,7 +55,7 @@ NEW = {
     "StreamingFileUploader": {"_download"},
     "FileAdapter": {"_write"},
     "AdaptiveAPIBudget": {"_seconds_left", "_rate", "_slow_down"},
-    "PartitionCursor": {"like"},
+    "PartitionCursor": {"like", "continue_from"},
     "ComponentFactory": {"_scope"},
     "LineWriter": {"_write_regularly", "_wait_for_signal", "end_process"},
 }

@@ -320,7 +320,9 @@ def test_a_token_endpoint_that_does_not_respond_fails_the_check(
         "domain_name": server.url,
         "credentials": {**credentials, "client_secret": app.client_secret},
     }
-    assert connector("check", config).connection["status"] == "FAILED"
+    status = connector("check", config).connection
+    assert status["status"] == "FAILED"
+    assert "did not return an access token in time" in status["message"]
     assert max(clock.waited.values(), default=0) < 600
 
 

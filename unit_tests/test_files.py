@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airbyte_cdk.sources.utils import files_directory
 
 from benchmarks.goals import goals
 from benchmarks.report import failures
@@ -88,6 +89,14 @@ def test_files_are_stored_under_the_id_and_the_title(folder: Path, caplog: pytes
     assert warnings(caplog) == []
     assert files(output) == {each["id"]: file_of(each) for each in held}
     assert on_disk(folder) == {f"{NAME}/{each['id']}/{each['title']}" for each in held}
+
+
+def test_the_local_folder_is_made(folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = folder / "a" / "local"
+    monkeypatch.setattr(files_directory, "AIRBYTE_STAGING_DIRECTORY", str(folder / "none"))
+    monkeypatch.setattr(files_directory, "DEFAULT_LOCAL_DIRECTORY", str(local))
+    assert read(server).exit_code == 0
+    assert len(on_disk(local)) == 3
 
 
 def test_a_record_refers_to_its_file(folder: Path, server: Server) -> None:
@@ -348,6 +357,9 @@ def test_a_file_that_is_cut_in_every_try_is_tried_again_in_the_next_sync(
     assert files(third)[oldest["id"]] == file_of(oldest)
     fourth = read(server, state=third.state)
     assert oldest["id"] not in files(fourth)
+    server.site.edit("attachments", oldest["id"])  # the list has it too
+    other = read(server, state=first.state)
+    assert [each["id"] for each in other.records[NAME]].count(oldest["id"]) == 1
 
 
 @pytest.mark.usefixtures("folder")

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from common.connector import ROOT, STREAMS, Output, config_for, connector, key_of
 from fake_confluence import Request, Server, Site, company, generate
 from fake_confluence.site import format_time, milliseconds, parse_time
+from source_confluence.components import cursor
 from unit_tests.few_streams import sync
 
 if TYPE_CHECKING:
@@ -494,6 +495,18 @@ def test_the_read_after_a_failure_misses_nothing(match: str) -> None:
         state = failed.state or earlier.state
         second = fine(server, "pages", state=state)
         assert latest(earlier, failed, second) == there(server.site)
+
+
+def test_what_finished_long_enough_before_a_process_is_killed_is_not_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def states() -> int:
+        with Server(small()) as server:
+            return sum(message["type"] == "STATE" for message in fine(server, "pages").messages)
+
+    assert states() == 2  # after the first group and at the end
+    monkeypatch.setattr(cursor, "EMIT_EVERY_SECONDS", cursor.EMIT_EVERY_SECONDS - 30)  # as documented
+    assert states() == 3 + 1  # after each group
 
 
 def test_after_a_failure_changed_groups_start_from_their_oldest_cursor() -> None:

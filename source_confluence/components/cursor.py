@@ -28,7 +28,7 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
     partition. docs/cdk-proposals.md has what this costs. Delete it when the CDK does less.
     """
 
-    _newest: dict[int, tuple[str, Record, bool]]
+    _newest: dict[int, tuple[str, Record]]  # by the slice that is being read: its newest timestamp and record
     cut: set[str]  # ids of files that the next sync tries again; the factory sets it
     is_sparing = True
 
@@ -36,11 +36,12 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
     def like(cls, cursor: ConcurrentPerPartitionCursor, state: Mapping[str, Any]) -> "PartitionCursor":
         """Return a cursor of this class for one that the CDK's factory built."""
         ours = cls.__new__(cls)
-        vars(ours).update(vars(cursor))
-        # By the slice that is being read: its newest timestamp and record, and whether an older one came later.
-        ours._newest = {}  # noqa: SLF001 - of our own class
-        ours._set_initial_state(state)  # noqa: SLF001 - as above
+        vars(ours).update(vars(cursor), _newest={})
+        ours.continue_from(state)
         return ours
+
+    def continue_from(self, state: Mapping[str, Any]) -> None:
+        """Complete what the CDK has taken from a state."""
 
     @property
     def state(self) -> MutableMapping[str, Any]:
@@ -48,18 +49,13 @@ class PartitionCursor(ConcurrentPerPartitionCursor):
         return {**super().state, "cut": sorted(cut)} if cut else super().state
 
     def observe(self, record: Record) -> None:
-        slice_ = record.associated_slice
         timestamp = record.data.get(self.cursor_field.cursor_field_key)
         if not self.is_sparing or not isinstance(timestamp, str) or not TIMESTAMP.fullmatch(timestamp):
             super().observe(record)
             return
-        newest, held, descends = self._newest.get(id(slice_), ("", record, False))
-        if timestamp > newest:
-            self._newest[id(slice_)] = (timestamp, record, descends)
-        elif timestamp < newest and not descends:  # once: it shows that the order is not ascending
-            super().observe(held)
-            super().observe(record)
-            self._newest[id(slice_)] = (newest, held, True)
+        key = id(record.associated_slice)
+        if timestamp > self._newest.get(key, ("", record))[0]:
+            self._newest[key] = (timestamp, record)
 
     def close_partition(self, partition: Partition) -> None:
         slice_: Any = partition.to_slice()
@@ -83,16 +79,15 @@ class SpaceGroupCursor(PartitionCursor):
     Test: `test_incremental.py`. Delete it when the CDK lets a manifest choose per-partition state for groups.
     """
 
-    def _set_initial_state(self, stream_state: Mapping[str, Any]) -> None:
-        super()._set_initial_state(stream_state)
+    def continue_from(self, state: Mapping[str, Any]) -> None:
         self._use_global_cursor = False
         self._cursor_of_space: dict[tuple[Hashable, Hashable], str] = {}
         self._seen_groups: set[str] = set()
-        for state in (stream_state or {}).get("states", []):
-            cursor = state["cursor"][self.cursor_field.cursor_field_key]
-            for space in _spaces(state["partition"]):
+        for each in state.get("states", []):
+            cursor = each["cursor"][self.cursor_field.cursor_field_key]
+            for space in _spaces(each["partition"]):
                 self._cursor_of_space[space] = max(cursor, self._cursor_of_space.get(space, cursor))
-        if (stream_state or {}).get("states"):
+        if state.get("states"):
             self._global_cursor = {}  # from which groups without a state of their own would start
 
     def _generate_slices_from_partition(

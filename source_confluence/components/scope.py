@@ -1,7 +1,7 @@
 """Leave out what is in no chosen space, in lists that Confluence cannot filter by space."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -45,7 +45,7 @@ class Scope:
             ),
         ]
 
-    def chosen(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
+    def chosen(self, name: str, records: Iterator[Record]) -> Iterator[Record]:
         """Yield the records of a stream that are in chosen spaces; of labels, those on such content."""
         unknown, is_used = 0, partial(self._is_used, self._few_spaces() if name == "labels" else {})
         with ThreadPoolExecutor(self._workers) as pool:
@@ -106,8 +106,7 @@ class Scope:
         return (record.data for record in self._place.read_records({}, asked))  # type: ignore[union-attr]  # a Record, as our selectors yield
 
 
-def batches(items: Iterable[It]) -> Iterator[list[It]]:
+def batches(items: Iterator[It]) -> Iterator[list[It]]:
     """Yield groups of as many items as a request may name."""
-    items = iter(items)
     while batch := list(islice(items, MOST_IDS)):
         yield batch
