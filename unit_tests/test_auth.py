@@ -663,6 +663,18 @@ def test_the_file_gets_each_new_refresh_token(server: Server, tmp_path: Path) ->
     assert {each.name for each in tmp_path.iterdir()} == {"config.json", "catalog.json"}
 
 
+def test_the_file_gets_the_refresh_token_of_a_check_without_the_command_line(
+    server: Server, tmp_path: Path
+) -> None:
+    app = server.oauth_app(EVERY_SCOPE, client_id="of-a-program")
+    given, first = oauth(server, app), app.refresh_token
+    (tmp_path / "config.json").write_text(json.dumps(given), encoding="utf-8")
+    source = SourceConfluence(config=given, config_path=str(tmp_path / "config.json"))
+    assert source.check(LOGGER, given).status.value == "SUCCEEDED"
+    kept = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert kept["credentials"]["refresh_token"] == app.refresh_token != first
+
+
 def test_the_file_keeps_its_permissions_and_its_links(server: Server, tmp_path: Path) -> None:
     files = options(tmp_path, config=oauth(server))
     path = (tmp_path / "config.json").rename(tmp_path / "secret.json")

@@ -31,7 +31,6 @@ from airbyte_cdk.sources.declarative.retrievers.file_uploader import DefaultFile
 from airbyte_cdk.sources.declarative.retrievers.page_size_reducer import PageSizeReduction
 from airbyte_cdk.sources.declarative.transformations import RemoveFields
 from airbyte_cdk.sources.message.repository import StateFilteringMessageRepository
-from airbyte_cdk.sources.streams.core import NO_CURSOR_STATE_KEY
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
 
 from source_confluence.components.authenticator import (
@@ -224,8 +223,7 @@ class ComponentFactory(ModelToComponentFactory):
         self, model: Any, config: Any, *, stream_name: str, **named: Any
     ) -> Any:
         """Build parents with a factory like this one, where the CDK uses its own."""
-        state = dict(self._connector_state_manager.get_stream_state(stream_name, None))
-        state.pop(NO_CURSOR_STATE_KEY, None)
+        state = self._connector_state_manager.get_stream_state(stream_name, None)
         parents = copy(self)
         vars(parents).update(
             _builds_parents=True,
