@@ -75,6 +75,28 @@ def test_a_read_settles_near_the_limit(clock: Clock, allowed: int) -> None:
     assert refused < 300 / 5
 
 
+def test_what_is_accepted_of_a_burst_counts_in_any_order(clock: Clock) -> None:
+    pace = api_budget.AdaptiveAPIBudget()
+
+    def send(count: int) -> list[Any]:
+        requests: list[Any] = [SimpleNamespace() for _ in range(count)]
+        for request in requests:
+            pace.acquire_call(request)
+        return requests
+
+    for _ in range(2):
+        requests = send(10)
+        clock.now += 0.05
+        for request, status in zip(requests, [200, *[429] * 5, *[200] * 4], strict=True):
+            answer: Any = SimpleNamespace(status_code=status, headers={})
+            pace.update_from_response(request, answer)
+    began = clock.now
+    send(11)
+    assert (
+        clock.now - began < 1 + 10 / 4
+    )  # the pause, and ten intervals at four fifths of five requests a second
+
+
 def test_the_rate_follows_a_limit_that_falls_and_rises(clock: Clock) -> None:
     site = Limited(clock, 50)
     site.read(60)

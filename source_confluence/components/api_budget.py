@@ -45,6 +45,8 @@ class AdaptiveAPIBudget(AbstractAPIBudget):
                 self._accepted.popleft()
             if response.status_code != TOO_MANY:
                 self._accepted.append(now)
+                if self._limit and request.left <= self._refused:  # of the same burst as the last 429
+                    self._limit = max(self._limit, SAFE * len(self._accepted))
             elif request.left > self._refused:  # else it left before the last 429
                 self._slow_down(now)
                 wait = retry_after(response)
