@@ -412,6 +412,7 @@ def test_a_list_fails_if_the_spaces_of_its_records_cannot_be_read(
     output = connector("read", config, select=["footer_comments"])
     assert output.statuses["footer_comments"] == "INCOMPLETE"
     assert output.records["footer_comments"] == []
+    assert any("does not know this credential" in error for error in output.errors) == (status == 404)
 
 
 ENG_ONLY, ENG_AND_HW, NO_PEOPLE = (

@@ -119,6 +119,7 @@ class CarefulRequester(HttpRequester):
         """Ask Confluence for the parent itself; a list without a parent cannot be gone."""
         field = next((field for field in PARENTS if isinstance(stream_slice.get(field), str)), "")
         if not field:
+            self._require_credential(0)
             return False
         kind = "inline" if self.name.startswith("inline") else "footer"
         names = {**self.config, **stream_slice.extra_fields, "id": stream_slice[field], "kind": kind}
