@@ -97,6 +97,21 @@ def test_what_is_accepted_of_a_burst_counts_in_any_order(clock: Clock) -> None:
     )  # the pause, and ten intervals at four fifths of five requests a second
 
 
+def test_responses_that_arrive_together_do_not_raise_the_rate(clock: Clock) -> None:
+    site = Limited(clock, 10)
+    site.read(20)
+    requests: list[Any] = [SimpleNamespace() for _ in range(30)]
+    for request in requests:  # in three seconds
+        site.pace.acquire_call(request)
+    for request, status in zip(requests, [429, *[200] * 29], strict=True):
+        answer: Any = SimpleNamespace(status_code=status, headers={"Retry-After": "0"})
+        site.pace.update_from_response(request, answer)
+    began = clock.now
+    for request in requests:
+        site.pace.acquire_call(request)
+    assert clock.now - began > 29 / 10
+
+
 def test_the_rate_follows_a_limit_that_falls_and_rises(clock: Clock) -> None:
     site = Limited(clock, 50)
     site.read(60)

@@ -32,6 +32,7 @@ class AdaptiveAPIBudget(AbstractAPIBudget):
         self._lock = threading.Lock()
         self._limit = 0.0  # requests a second that were safe at the last 429; 0 while there is no limit
         self._refused = self._next = float("-inf")  # time of the last 429, and of the next request
+        self._limited = float("-inf")  # since when there is a limit
         self._accepted: deque[float] = deque()
 
     def acquire_call(self, request: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002, FBT001, FBT002 - as inherited
@@ -45,7 +46,7 @@ class AdaptiveAPIBudget(AbstractAPIBudget):
                 self._accepted.popleft()
             if response.status_code != TOO_MANY:
                 self._accepted.append(now)
-                if self._limit and request.left <= self._refused:  # of the same burst as the last 429
+                if request.left <= self._limited:  # of the burst that the limit was taken from
                     self._limit = max(self._limit, SAFE * len(self._accepted))
             elif request.left > self._refused:  # else it left before the last 429
                 self._slow_down(now)
@@ -75,5 +76,5 @@ class AdaptiveAPIBudget(AbstractAPIBudget):
             rate = self._rate(now)
             self._limit = max(1.0, SAFE * (rate if accepted + 1 > rate / 2 else rate / 2))
         elif accepted and now - self._refused < LONGEST_PAUSE:
-            self._limit = max(1.0, SAFE * accepted)
+            self._limit, self._limited = max(1.0, SAFE * accepted), now
         self._refused = now
