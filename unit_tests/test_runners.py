@@ -30,7 +30,7 @@ DAY = 86400.0
 WITH_CURSOR = [name for name, stream in STREAMS.items() if stream.cursor]
 # PyAirbyte reads these with the manifest into DuckDB: each type of a field, a key of four fields, SQL's "group".
 # It has the CDK of the declarative runner, which reads all. With the package it reads some, and both again after the
-# changes; in `test_databases.py` it reads all into PostgreSQL, twice.
+# changes; in `test_databases.py` it reads all into PostgreSQL, and again what changed.
 INTO_DUCKDB = [*WITH_CURSOR, *OF_SEVERAL_TYPES, "classification_levels", "space_role_assignments", "group"]
 SOME = ["pages", "blog_posts", "page_versions", "attachments", "audit"]
 EDITED = "Edited since"
