@@ -4,7 +4,7 @@
 
 CONNECTOR is the executable or the manifest. DATABASE is a DuckDB file, or PORT:NAME of a PostgreSQL database on
 this machine. From an empty line of stdin on, the settings of docs/platform.md for PostgreSQL apply. After each read,
-the script prints the number of its records on stdout. At the end of stdin, it checks the connection.
+the script prints the number of its records on stdout.
 """
 
 from __future__ import annotations
@@ -47,4 +47,3 @@ for line in sys.stdin:
         if settled and len(modes[stream]) == 1:
             cache.execute_sql(f"DELETE FROM \"{stream}\" WHERE _airbyte_extracted_at < '{began}'")
     print(f"records: {count}", flush=True)
-source.check()

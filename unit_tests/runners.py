@@ -182,7 +182,7 @@ class PyAirbyte:
         self.counts.append(int(line.removeprefix("records: ")))
 
     def end(self) -> tuple[int, str]:
-        """Check the connection after the last read, and end; return the exit code and the end of the log."""
+        """End after the last read; return the exit code and the end of the log."""
         self._process.communicate()
         return self._process.returncode, self._log.read_text()[-4000:]
 

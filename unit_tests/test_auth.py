@@ -179,10 +179,13 @@ def test_each_authentication_method_reads_every_record(
         assert [request for request in requested if request.operation == path and request.values(place)], path
 
 
-def test_a_nested_configuration_discovers_the_same_as_a_flat_one(server: Server) -> None:
-    """test_config.py discovers with a flat one."""
-    (catalog,) = [m["catalog"] for m in run("discover", server, oauth(server)).messages if "catalog" in m]
-    assert [stream["name"] for stream in catalog["streams"]] == list(STREAMS)
+def test_flat_and_nested_configurations_discover_the_same(server: Server) -> None:
+    catalogs = [run("discover", server, each).messages for each in (config_for(server), oauth(server))]
+    listed = [
+        [s["name"] for m in c if m["type"] == "CATALOG" for s in m["catalog"]["streams"]] for c in catalogs
+    ]
+    assert listed[0] == listed[1]
+    assert set(listed[0]) == set(STREAMS)
     assert server.log == []
 
 
@@ -637,17 +640,17 @@ def test_debug_logs_show_no_secret(server: Server, tmp_path: Path, way: str) -> 
 # The file of the configuration
 
 
-def commands(directory: Path, given: Config, *first: str) -> tuple[Path, list[Output]]:
-    """Run some commands and then read, with the same files, as the README does."""
+def commands(directory: Path, given: Config) -> tuple[Path, list[Output]]:
+    """Run check, discover and read with the same files, as the README does."""
     files = options(directory, config=given, catalog={"streams": [configured("labels")]})
-    outputs = [run_args([command, *files[:2]]) for command in first]
+    outputs = [run_args([command, *files[:2]]) for command in ("check", "discover")]
     return directory / "config.json", [*outputs, run_args(["read", *files])]
 
 
 def test_the_file_gets_each_new_refresh_token(server: Server, tmp_path: Path) -> None:
     app = server.oauth_app(EVERY_SCOPE, client_id="of-a-file")
     given = {**oauth(server, app), "space_keys": [], "note": "\u00fc"}
-    path, outputs = commands(tmp_path, given, "check", "discover")
+    path, outputs = commands(tmp_path, given)
     assert [output.exit_code for output in outputs] == [0, 0, 0]
     assert outputs[0].connection["status"] == "SUCCEEDED"
     assert [request.status for request in server.access.requests] == [200]  # none while the token works
@@ -687,7 +690,7 @@ def test_the_file_keeps_its_permissions_and_its_links(server: Server, tmp_path: 
 def test_a_file_that_cannot_be_replaced_stays_whole(server: Server, tmp_path: Path) -> None:
     given = oauth(server)
     (tmp_path / ".config.json.new").mkdir()
-    path, outputs = commands(tmp_path, given, "check")
+    path, outputs = commands(tmp_path, given)
     assert outputs[0].connection["status"] == "SUCCEEDED"
     assert json.loads(path.read_text(encoding="utf-8")) == given
     log = next(h.stream for h in logging.getLogger().handlers if type(h) is logging.StreamHandler)

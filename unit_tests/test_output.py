@@ -107,14 +107,14 @@ def test_every_line_is_whole(
         assert any("Retrying" in message["log"]["message"] for message in messages if "log" in message)
 
 
-def test_every_line_is_whole_with_hundreds_of_log_lines(tmp_path: Path) -> None:
-    with logging_site(400) as server:
+def test_every_line_is_whole_with_a_thousand_log_lines(tmp_path: Path) -> None:
+    with logging_site(1_000) as server:
         args = arguments(tmp_path, server, "pages", "page_properties", num_workers=25)
         with started(args) as (process, stdout):
-            messages = messages_of(read_slowly(stdout.fileno(), 0.0005, after=4_000_000))  # half of it
+            messages = messages_of(read_slowly(stdout.fileno(), 0.0005, after=10_000_000))  # half of it
             assert process.wait(LONG) == 0
         assert records_of(messages) == Counter(("pages", page["id"]) for page in server.site.records("pages"))
-        assert sum(message["type"] == "LOG" for message in messages) > 400
+        assert sum(message["type"] == "LOG" for message in messages) > 1_000
 
 
 def test_a_full_pipe_in_non_blocking_mode_loses_nothing(tmp_path: Path) -> None:

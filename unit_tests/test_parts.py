@@ -32,7 +32,6 @@ Config = dict[str, Any]
 DAY = 86400.0
 WITH_CURSOR = [name for name, stream in STREAMS.items() if stream.cursor]
 FIRST = [name for name, stream in STREAMS.items() if stream.part == "first"]
-OF_THE_BUILDER = ROOT / ".venv-builder" / "bin" / "python"
 every_stream = pytest.mark.parametrize("name", STREAMS)
 
 
@@ -292,25 +291,27 @@ def test_changes_of_other_parts_do_not_end_a_list(server: Server, name: str) -> 
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Output:
-    """Read the second part of the same site with the declarative runner and another CDK.
-
-    In `test_runners.py` and `test_builder.py`, both CDKs read part 1 of 1: there, what only part 1 reads has records.
-    """
-    directory: Path = tmp_path_factory.mktemp("runner")
-    shutil.copy(MANIFEST, directory / "manifest.yaml")
-    catalog = {"streams": [configured(name) for name in STREAMS]}
+def alone(tmp_path_factory: pytest.TempPathFactory) -> list[Output]:
+    """Read the first two parts of the same site with the declarative runner, once that of another CDK."""
+    parts = []
     with Server(company(small=True)) as server:
-        part = json.dumps(parts_of(everything(server), COUNT)[1])
-        (directory / "config.json").write_text(part, encoding="utf-8")
-        return with_the_declarative_runner(directory, catalog=catalog, state=None, python=OF_THE_BUILDER)
+        base = everything(server)
+        for part, environment in zip(parts_of(base, COUNT), (".venv-builder", ".venv"), strict=False):
+            directory: Path = tmp_path_factory.mktemp("runner")
+            (directory / "config.json").write_text(json.dumps(part), encoding="utf-8")
+            shutil.copy(MANIFEST, directory / "manifest.yaml")
+            catalog = {"streams": [configured(name) for name in STREAMS]}
+            python = ROOT / environment / "bin" / "python"
+            parts.append(with_the_declarative_runner(directory, catalog=catalog, state=None, python=python))
+    return parts
 
 
 @every_stream
-def test_the_manifest_alone_reads_the_same_part(split: Split, alone: Output, name: str) -> None:
-    assert alone.statuses[name] == "COMPLETE"
-    expected = split.parts[1][0].records[name]
-    assert Counter(key_of(name, r) for r in alone.records[name]) == Counter(key_of(name, r) for r in expected)
+def test_the_manifest_alone_reads_the_same_parts(split: Split, alone: list[Output], name: str) -> None:
+    for part, (found, *_) in zip(alone, split.parts, strict=False):
+        assert part.statuses[name] == "COMPLETE"
+        keys = Counter(key_of(name, record) for record in part.records[name])
+        assert keys == Counter(key_of(name, record) for record in found.records[name])
 
 
 # ---------------------------------------------------------------- Another number of parts
@@ -470,7 +471,8 @@ class Alone(Destination):
             json.dumps(config_for(self.server, part=part)), encoding="utf-8"
         )
         catalog = {"streams": [configured(name, incremental=True) for name in self.names]}
-        output = with_the_declarative_runner(directory, catalog=catalog, state=state, python=OF_THE_BUILDER)
+        python = ROOT / ".venv-builder" / "bin" / "python"
+        output = with_the_declarative_runner(directory, catalog=catalog, state=state, python=python)
         assert output.exit_code == 0
         return output
 

@@ -57,16 +57,13 @@ class Reading:
         return [request for request in self.log if request.operation in paths]
 
 
-def read(
-    server: Server, select: list[str], *, state: Any = None, incremental: bool = False, **config: Any
-) -> Reading:
+def read(server: Server, select: list[str], **config: Any) -> Reading:
     warnings: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger().addHandler(handler)
     try:
-        settings = config_for(server, **config)
-        output = connector("read", settings, select=select, state=state, incremental=incremental)
+        output = connector("read", config_for(server, **config), select=select)
     finally:
         logging.getLogger().removeHandler(handler)
     return Reading(server.site, list(server.log), output, warnings)
@@ -100,14 +97,13 @@ def whole(selected: list[str]) -> Reading:
     """Read every stream, with few records per page."""
     with Server(company(small=True)) as server:
         server.before("", few_a_page(server))
-        types = types_of(server.site)
-        return read(server, selected, incremental=True, custom_content_types=types, version_bodies=True)
+        return read(server, selected, custom_content_types=types_of(server.site), version_bodies=True)
 
 
 @pytest.fixture(scope="module")
 def chosen(selected: list[str]) -> Reading:
     """Read two spaces, chosen by their keys, in the other formats."""
-    formats: dict[str, Any] = {"body_format": "atlas_doc_format", "rendered_format": "styled_view"}
+    formats = {"body_format": "atlas_doc_format", "rendered_format": "styled_view"}
     with Server(company(small=True)) as server:
         types = types_of(server.site)
         return read(
@@ -127,7 +123,7 @@ def left(selected: list[str]) -> Reading:
         for event in server.site.records("audit"):
             event["author"] |= {"displayName": "Renamed", "publicName": "Renamed"}
         others = [s["key"] for s in server.site.records("spaces") if s["key"] not in KEPT]
-        formats: dict[str, Any] = {"body_format": "none", "rendered_format": "export_view"}
+        formats = {"body_format": "none", "rendered_format": "export_view"}
         types = types_of(server.site)
         return read(server, selected, exclude_space_keys=others, custom_content_types=types, **formats)
 
@@ -150,57 +146,45 @@ def test_a_stream_is_read_completely(whole: Reading, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def plain(selected: list[str]) -> Output:
-    """Read every stream without what only saves time."""
+def both(selected: list[str]) -> list[list[Output]]:
+    """Read a small company, change it and read again: with what only saves time, and without it."""
+    return [syncs(table, selected) for table in (factory.FAST, {})]
+
+
+def syncs(table: dict[type, Any], selected: list[str]) -> list[Output]:
+    cursors = [name for name in selected if STREAMS[name].cursor]
     with Server(company(small=True)) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(factory, "FAST", {})
-
-        def cap(request: Request) -> None:
-            """Divide the lists inside a record as in `whole`."""
-            server.max_page = 30 if request.operation.endswith("/restriction") else 0
-
-        server.before("", cap)
-        types = types_of(server.site)
-        return read(
-            server, selected, incremental=True, custom_content_types=types, version_bodies=True
-        ).output
+        patch.setattr(factory, "FAST", table)
+        config = config_for(server, custom_content_types=types_of(server.site), version_bodies=True)
+        first = connector("read", config, select=selected, incremental=True)
+        server.site.tick(86_400)
+        for collection in ("pages", "blog_posts", "attachments", "footer_comments"):
+            server.site.edit(collection, server.site.records(collection)[0]["id"])
+        return [first, connector("read", config, select=cursors, state=first.state, incremental=True)]
 
 
 @every_stream
-def test_without_what_saves_time_a_stream_has_the_same_records(
-    whole: Reading, plain: Output, name: str
-) -> None:
+def test_without_what_saves_time_a_stream_has_the_same_records(both: list[list[Output]], name: str) -> None:
     def records(output: Output) -> dict[tuple[Any, ...], str]:
         """Return the records as text, without the port of the site."""
         found = output.records[name]
         return {key_of(name, it): re.sub(r"127\.0\.0\.1:\d+", "", json.dumps(it)) for it in found}
 
-    assert records(plain)
-    assert records(plain) == records(whole.output)
+    fast, plain = both
+    assert records(fast[0])
+    assert records(plain[0]) == records(fast[0])
 
 
-def test_without_what_saves_time_a_destination_is_the_same_after_changes(
-    whole: Reading, plain: Output, selected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def destination(first: Output) -> dict[str, dict[tuple[Any, ...], Any]]:
-        """Return what a second read adds, after changes."""
-        with Server(company(small=True)) as server:
-            server.site.tick(86_400)
-            for collection in ("pages", "blog_posts", "attachments", "footer_comments"):
-                server.site.edit(collection, server.site.records(collection)[0]["id"])
-            config = {"custom_content_types": types_of(server.site), "version_bodies": True}
-            found = read(server, cursors, state=first.state, incremental=True, **config)
-        then = found.output
+def test_without_what_saves_time_a_destination_is_the_same_after_changes(both: list[list[Output]]) -> None:
+    def destination(first: Output, then: Output) -> dict[str, dict[tuple[Any, ...], Any]]:
         assert 0 < len(then.records["pages"]) < len(first.records["pages"])
         return {
             name: {key_of(name, it): it.get("version") for it in first.records[name] + then.records[name]}
             for name in first.records
         }
 
-    cursors = [name for name in selected if STREAMS[name].cursor]
-    fast = destination(whole.output)
-    monkeypatch.setattr(factory, "FAST", {})
-    assert destination(plain) == fast
+    fast, plain = both
+    assert destination(*plain) == destination(*fast)
 
 
 @every_stream
@@ -490,7 +474,10 @@ def test_a_stream_has_one_name_everywhere() -> None:
     loaders = {name: block["schema_loader"]["schema"] for name, block in blocks.items()}
     assert loaders == {name: f"#/schemas/{name}" for name in index}
     assert sorted(path.stem for path in MANIFEST.parent.glob("schemas/*")) == sorted(index)
-    assert list(STREAMS) == index  # as test_config.py discovers them
+    with Server(company(small=True)) as server:
+        found = connector("discover", config_for(server))
+    (catalog,) = [message["catalog"] for message in found.messages if message["type"] == "CATALOG"]
+    assert [stream["name"] for stream in catalog["streams"]] == index
 
 
 def test_a_read_succeeds_without_warnings(reading: Reading) -> None:
