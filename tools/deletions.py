@@ -36,7 +36,9 @@ def main() -> None:
             allow(connection, args.allow)
         apply(connection)
         if args.erase is not None:
+            connection.begin()  # what is erased in halves is not found again
             erase(connection, args.erase)
+            connection.commit()
         print(report(connection, lacking))
 
 

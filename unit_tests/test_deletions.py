@@ -744,6 +744,40 @@ def test_everything_below_an_erased_page_goes_and_nothing_else(tmp_path: Path) -
                 assert left == [(LINKS[field][1],)], f"erase_deletions.sql leaves {name}.{field}"
 
 
+def test_what_is_erased_goes_at_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records: dict[str, list[dict[str, Any]]] = {
+        "space": [],
+        "pages": [{"id": "1"}, {"id": "2"}],
+        "page_index": [{"id": "2", "status": "current"}],
+        "footer_comments": [{"id": "41", "pageId": "1"}],
+        "footer_comment_versions": [{"commentId": "41", "number": 1}],
+    }
+    file = database(tmp_path, records)
+
+    def run(query: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(file)) as connection:
+            return connection.execute(query).fetchall()
+
+    run("INSERT INTO _absent (stream, id, since, marked) VALUES ('pages', '1', now(), now())")
+    run("INSERT INTO _syncs (stream, status, finished) VALUES ('page_index', 'COMPLETE', now())")
+    # A statement that fails ends the program where a signal would.
+    run(
+        "ALTER TABLE footer_comment_versions RENAME TO kept; CREATE VIEW footer_comment_versions AS FROM kept"
+    )
+    monkeypatch.setattr(sys, "argv", ["deletions", str(file), "--erase", "0"])
+    with pytest.raises(SystemExit, match="only delete from base table"):
+        deletions.main()
+    assert run("SELECT id FROM pages UNION ALL SELECT id FROM footer_comments ORDER BY 1") == [
+        ("1",),
+        ("2",),
+        ("41",),
+    ]
+    run("DROP VIEW footer_comment_versions; ALTER TABLE kept RENAME TO footer_comment_versions")
+    deletions.main()
+    left = "SELECT id FROM {} UNION ALL SELECT id FROM footer_comments UNION ALL SELECT commentId FROM {}"
+    assert run(left.format("pages", "footer_comment_versions")) == [("2",)]
+
+
 def test_the_report_says_what_is_deleted_absent_and_unknown(site: Server, synced: Warehouse) -> None:
     def said() -> str:
         (part,) = re.findall(r"What was deleted\?</b>(.+?)</li>", report.report(synced.connection), re.DOTALL)
