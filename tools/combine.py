@@ -28,6 +28,18 @@ TAKEN = """
     SELECT held, coalesce(t.finished, '-infinity')::VARCHAR FROM _parts p LEFT JOIN _taken t USING (part, stream)
     WHERE stream = $stream ORDER BY held
 """
+# What says "deleted" of a comment or an attachment compares its read with that of the index, in each part.
+PARTS_OF = """
+    CREATE OR REPLACE TEMP TABLE _parts AS
+    WITH each AS (FROM ({read}) WHERE finished IS NOT NULL)
+    SELECT p.* REPLACE (
+        json_merge_patch(p.spaces, '{{"part": null}}')::VARCHAR AS spaces,
+        CASE WHEN p.stream NOT IN ('attachments', 'footer_comments', 'inline_comments') OR NOT EXISTS (
+            FROM each i WHERE i.held = p.held AND i.stream IN ('page_index', 'blog_post_index')
+            AND i.full_read IS DISTINCT FROM p.full_read
+        ) THEN p.full_read END AS full_read
+    ) FROM each p
+"""
 PARTS = "SELECT part FROM _parts GROUP BY part, held ORDER BY part"
 SYNCS_OF = """
     SELECT count(*), bool_and(status = 'COMPLETE'), sum(records), max(finished),
@@ -78,7 +90,7 @@ def combine(connection: duckdb.DuckDBPyConnection, databases: Sequence[str]) -> 
     )
     read = " UNION ALL BY NAME ".join(f"SELECT *, '{name}' AS held FROM {name}._syncs" for name in databases)  # noqa: S608 - our own names
     # A database that starts from a state has rows for streams that it has not read.
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE _parts AS FROM ({read}) WHERE finished IS NOT NULL")
+    connection.execute(PARTS_OF.format(read=read))
     parts = [part or "the whole site" for (part,) in connection.execute(PARTS).fetchall()]
     counts = {part.partition("/")[2] for part in parts}
     if len(counts) != 1 or "" in counts or len(set(parts)) < len(parts):

@@ -160,6 +160,32 @@ def test_a_round_that_began_before_the_last_one_ended_is_no_second_absence(serve
     assert parts.round() == {}
 
 
+def test_comments_of_a_page_that_comes_back_before_the_parts_are_combined_are_not_deleted(
+    server: Server,
+) -> None:
+    parts = Parts(server, 2)
+    parts.round(full=True)
+    site = server.site
+    for page in (page_of(site, 1), page_of(site, 2)):
+        hidden = site.get("pages", page)
+        comments = [c for c in site.records("footer_comments") if c.get("pageId") == page]
+        assert comments
+        for comment in comments:
+            site.remove("footer_comments", comment["id"])
+        site.remove("pages", page)
+        parts.round(full=True)
+        for part in parts.parts:
+            part.sync(full=True)
+        site.add("pages", hidden)
+        for comment in comments:
+            site.add("footer_comments", comment)
+        parts.parts[int(hidden["spaceId"]) % 2].sync()  # the index, and no old comments
+        parts.combine()
+        assert parts.now("footer_comment_deletions") == {}
+        assert {c["id"] for c in comments} <= parts.ids("footer_comments")
+        parts.round(full=True)
+
+
 def test_without_one_part_nothing_is_deleted(server: Server) -> None:
     parts = Parts(server, 2)
     first, second = parts.parts
