@@ -7,7 +7,7 @@ SELECT 'page_index' AS stream, 'COMPLETE' AS status, max(_airbyte_extracted_at):
        NULL::TIMESTAMPTZ AS full_read, NULL::TIMESTAMPTZ AS full_before, NULL::TIMESTAMPTZ AS read_from,
        NULL::VARCHAR AS spaces
 FROM page_index
--- For guests, if no spaces are chosen or left out:
+-- For guests, if no spaces are chosen or left out, and no part of the site is read:
 -- UNION ALL SELECT 'space_permissions', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
 -- UNION ALL SELECT 'space_roles', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
 -- UNION ALL SELECT 'space_role_assignments', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'

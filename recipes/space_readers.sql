@@ -3,8 +3,9 @@
 -- all users with a licence or to anonymous visitors.
 --
 -- A guest has no licence, and can be in one space at a time: a guest who seems to be in several is in none. So a guest
--- counts only if `_syncs` says that `space_permissions`, `space_roles` and `space_role_assignments` were read for all
--- spaces: their `spaces` is `{}`. Read with an account that sees all spaces. On a site without roles, no guest counts.
+-- counts only if `_syncs` says that the last sync of `space_permissions`, `space_roles` and `space_role_assignments` was
+-- complete, for all spaces and the whole site (their `spaces` is `{}`), and not too long ago. Read with an account that
+-- sees all spaces. On a site without roles, no guest counts.
 --
 -- Nothing counts that the last sync failed to read again, or that is 8 days older than the newest rows: except that it
 -- can be a guest's second space. Not included: accounts that are not active or not in `users`, such as those without a
@@ -65,8 +66,9 @@ granted AS (
 only_space AS (  -- of each person who is named in one space, also by what does not count; without those open to everybody
   SELECT g.accountId, min(g.spaceId) AS spaceId FROM granted g
   CROSS JOIN (
-    SELECT count(DISTINCT stream) AS known FROM _syncs
-    WHERE stream IN ('space_permissions', 'space_roles', 'space_role_assignments') AND spaces = '{}'
+    SELECT count(DISTINCT stream) AS known FROM _syncs CROSS JOIN recent
+    WHERE stream IN ('space_permissions', 'space_roles', 'space_role_assignments')
+      AND spaces = '{}' AND status = 'COMPLETE' AND (finished >= since) IS NOT FALSE
   ) y
   LEFT JOIN classes c ON c.spaceId = g.spaceId AND c.class = 'anonymous-users'
   WHERE c.spaceId IS NULL AND y.known = 3

@@ -2,8 +2,9 @@
 -- Each current page and post with metadata for a search or a model: the path from the space down, the labels, and the
 -- account ids of those who may see it, from [who can see what](#who-can-see-what). **Show a page or post to nobody
 -- else**; if `may_see` is empty, to nobody. A text that is newer than `page_index` or `blog_post_index` is for nobody: it
--- may have been restricted before it was written. A program converts `body` to [Markdown](#a-page-in-markdown). Do not
--- use rendered bodies here: they contain what the reading account sees of other pages.
+-- may have been restricted before it was written. Personal labels of the reading account are left out. A program converts
+-- `body` to [Markdown](#a-page-in-markdown). Do not use rendered bodies here: they contain what the reading account sees of
+-- other pages.
 --
 -- Optional: `blog_posts`, `blog_post_index`, `blog_post_labels`
 -- Show: SELECT document_key, type, path, labels, array_length(may_see, 1) AS people FROM text_for_ai
@@ -21,8 +22,9 @@ WITH content AS (
 ),
 labelled AS (
   SELECT id, array_agg(labelName ORDER BY labelName) AS labels FROM (
-    SELECT pageId AS id, labelName FROM page_labels UNION ALL SELECT blogPostId, labelName FROM blog_post_labels
-  ) each_label GROUP BY 1
+    SELECT pageId AS id, labelName, labelPrefix FROM page_labels
+    UNION ALL SELECT blogPostId, labelName, labelPrefix FROM blog_post_labels
+  ) each_label WHERE labelPrefix IS DISTINCT FROM 'my' GROUP BY 1
 ),
 seen AS (
   SELECT id, array_agg(accountId ORDER BY accountId) AS may_see FROM who_can_see GROUP BY 1

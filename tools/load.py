@@ -279,7 +279,7 @@ def store(
 
 
 def asked(settings: dict[str, Any]) -> dict[str, str | None]:
-    """Return what a read from the beginning asks for: since when, null if that is not known, and in which spaces."""
+    """Return what a read from the beginning asks for: since when, null if that is not known, and of which spaces."""
     read_from: str | None = "-infinity"
     if start := str(settings.get("start_date") or "").strip():
         try:
@@ -287,7 +287,7 @@ def asked(settings: dict[str, Any]) -> dict[str, str | None]:
             read_from = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).isoformat()
         except ValueError:
             read_from = None
-    chosen = ("space_keys", "exclude_space_keys", "exclude_space_kinds")
+    chosen = ("space_keys", "exclude_space_keys", "exclude_space_kinds", "part")
     spaces = {name: settings[name] for name in chosen if settings.get(name)}
     return {"read_from": read_from, "spaces": json.dumps(spaces)}
 
