@@ -23,7 +23,6 @@ if __name__ == "__main__":
 import argparse
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -38,7 +37,7 @@ from common.streams import Stream as Declared
 from common.streams import streams
 from fake_confluence import Server, company, exported_users
 from tools import deletions, documents, report
-from tools.load import INTERRUPTED, SYNCS, check, failures, sync
+from tools.load import INTERRUPTED, SYNCS, check, failures, sentences, sync
 from tools.recipes import create_views, load_export, recipes
 
 if TYPE_CHECKING:
@@ -67,9 +66,8 @@ def main() -> None:
     if args.config and not args.config.exists():
         parser.error(f"There is no {args.config}. README.md describes this file.")
     try:
-        run(args)
-    except subprocess.CalledProcessError as failed:
-        sys.exit(failed.stderr)
+        with sentences(args.directory or Path("demo")):
+            run(args)
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         sys.exit(130)
@@ -212,7 +210,7 @@ def config_for(site: Server) -> dict[str, object]:
 
 def name_of_site(config: Path) -> str:
     """Return the name of the site that a configuration reads, for a directory."""
-    address = str(json.loads(config.read_text(encoding="utf-8")).get("domain_name", ""))
+    address = str(json.loads(config.read_bytes()).get("domain_name", ""))
     host = re.sub(r"^\s*https?://|[/?#].*", "", address.lower()).strip()
     return re.sub(r"[^\w.-]|^\.+", "_", host) or "_"
 

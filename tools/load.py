@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -204,7 +204,7 @@ def sync(  # noqa: PLR0913 - a call names the few that it needs
         for schema in discover(config, catalog, names, files=files is not None):
             file = (directory / f"{schema['name']}.jsonl").open("w", encoding="utf-8")
             streams[schema["name"]] = Stream(schema, stack.enter_context(file))
-        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings = json.loads(config.read_bytes())
         began = resume(connection, streams, settings, full=full, merged=merged)
         state.write_text(json.dumps([stream.state for stream in streams.values() if stream.state]))
         arguments = ("--config", config, "--catalog", catalog, "--state", state)
@@ -422,13 +422,29 @@ def merged_state(path: str) -> list[dict[str, Any]]:
 
     """
     try:
-        states: list[dict[str, Any]] = json.loads(Path(path).read_text(encoding="utf-8"))
+        states: list[dict[str, Any]] = json.loads(Path(path).read_bytes())
         names = [state["stream"]["stream_descriptor"]["name"] for state in states]
     except (OSError, ValueError, LookupError, TypeError):
         names = []
     if not names:
         raise argparse.ArgumentTypeError(f"{path} has no state. Give the file that tools/parts.py prints.")
     return states
+
+
+@contextmanager
+def sentences(database: Path) -> Iterator[None]:
+    """End with a sentence where the connector fails or is missing, or a file cannot be used."""
+    try:
+        yield
+    except subprocess.CalledProcessError as failed:
+        sys.exit(failed.stderr)
+    except duckdb.Error as failed:
+        sys.exit(f"{database} cannot be used: {failed}")
+    except OSError as failed:
+        if failed.filename == CONNECTOR:
+            sys.exit(f"There is no program {CONNECTOR}: install {NAME}-cloud for this Python.")
+        file = failed.filename or f"The output, or a file in {tempfile.gettempdir()},"
+        sys.exit(f"{file} cannot be written: {failed.strerror}.")
 
 
 def main() -> None:
@@ -445,14 +461,9 @@ def main() -> None:
     parser.add_argument("streams", nargs="*", metavar="STREAM", help="streams to read; all if none is named")
     args = parser.parse_args()
     try:
-        check(args.config)
-        read = sync(args.config, args.database, args.streams, full=args.full, merged=args.state)
-    except FileNotFoundError:
-        sys.exit(f"There is no program {CONNECTOR}: install {NAME}-cloud for this Python.")
-    except subprocess.CalledProcessError as failed:
-        sys.exit(failed.stderr)
-    except duckdb.Error as failed:
-        sys.exit(f"{args.database} cannot be used: {failed}")
+        with sentences(args.database):
+            check(args.config)
+            read = sync(args.config, args.database, args.streams, full=args.full, merged=args.state)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     count = sum(stream.records for stream in read.values())

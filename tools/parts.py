@@ -46,7 +46,7 @@ def state_of(path: Path) -> list[State]:
     """
     if path.suffix != ".duckdb":
         try:
-            states: list[State] = json.loads(path.read_text(encoding="utf-8"))
+            states: list[State] = json.loads(path.read_bytes())
             # This fails unless it is a state.
             _ = [state["stream"]["stream_descriptor"]["name"] for state in states[:]]
         except (OSError, ValueError, LookupError, TypeError) as failure:

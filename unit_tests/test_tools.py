@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import resource
 import runpy
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import duckdb
 import pytest
 
 from common.connector import ROOT, config_for
-from fake_confluence import Server
+from fake_confluence import Server, generate
 from unit_tests.warehouse import small
 
 if TYPE_CHECKING:
@@ -111,7 +112,56 @@ def test_a_database_that_another_process_uses_is_named(directory: Path) -> None:
         for name, arguments in (*PROGRAMS.items(), ("load", "config.json {} space")):
             said = refusal(directory, name, arguments.format("used.duckdb"))
             assert ("used.duckdb" in said, "lock" in said) == (True, True), (name, said)
+        (directory / "confluence.duckdb").symlink_to("used.duckdb")
+        demo = [sys.executable, "-m", "tools.demo", "--config", f"{directory}/config.json"]
+        demo += ["--directory", str(directory), "space"]
+        done = subprocess.run(demo, cwd=ROOT, capture_output=True, check=False, text=True)
+        assert done.returncode == 1
+        assert "used.duckdb" in done.stderr
+        assert "Traceback" not in done.stderr
         other.communicate()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_are_read_in_the_encodings_that_the_connector_reads(directory: Path, encoding: str) -> None:
+    def run(name: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", f"tools.{name}", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+
+    config, state = directory / "config.json", directory / "state.json"
+    with Server(small()) as site:
+        config.write_text(json.dumps(config_for(site)), encoding=encoding)
+        first, second = str(directory / "1.duckdb"), str(directory / "2.duckdb")
+        run("load", str(config), first, "pages")
+        merged = run("parts", "--into", "1", first)
+        state.write_text(merged, encoding=encoding)
+        assert run("parts", "--into", "1", str(state)) == merged
+        continued = run("load", "--state", str(state), str(config), second, "pages")
+        assert int(continued.split()[0]) < len(site.site.records("pages"))  # from the newest of each space
+        assert "records in" in run("demo", "--config", str(config), "--directory", str(directory), "space")
+
+
+def test_a_full_disk_is_named(directory: Path) -> None:
+    with Server(generate(pages=100, spaces=1, body_bytes=10_000)) as site:
+        (directory / "config.json").write_text(json.dumps(config_for(site)))
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tools.load",
+                directory / "config.json",
+                directory / "full.duckdb",
+                "pages",
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("cannot be written: File too large.\n")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("file", ["absent.json", "text.duckdb", "text.json", "nothing.json"])

@@ -54,7 +54,7 @@ class ConfluenceReader(DataSourceReader):
 
     def __init__(self, options: dict[str, str], schema: types.StructType) -> None:
         self.options, self.schema = options, schema
-        self.config = json.loads(Path(options["config"]).read_text(encoding="utf-8"))
+        self.config = json.loads(Path(options["config"]).read_bytes())
 
     def partitions(self) -> list[InputPartition]:
         """Return the parts."""
