@@ -11,6 +11,7 @@ FROM page_index
 -- UNION ALL SELECT 'space_permissions', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
 -- UNION ALL SELECT 'space_roles', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
 -- UNION ALL SELECT 'space_role_assignments', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
+-- UNION ALL SELECT 'group_members', 'COMPLETE', NULL, NULL, NULL, NULL, '{}'
 UNION ALL
 SELECT 'blog_post_index', 'COMPLETE', max(_airbyte_extracted_at)::TIMESTAMPTZ, NULL, NULL, NULL, NULL FROM blog_post_index
 UNION ALL

@@ -19,6 +19,7 @@
 WITH recent AS (
   SELECT max(read_at) - INTERVAL '8 days' AS since FROM (
     SELECT max(_airbyte_extracted_at) AS read_at FROM page_index
+    UNION ALL SELECT max(_airbyte_extracted_at) FROM blog_post_index
     UNION ALL SELECT max(_airbyte_extracted_at) FROM users
     UNION ALL SELECT max(_airbyte_extracted_at) FROM space_permissions
     UNION ALL SELECT max(_airbyte_extracted_at) FROM page_restrictions

@@ -3,20 +3,21 @@
 -- all users with a licence or to anonymous visitors.
 --
 -- A guest has no licence, and can be in one space at a time: a guest who seems to be in several is in none. So a guest
--- counts only if `_syncs` says that the last sync of `space_permissions`, `space_roles` and `space_role_assignments` was
--- complete, for all spaces and the whole site (their `spaces` is `{}`), and not too long ago. Read with an account that
--- sees all spaces. On a site without roles, no guest counts.
+-- counts only if `_syncs` says that the last sync of `space_permissions`, `space_roles`, `space_role_assignments` and
+-- `group_members` was complete, for all spaces and the whole site (their `spaces` is `{}`), and not too long ago. Read with
+-- an account that sees all spaces. On a site without roles, no guest counts.
 --
 -- Nothing counts that the last sync failed to read again, or that is 8 days older than the newest rows: except that it
 -- can be a guest's second space. Not included: accounts that are not active or not in `users`, such as those without a
 -- licence; apps, anonymous visitors, other classes of people, and administrators, who can grant themselves access.
 --
--- Optional: `space_roles`, `space_role_assignments`, `_syncs`
+-- Optional: `blog_post_index`, `space_roles`, `space_role_assignments`, `_syncs`
 -- Show: SELECT space, count(*) AS people, count(*) FILTER (WHERE guest) AS guests FROM space_readers
 -- GROUP BY space ORDER BY people DESC, space LIMIT 4
 WITH recent AS (
   SELECT max(read_at) - INTERVAL '8 days' AS since FROM (
     SELECT max(_airbyte_extracted_at) AS read_at FROM page_index
+    UNION ALL SELECT max(_airbyte_extracted_at) FROM blog_post_index
     UNION ALL SELECT max(_airbyte_extracted_at) FROM users
     UNION ALL SELECT max(_airbyte_extracted_at) FROM space_permissions
     UNION ALL SELECT max(_airbyte_extracted_at) FROM group_members
@@ -67,11 +68,11 @@ only_space AS (  -- of each person who is named in one space, also by what does 
   SELECT g.accountId, min(g.spaceId) AS spaceId FROM granted g
   CROSS JOIN (
     SELECT count(DISTINCT stream) AS known FROM _syncs CROSS JOIN recent
-    WHERE stream IN ('space_permissions', 'space_roles', 'space_role_assignments')
+    WHERE stream IN ('space_permissions', 'space_roles', 'space_role_assignments', 'group_members')
       AND spaces = '{}' AND status = 'COMPLETE' AND (finished >= since) IS NOT FALSE
   ) y
   LEFT JOIN classes c ON c.spaceId = g.spaceId AND c.class = 'anonymous-users'
-  WHERE c.spaceId IS NULL AND y.known = 3
+  WHERE c.spaceId IS NULL AND y.known = 4
   GROUP BY g.accountId HAVING count(DISTINCT g.spaceId) = 1 AND bool_or(g.counts)
 ),
 readers AS (

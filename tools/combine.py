@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+INDEXES = ("page_index", "blog_post_index")
 TAKEN = """
     SELECT held, coalesce(t.finished, '-infinity')::VARCHAR FROM _parts p LEFT JOIN _taken t USING (part, stream)
     WHERE stream = $stream ORDER BY held
@@ -35,7 +36,7 @@ PARTS_OF = """
     SELECT p.* REPLACE (
         json_merge_patch(p.spaces, '{{"part": null}}')::VARCHAR AS spaces,
         CASE WHEN p.stream NOT IN ('attachments', 'footer_comments', 'inline_comments') OR NOT EXISTS (
-            FROM each i WHERE i.held = p.held AND i.stream IN ('page_index', 'blog_post_index')
+            FROM each i WHERE i.held = p.held AND i.stream IN {indexes}
             AND i.full_read IS DISTINCT FROM p.full_read
         ) THEN p.full_read END AS full_read
     ) FROM each p
@@ -90,7 +91,7 @@ def combine(connection: duckdb.DuckDBPyConnection, databases: Sequence[str]) -> 
     )
     read = " UNION ALL BY NAME ".join(f"SELECT *, '{name}' AS held FROM {name}._syncs" for name in databases)  # noqa: S608 - our own names
     # A database that starts from a state has rows for streams that it has not read.
-    connection.execute(PARTS_OF.format(read=read))
+    connection.execute(PARTS_OF.format(read=read, indexes=INDEXES))
     parts = [part or "the whole site" for (part,) in connection.execute(PARTS).fetchall()]
     counts = {part.partition("/")[2] for part in parts}
     if len(counts) != 1 or "" in counts or len(set(parts)) < len(parts):
@@ -108,7 +109,8 @@ def combine(connection: duckdb.DuckDBPyConnection, databases: Sequence[str]) -> 
 def take(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
     """Update the table of a stream with the newest row of each key: a page can move from part to part.
 
-    What was taken before is not taken again: it would undo what the deletions did to the row.
+    What was taken before is not taken again: it would undo what the deletions did to the row. A row that a failed sync
+    did not read again stays in doubt: an older one of another part does not replace it.
     """
     sources, cursor = [], STREAMS[stream].cursor
     for held, taken in connection.execute(TAKEN, {"stream": stream}).fetchall():
@@ -121,7 +123,7 @@ def take(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
     connection.execute(
         f'CREATE OR REPLACE TABLE "{stream}" AS SELECT * EXCLUDE (_order) FROM '  # noqa: S608 - as above
         f"({' UNION ALL BY NAME '.join(sources)}) QUALIFY row_number() OVER "
-        f"(PARTITION BY {key} ORDER BY {READ_AT} DESC NULLS LAST, _order) = 1"
+        f"(PARTITION BY {key} ORDER BY {READ_AT} DESC NULLS FIRST, _order) = 1"
     )
 
 
@@ -136,7 +138,8 @@ def tell(connection: duckdb.DuckDBPyConnection, stream: str, count: int) -> None
         last = before[0] if before else None
         if not complete or (last and full_read <= last):  # not one more round
             complete = complete and finished == last
-            finished = last
+            # Of other streams, no list of readers that was read by then replaces what was not read again.
+            finished = last if complete or stream in INDEXES else None
     connection.execute("DELETE FROM _syncs WHERE stream = $1", [stream])
     row = {"stream": stream, "status": "COMPLETE" if complete else "INCOMPLETE", "records": records}
     times = {"finished": finished, "full_read": full_read, "read_from": read_from, "spaces": spaces}

@@ -404,6 +404,14 @@ UNKNOWN: dict[str, tuple[Streams, dict[str, str]]] = {
         {"page_index": [page_of(1), page_of(2), page_of(3, 77, parentType="folder")]},
         {"3": "ancestor missing"},
     ),
+    "a folder above that is in the trash, where it has no parent": (
+        {
+            "page_index": [page_of(1), page_of(2), page_of(3, 4)],
+            "tree_items": [item_of(4, status="trashed")],
+            "content_restrictions": [found(4)],
+        },
+        {"3": "ancestor missing"},
+    ),
     "a folder above without rows": (
         {"page_index": [page_of(1), page_of(3, 4)], "tree_items": [item_of(4)]},
         {"3": "never read"},
@@ -591,6 +599,23 @@ def test_a_list_that_a_failed_sync_did_not_read_again_is_not_replaced_by_an_olde
     assert (seen(ask), unknown(ask)) == ({"1": A, "2": A, "3": "bob"}, {})
 
 
+def test_who_could_read_a_space_a_month_ago_sees_no_new_post(given: Given) -> None:
+    old = {
+        "users": PEOPLE,
+        "group_members": [{"groupId": "g", "accountId": name} for name in ("bob", "cid")],
+        "space_permissions": [may_read("1", "user", "ann"), may_read("1", "group", "g")],
+        "page_index": [page_of(1)],
+        "page_restrictions": unrestricted(1),
+    }
+    aged: Streams = {name: earlier(*records, days=30) for name, records in old.items()}
+    for lists in (
+        {"blog_post_restrictions": unrestricted(7, of="blogPost")},
+        {"content_restrictions": [found(7)]},
+    ):
+        ask = given(**aged, blog_post_index=[page_of(7)], **lists)
+        assert seen(ask) == {}
+
+
 def test_what_is_null_or_missing_opens_nothing(tmp_path: Path) -> None:
     """Each column of each table, and each table. Only a page without a parent is one at the top of its space."""
     roles = [{"id": "viewer", "spacePermissions": ["space/read"]}]
@@ -642,7 +667,7 @@ def test_a_guest_may_be_in_a_space_that_was_not_read(given: Given, spaces: str) 
     assert seen(ask) == dict.fromkeys("123", "ann bob")
 
 
-OF_GUESTS = ("space_permissions", "space_roles", "space_role_assignments")
+OF_GUESTS = ("space_permissions", "space_roles", "space_role_assignments", "group_members")
 
 
 @pytest.mark.parametrize("stream", OF_GUESTS)
@@ -650,8 +675,8 @@ def test_a_guest_may_be_in_a_space_that_the_last_sync_failed_to_read(given: Give
     members = [{"groupId": "g", "accountId": name} for name in ("bob", "guest")]
     people: Streams = {"users": [*PEOPLE, GUEST], "group_members": members}
     assert seen(given(**people)) == dict.fromkeys("123", "ann bob guest")
-    again = [may_read("1", "user", "ann"), may_read("1", "group", "g")]
-    ask = given({stream: again if stream == "space_permissions" else []}, **people)
+    read: Records = {"space_permissions": [may_read("1", "user", "ann"), may_read("1", "group", "g")]}
+    ask = given({stream: {**read, "group_members": members}.get(stream, [])}, **people)
     assert seen(ask) == dict.fromkeys("123", "ann bob")
 
 

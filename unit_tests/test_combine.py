@@ -141,6 +141,20 @@ def test_a_page_that_two_parts_have_is_the_one_that_was_read_last(server: Server
     assert parts.round() == {}
 
 
+def test_what_a_part_failed_to_read_again_stays_in_doubt(server: Server) -> None:
+    parts = Parts(server, 2, *OF_PAGES, "space_permissions")
+    parts.round()
+    page = move(server.site, page_of(server.site, 1), 2)
+    parts.parts[1].sync()
+    server.fail("/pages|/permissions", times=None, status=500)
+    parts.parts[1].sync()
+    parts.combine()
+    assert parts.rows(f"SELECT {load.READ_AT} FROM page_index WHERE id = '{page}'") == [(None,)]
+    finished = "SELECT stream FROM _syncs WHERE status = 'INCOMPLETE' AND finished IS {} NULL"
+    assert parts.rows(finished.format("NOT")) == [("page_index",)]
+    assert parts.rows(finished.format("")) == [("space_permissions",)]
+
+
 def test_a_round_that_began_before_the_last_one_ended_is_no_second_absence(server: Server) -> None:
     """Each part is read twice, but one move explains why all four reads lack the page."""
     parts = Parts(server, 2, *OF_PAGES)
