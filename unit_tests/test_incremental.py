@@ -497,6 +497,21 @@ def test_the_read_after_a_failure_misses_nothing(match: str) -> None:
         assert latest(earlier, failed, second) == there(server.site)
 
 
+@pytest.mark.parametrize(
+    ("stream", "match"), [("pages", "/spaces"), ("pages", "/spaces.*cursor="), ("blog_posts", "/spaces")]
+)
+def test_a_list_of_spaces_that_fails_forgets_no_cursor(stream: str, match: str) -> None:
+    with Server(small(), max_page=4) as server:
+        earlier = fine(server, stream)
+        server.fail(match, times=None, status=500)
+        failed = sync(server, stream, state=earlier.state, _max_retries=0)
+        assert failed.statuses == {stream: "INCOMPLETE"}
+        assert stream_state(failed, stream)["states"] == stream_state(earlier, stream)["states"] != []
+        server.heal()
+        again = fine(server, stream, state=failed.state)
+        assert len(again.records[stream]) < len(earlier.records[stream]) / 2
+
+
 def test_what_finished_long_enough_before_a_process_is_killed_is_not_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

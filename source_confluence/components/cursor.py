@@ -79,6 +79,8 @@ class SpaceGroupCursor(PartitionCursor):
     Test: `test_incremental.py`. Delete it when the CDK lets a manifest choose per-partition state for groups.
     """
 
+    _are_listed = False  # until then, a group that was not seen can still be there
+
     def continue_from(self, state: Mapping[str, Any]) -> None:
         self._use_global_cursor = False
         self._cursor_of_space: dict[tuple[Hashable, Hashable], str] = {}
@@ -90,6 +92,10 @@ class SpaceGroupCursor(PartitionCursor):
         if state.get("states"):
             self._global_cursor = {}  # from which groups without a state of their own would start
 
+    def stream_slices(self) -> Iterable[StreamSlice]:
+        yield from super().stream_slices()
+        self._are_listed = True
+
     def _generate_slices_from_partition(
         self, partition: StreamSlice, parent_state: Mapping[str, Any]
     ) -> Iterable[StreamSlice]:
@@ -99,12 +105,14 @@ class SpaceGroupCursor(PartitionCursor):
         known = [cursors.get(space) for space in spaces]
         oldest = min((cursor for cursor in known if cursor), default=None)
         if group not in self._cursor_per_partition and oldest and all(known):
-            state = {self.cursor_field.cursor_field_key: oldest}
-            self._cursor_per_partition[group] = self._create_cursor(state)
+            cursor = self._create_cursor({self.cursor_field.cursor_field_key: oldest})
+            with self._lock:  # other threads write the state of all groups
+                self._cursor_per_partition[group] = cursor
         yield from super()._generate_slices_from_partition(partition, parent_state)
 
     def ensure_at_least_one_state_emitted(self) -> None:
-        if not any(s._value for s in self._semaphore_per_partition.values()):  # noqa: SLF001 - as the CDK asks
+        is_read = not any(s._value for s in self._semaphore_per_partition.values())  # noqa: SLF001 - as the CDK asks
+        if is_read and self._are_listed:
             for group in [group for group in self._cursor_per_partition if group not in self._seen_groups]:
                 del self._cursor_per_partition[group]
         super().ensure_at_least_one_state_emitted()
