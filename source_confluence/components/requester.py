@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.requesters import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_filter import HttpResponseFilter
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ResponseAction
@@ -17,7 +16,7 @@ from requests import Response
 
 from source_confluence.components.adapters import DeadlineAdapter
 from source_confluence.components.decoder import NOTHING, parsed, quoted
-from source_confluence.messages import FAILED, NOBODY, error, say
+from source_confluence.messages import FAILED, NOBODY, error
 
 LOGGER = logging.getLogger("airbyte")
 GIVE_UP_AFTER = 20
@@ -87,9 +86,7 @@ class CarefulRequester(HttpRequester):
             if response is not None and response.status_code == NOT_FOUND:
                 response = self._after_not_found(response, request)
         except AirbyteTracedException as failure:
-            self._failed += isinstance(failure, ParentExistsError) or isinstance(
-                failure.__context__, BaseBackoffException
-            )
+            self._failed += isinstance(failure.__context__, BaseBackoffException)
             raise
         self._failed = 0
         return response
@@ -112,7 +109,9 @@ class CarefulRequester(HttpRequester):
             return None
         again = super().send_request(**request)
         if again is not None and again.status_code == NOT_FOUND:
-            raise ParentExistsError(self.name, quoted(again))
+            self._failed += 1
+            cause = f"A request of {self.name} {FAILED.format(NOT_FOUND)}"
+            raise error("parent_exists", cause, said=quoted(again))
         return again
 
     def _is_gone(self, stream_slice: Any) -> bool:
@@ -145,14 +144,3 @@ class CarefulRequester(HttpRequester):
 
     def _ask(self, url: str) -> Response:
         return self._http_client.send_request("GET", url, {})[1]
-
-
-class ParentExistsError(AirbyteTracedException):
-    """Confluence returned 404 below a parent that is still there."""
-
-    def __init__(self, stream: str, said: str) -> None:
-        super().__init__(
-            message=say("parent_exists", said=said),
-            internal_message=f"A request of {stream} {FAILED.format(NOT_FOUND)}",
-            failure_type=FailureType.config_error,
-        )
