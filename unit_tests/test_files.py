@@ -351,6 +351,12 @@ def test_a_file_that_is_cut_in_every_try_is_tried_again_in_the_next_sync(
 
     second = read(server, state=first.state, _max_retries=1)
     assert files(second)[oldest["id"]] is None
+    grown = server.site.get("attachments", oldest["id"])
+    size, grown["fileSize"] = grown["fileSize"], 1_000_000_000
+    too_large = read(server, state=second.state)
+    assert files(too_large)[oldest["id"]] is None
+    assert oldest["id"] not in files(read(server, state=too_large.state))
+    grown["fileSize"] = size
 
     server.heal()
     third = read(server, state=second.state)

@@ -45,10 +45,11 @@ class StreamingFileUploader(DefaultFileUploader):
         limit, size = self.config.get("max_file_mb", 100), (data.get("fileSize") or 0) / MEGABYTE
         if record.stream_name not in self.wanted:
             return
+        cut = self.cut[record.stream_name]  # which the state keeps: the next sync tries them again
         if size > limit:
+            cut.discard(data["id"])
             LOGGER.warning("No file for %s: it has %.1f MB, more than max_file_mb (%s).", name, size, limit)
             return
-        cut = self.cut[record.stream_name]  # which the state keeps: the next sync tries them again
         self._client._name = record.stream_name  # noqa: SLF001 - which its messages name
         try:
             part = self._download(data["downloadPath"])
