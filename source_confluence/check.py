@@ -98,14 +98,16 @@ def witness(config: Mapping[str, Any], build: Build) -> AbstractStream | None:
     """
     if config["_auth_type"] in BASIC:
         asked = build(["anonymous_visitor", "current_user"])
-        if _first(asked["anonymous_visitor"]) not in ({}, NO_CONNECTION):
+        if _first(asked["anonymous_visitor"]) not in ({}, NO_CONNECTION) and "type" in _first(
+            asked["current_user"]
+        ):
             return asked["current_user"]
     return None
 
 
-def is_nobody(user: AbstractStream) -> bool:
-    """Tell whether Confluence serves this user as an anonymous visitor."""
-    return _first(user).get("type") in NOBODY
+def is_nobody(user: AbstractStream, otherwise: str = "") -> bool:
+    """Tell whether Confluence serves this user as an anonymous visitor, and what to believe if it does not say."""
+    return _first(user).get("type", otherwise) in NOBODY
 
 
 def _first(stream: AbstractStream) -> Mapping[str, Any]:

@@ -169,7 +169,7 @@ class SourceConfluence(YamlDeclarativeSource):
         try:
             for message in super().read(logger, config, catalog, state):
                 if failures.is_new(message):
-                    if witness and counts(message) and check.is_nobody(witness):
+                    if witness and counts(message) and check.is_nobody(witness, "unknown"):
                         raise error("invalid_credential")
                     yield message
         except AirbyteTracedException as combined:

@@ -50,6 +50,31 @@ def logged(output: Output) -> str:
     return "\n".join(message["log"]["message"] for message in output.messages if message["type"] == "LOG")
 
 
+# Lists of spaces
+
+
+FIRST_SPACE = rf"{V2}/spaces\?(?!.*cursor=)(?!.*ids=).*limit=1(&|$)"
+
+
+def test_an_empty_page_of_spaces_is_not_a_site_without_spaces() -> None:
+    """Confluence can cut a page before it leaves out what the account may not see."""
+    names = ("blog_posts", "tasks", "tree_item_index", "page_labels", "content_templates", "custom_content")
+
+    def first_is_hidden(body: bytes) -> bytes:
+        return orjson.dumps({**orjson.loads(body), "results": []})
+
+    with Server(company(small=True)) as server:
+        usual = read(server, *names)
+        server.fail(FIRST_SPACE, times=None, body=first_is_hidden)
+        found = read(server, *names)
+        assert set(found.statuses.values()) == {"COMPLETE"}
+        assert server.requests_to("limit=1")
+        for name in names:
+            assert (
+                ids(found, name, STREAMS[name].key[0]) == ids(usual, name, STREAMS[name].key[0]) != set()
+            ), name
+
+
 # An edit during a read
 
 
@@ -425,7 +450,7 @@ def test_a_credential_that_is_revoked_during_a_read_deletes_nothing(
         assert any("Check email and api_token" in error for error in output.errors)
 
 
-@pytest.mark.parametrize("is_public", ["said", "not said"])
+@pytest.mark.parametrize("is_public", ["said", "not said", "no longer said"])
 @pytest.mark.parametrize("stream", ["pages", "page_index", "labels"])
 def test_lists_that_a_revoked_credential_shortens_are_not_complete(stream: str, is_public: str) -> None:
     """Confluence goes on with what anonymous visitors can see, and neither a link nor an error shows it."""
@@ -433,6 +458,8 @@ def test_lists_that_a_revoked_credential_shortens_are_not_complete(stream: str, 
         first = read(server, stream)
         if is_public == "not said":  # the second question who is asking has no credential
             server.fail("/user/current", times=1, after=1, status=404)
+        if is_public == "no longer said":  # who is asking, once the read has begun
+            server.fail("/user/current", times=None, after=3, status=404)
         for page in list(server.site.records("pages")):
             server.site.tick(60)
             server.site.edit_page(page["id"])
@@ -448,6 +475,7 @@ def test_lists_that_a_revoked_credential_shortens_are_not_complete(stream: str, 
         output = read(server, stream, state=first.state)
         assert output.statuses[stream] != "COMPLETE"
         assert any("does not know this credential" in error for error in output.errors)
+        assert output.exit_code == 1
         server.heal()
         server.token = token
         again = read(server, stream, state=output.state or first.state)
