@@ -165,15 +165,19 @@ class SourceConfluence(YamlDeclarativeSource):
             return
         self._before_read()
         witness = check.witness(self._config, self._build)
-        failures, cause = Failures(set(self._selected) - set(ACCESS)), ""
+        failures, cause, revoked = (
+            Failures(set(self._selected) - set(ACCESS)),
+            "",
+            error("invalid_credential"),
+        )
         try:
             for message in super().read(logger, config, catalog, state):
                 if failures.is_new(message):
                     if witness and counts(message) and check.is_nobody(witness, "unknown"):
-                        raise error("invalid_credential")
+                        raise revoked
                     yield message
         except AirbyteTracedException as combined:
-            if not failures:
+            if combined is revoked or not failures:
                 raise
             cause = combined.internal_message or ""
         except OverflowError as failure:  # a date in the state that is too late to count from

@@ -46,6 +46,10 @@ def ids(output: Output, stream: str, key: str = "id") -> set[str]:
     return {record[key] for record in output.records[stream]}
 
 
+def unordered(output: Output) -> dict[str, list[str]]:
+    return {name: sorted(map(json.dumps, records)) for name, records in output.records.items()}
+
+
 def logged(output: Output) -> str:
     return "\n".join(message["log"]["message"] for message in output.messages if message["type"] == "LOG")
 
@@ -73,6 +77,52 @@ def test_an_empty_page_of_spaces_is_not_a_site_without_spaces() -> None:
             assert (
                 ids(found, name, STREAMS[name].key[0]) == ids(usual, name, STREAMS[name].key[0]) != set()
             ), name
+
+
+def test_an_empty_page_of_labels_is_not_a_label_that_is_gone() -> None:
+    with Server(company(small=True)) as server:
+        usual = read(server, "page_labels")
+        server.fail(r"/labels/\d+/pages", times=1, status=404, body=NAMED)
+        empty = b'{"results":[],"_links":{"next":"/wiki/api/v2/labels?cursor=a"}}'
+        server.fail(r"/labels\?label-id", times=None, body=empty)
+        found = read(server, "page_labels")
+        assert found.statuses == {"page_labels": "COMPLETE"}
+        assert server.requests_to(r"/labels\?label-id")
+        assert unordered(found) == unordered(usual)
+
+
+def test_a_tree_item_is_asked_for_by_the_type_that_was_searched_for() -> None:
+    """The documents name no type of content for a folder."""
+
+    def typeless(body: bytes) -> bytes:
+        found = orjson.loads(body)
+        for n, result in enumerate(found["results"]):
+            result["content"]["type"] = ("content", None)[n % 2]
+        return orjson.dumps(found)
+
+    names = ("tree_item_index", "tree_items", "tree_item_classification_levels")
+    with Server(company(small=True)) as server:
+        usual = read(server, *names)
+        server.fail(f"{V1}/search", times=None, body=typeless)
+        found = read(server, *names)
+        assert set(found.statuses.values()) == {"COMPLETE"}
+        assert unordered(found) == unordered(usual)
+
+
+@pytest.mark.parametrize("timestamp", ["1807-01-01T00:00:00.000Z", "", "1 May 2024", None])
+def test_below_a_comment_with_an_invalid_timestamp_is_what_is_below_it(timestamp: str | None) -> None:
+    def dated(body: bytes) -> bytes:
+        found = orjson.loads(body)
+        for comment in found["results"]:
+            comment["version"]["createdAt"] = timestamp
+        return orjson.dumps(found)
+
+    names = ("footer_comment_replies", "inline_comment_likes")
+    with Server(company(small=True)) as server:
+        usual = read(server, *names)
+        assert all(usual.records[name] for name in names)
+        server.fail(f"{V2}/(footer|inline)-comments\\?", times=None, body=dated)
+        assert unordered(read(server, *names)) == unordered(usual)
 
 
 # An edit during a read
@@ -480,6 +530,22 @@ def test_lists_that_a_revoked_credential_shortens_are_not_complete(stream: str, 
         server.token = token
         again = read(server, stream, state=output.state or first.state)
         assert ids(output, stream) | ids(again, stream) == ids(first, stream)
+
+
+def test_a_revoked_credential_is_named_beside_what_failed_before() -> None:
+    with Server(company(small=True), max_page=5, public=["ENG"]) as server:
+        server.fail("/space-roles|/space-permissions", times=None, status=500)
+        requested: list[Request] = []
+
+        def revoke(request: Request) -> None:
+            requested.append(request)
+            if len(requested) == 4:
+                server.token = "another"
+
+        server.before(f"{V2}/pages", revoke)
+        output = read(server, "space_permission_types", "page_index", _max_retries=0)
+        assert output.errors
+        assert "does not know this credential" in output.stderr
 
 
 @pytest.mark.parametrize("body", [NAMED, NAMELESS], ids=["named", "nameless"])

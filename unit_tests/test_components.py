@@ -5,14 +5,19 @@ from __future__ import annotations
 import ast
 import json
 import re
+import socket
+import ssl
 import subprocess
 import sys
 import threading
+from contextlib import suppress
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
+import trustme
 from airbyte_cdk.sources.declarative.extractors.dpath_extractor import DpathExtractor
 from airbyte_cdk.sources.declarative.interpolation import jinja
 from airbyte_cdk.sources.declarative.interpolation.interpolated_string import InterpolatedString
@@ -21,6 +26,8 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers.http_response_fil
 from airbyte_cdk.sources.declarative.transformations import RemoveFields
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from requests import ReadTimeout
+from urllib3.exceptions import HTTPError
 
 from common.connector import ROOT
 from source_confluence import source
@@ -219,5 +226,43 @@ def test_a_response_that_ends_at_its_deadline_does_not_keep_the_next_one_open(
     ended = threading.Event()
     first: Any = SimpleNamespace(raw=SimpleNamespace(shutdown=has_just_ended))
     second: Any = SimpleNamespace(raw=SimpleNamespace(shutdown=ended.set))
-    with adapters.deadline(first, 0), adapters.deadline(second, 0):
+    with pytest.raises(ReadTimeout), adapters.deadline(first, 0), adapters.deadline(second, 0):
         assert ended.wait(600)
+
+
+def test_over_tls_a_body_that_is_closed_at_its_deadline_is_not_whole() -> None:
+    """Python hands out what is left of it without decrypting it."""
+    body = bytes(120_000)
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        TemporaryDirectory() as directory,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        requests.Session() as session,
+    ):
+
+        def serve() -> None:
+            with context.wrap_socket(listening.accept()[0], server_side=True) as client:
+                client.recv(65_536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 120000\r\n\r\n" + body)
+
+        threading.Thread(target=serve, daemon=True).start()
+        authority.cert_pem.write_to_path(trusted := f"{directory}/trusted.pem")
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        response: Any = session.get(url, stream=True, verify=trusted, timeout=60)
+        first, closed = response.raw.read(80_000), threading.Event()
+
+        def shutdown(close: Any = response.raw.shutdown) -> None:
+            close()
+            closed.set()
+
+        response.raw.shutdown = shutdown
+
+        def read_on() -> None:
+            with adapters.deadline(response, 0):
+                assert closed.wait(60)
+                with suppress(OSError, HTTPError):  # where not all of it has arrived
+                    assert first + response.raw.read() != body
+
+        with pytest.raises(ReadTimeout):
+            read_on()

@@ -369,13 +369,34 @@ def test_the_manifest_without_the_package_fails_and_loses_nothing(
         assert output.statuses[family.stream] == "INCOMPLETE", family.stream
 
 
-def alone(directory: Path, config: dict[str, Any], streams: list[str]) -> Output:
+def test_the_manifest_without_the_package_loses_no_change_where_a_list_of_spaces_fails(
+    tmp_path: Path,
+) -> None:
+    """The first groups are read while the rest of the spaces is not yet known."""
+    with Server(generate(pages=120, spaces=80)) as server:
+        config = config_for(server, _max_retries=2)  # which take the time in which the groups are read
+        first = alone(tmp_path, config, ["pages"], [])
+        for page in list(server.site.records("pages")):
+            server.site.tick(60)
+            server.site.edit_page(page["id"], title="Edited")
+        server.fail("/spaces.*archived", times=None, status=500)
+        failed = alone(tmp_path, config, ["pages"], first.state)
+        assert failed.statuses == {"pages": "INCOMPLETE"}
+        server.heal()
+        last = alone(tmp_path, config, ["pages"], failed.state or first.state)
+    edited = {
+        page["id"] for each in (failed, last) for page in each.records["pages"] if page["title"] == "Edited"
+    }
+    assert len(edited) == 120
+
+
+def alone(directory: Path, config: dict[str, Any], streams: list[str], state: Any = None) -> Output:
     """Read with Airbyte's declarative runner and the manifest, without this project's package."""
     manifest = yaml.safe_load(source.MANIFEST.read_text(encoding="utf-8"))
     manifest["streams"] = [each for each in manifest["streams"] if each["$ref"].rpartition("/")[2] in streams]
     (directory / "manifest.yaml").write_text(json.dumps(manifest), encoding="utf-8")  # JSON is YAML
     options(directory, config=config)
-    catalog = {"streams": [configured(name) for name in streams]}
-    output = with_the_declarative_runner(directory, catalog=catalog, state=None)
+    catalog = {"streams": [configured(name, incremental=state is not None) for name in streams]}
+    output = with_the_declarative_runner(directory, catalog=catalog, state=state)
     assert output.other == []
     return output

@@ -398,6 +398,16 @@ def test_a_label_and_a_comment_whose_content_is_gone_are_left_out(server: Server
     assert file not in {record.get("attachmentId") for record in output.records["footer_comments"]}
 
 
+def test_a_comment_on_nothing_is_left_out(server: Server) -> None:
+    comment = server.site.records("footer_comments")[0]
+    for holder in ("pageId", "blogPostId", "customContentId", "attachmentId"):
+        comment[holder] = None
+    output = connector("read", config_for(server, exclude_space_keys=["PEOPLE"]), select=["footer_comments"])
+    assert (output.exit_code, output.errors) == (0, [])
+    assert output.records["footer_comments"]
+    assert comment["id"] not in {record["id"] for record in output.records["footer_comments"]}
+
+
 @pytest.mark.parametrize("status", [403, 404])
 @pytest.mark.parametrize(
     "match", [r"/pages\?", r"/blogposts\?", r"/custom-content\?", r"/spaces\?.*ids=", "/attachments/"]

@@ -127,7 +127,9 @@ class CarefulRequester(HttpRequester):
             self._require_credential(0)
             return True
         body = parsed(response)
-        return body.get("status") in ("trashed", "deleted") or body.get("results") == []
+        return body.get("status") in ("trashed", "deleted") or (
+            body.get("results") == [] and not body.get("_links", {}).get("next")
+        )
 
     def _require_credential(self, seconds: float) -> None:
         """Fail if the credential does not work now, or did not within these seconds: then 404 says nothing."""

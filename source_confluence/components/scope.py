@@ -61,7 +61,9 @@ class Scope:
 
     def _are_chosen(self, data: list[Data]) -> list[bool | None]:
         known = self._space_of = self._space_of if len(self._space_of) < MOST_REMEMBERED else {}
-        files = {it["attachmentId"] for it in data if "attachmentId" in it and not any(map(it.get, HOLDERS))}
+        files = {
+            it["attachmentId"] for it in data if it.get("attachmentId") and not any(map(it.get, HOLDERS))
+        }
         holders = {file: self._file(file) for file in files}
         data = [holders.get(it.get("attachmentId", ""), it) for it in data]
         for field, path, more in self._lists:
