@@ -2,7 +2,7 @@
 -- Removes the pages, posts, comments and attachments that were marked as deleted 30 days ago or earlier, and everything
 -- that belongs to them. Pages and posts in the trash are marked too; an attachment in the trash is not. Until then a page
 -- that comes back has lost nothing; afterwards it is `missing` in [deletions](#what-became-of-each-page). Without some of
--- these tables, leave out their statements. Run it in one transaction: what is left below a row that has gone is not found.
+-- these tables, leave out their statements. Run it in one transaction: if it stops half-way, no later run finds the rest.
 DROP TABLE IF EXISTS _erased;
 CREATE TABLE _erased (
   pageId VARCHAR(100), blogPostId VARCHAR(100), customContentId VARCHAR(100), attachmentId VARCHAR(100),

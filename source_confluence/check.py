@@ -98,16 +98,24 @@ def witness(config: Mapping[str, Any], build: Build) -> AbstractStream | None:
     """
     if config["_auth_type"] in BASIC:
         asked = build(["anonymous_visitor", "current_user"])
-        if _first(asked["anonymous_visitor"]) not in ({}, NO_CONNECTION) and "type" in _first(
-            asked["current_user"]
-        ):
+        is_public = _first(asked["anonymous_visitor"]) not in ({}, NO_CONNECTION)
+        # A token without that scope is not told who is asking.
+        if is_public and _first(asked["current_user"]).get("failed") != FailureType.config_error:
             return asked["current_user"]
     return None
 
 
-def is_nobody(user: AbstractStream, otherwise: str = "") -> bool:
-    """Tell whether Confluence serves this user as an anonymous visitor, and what to believe if it does not say."""
-    return _first(user).get("type", otherwise) in NOBODY
+def is_nobody(user: AbstractStream) -> bool:
+    """Tell whether Confluence serves this user as an anonymous visitor."""
+    return _first(user).get("type") in NOBODY
+
+
+def doubt(witness: AbstractStream) -> str:
+    """Return the name of the sentence that says why what was read may not be all there is, empty for no doubt."""
+    user = _first(witness)
+    if user.get("failed", FailureType.config_error) != FailureType.config_error:
+        return "not_said"
+    return "invalid_credential" if user.get("type", NOBODY[0]) in NOBODY else ""
 
 
 def _first(stream: AbstractStream) -> Mapping[str, Any]:

@@ -165,19 +165,16 @@ class SourceConfluence(YamlDeclarativeSource):
             return
         self._before_read()
         witness = check.witness(self._config, self._build)
-        failures, cause, revoked = (
-            Failures(set(self._selected) - set(ACCESS)),
-            "",
-            error("invalid_credential"),
-        )
+        failures, cause = Failures(set(self._selected) - set(ACCESS)), ""
+        doubt: AirbyteTracedException | None = None
         try:
             for message in super().read(logger, config, catalog, state):
                 if failures.is_new(message):
-                    if witness and counts(message) and check.is_nobody(witness, "unknown"):
-                        raise revoked
+                    if witness and counts(message) and (why := check.doubt(witness)):
+                        raise (doubt := error(why))
                     yield message
         except AirbyteTracedException as combined:
-            if combined is revoked or not failures:
+            if combined is doubt or not failures:
                 raise
             cause = combined.internal_message or ""
         except OverflowError as failure:  # a date in the state that is too late to count from

@@ -34,7 +34,7 @@ PARTS_OF = """
     CREATE OR REPLACE TEMP TABLE _parts AS
     WITH each AS (FROM ({read}) WHERE finished IS NOT NULL)
     SELECT p.* REPLACE (
-        json_merge_patch(p.spaces, '{{"part": null}}')::VARCHAR AS spaces,
+        CASE WHEN p.spaces IS NOT NULL THEN json_merge_patch(p.spaces, '{{"part": null}}')::VARCHAR END AS spaces,
         CASE WHEN p.stream NOT IN ('attachments', 'footer_comments', 'inline_comments') OR NOT EXISTS (
             FROM each i WHERE i.held = p.held AND i.stream IN {indexes}
             AND i.full_read IS DISTINCT FROM p.full_read
@@ -43,7 +43,7 @@ PARTS_OF = """
 """
 PARTS = "SELECT part FROM _parts GROUP BY part, held ORDER BY part"
 SYNCS_OF = """
-    SELECT count(*), bool_and(status = 'COMPLETE'), sum(records), max(finished),
+    SELECT count(*), bool_and(status = 'COMPLETE'), sum(records), max(finished), min(finished),
            CASE WHEN count(full_read) = count(*) THEN min(full_read) END,
            CASE WHEN count(full_before) = count(*) THEN min(full_before) END,
            CASE WHEN count(read_from) = count(*) THEN max(read_from)::VARCHAR END,
@@ -123,7 +123,7 @@ def take(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
     connection.execute(
         f'CREATE OR REPLACE TABLE "{stream}" AS SELECT * EXCLUDE (_order) FROM '  # noqa: S608 - as above
         f"({' UNION ALL BY NAME '.join(sources)}) QUALIFY row_number() OVER "
-        f"(PARTITION BY {key} ORDER BY {READ_AT} DESC NULLS FIRST, _order) = 1"
+        f"(PARTITION BY {key} ORDER BY {READ_AT} DESC NULLS {'LAST' if cursor else 'FIRST'}, _order) = 1"
     )
 
 
@@ -131,15 +131,16 @@ def tell(connection: duckdb.DuckDBPyConnection, stream: str, count: int) -> None
     """Write in `_syncs` what the parts together have read of a stream."""
     found = connection.execute(SYNCS_OF, {"stream": stream}).fetchone()
     assert found
-    known, complete, records, finished, full_read, full_before, read_from, spaces = found
+    known, complete, records, finished, oldest, full_read, full_before, read_from, spaces = found
     complete = complete and known == count
-    if not STREAMS[stream].cursor:
+    if stream in INDEXES:
         before = connection.execute("SELECT finished FROM _syncs WHERE stream = $1", [stream]).fetchone()
         last = before[0] if before else None
         if not complete or (last and full_read <= last):  # not one more round
             complete = complete and finished == last
-            # Of other streams, no list of readers that was read by then replaces what was not read again.
-            finished = last if complete or stream in INDEXES else None
+            finished = last
+    elif not STREAMS[stream].cursor:
+        finished = oldest if complete else None  # else another list of readers would seem to be newer
     connection.execute("DELETE FROM _syncs WHERE stream = $1", [stream])
     row = {"stream": stream, "status": "COMPLETE" if complete else "INCOMPLETE", "records": records}
     times = {"finished": finished, "full_read": full_read, "read_from": read_from, "spaces": spaces}

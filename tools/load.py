@@ -287,8 +287,9 @@ def asked(settings: dict[str, Any]) -> dict[str, str | None]:
             read_from = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).isoformat()
         except ValueError:
             read_from = None
-    chosen = ("space_keys", "exclude_space_keys", "exclude_space_kinds", "part")
+    chosen = ("space_keys", "exclude_space_keys", "exclude_space_kinds")
     spaces = {name: settings[name] for name in chosen if settings.get(name)}
+    spaces |= {"part": part} if (part := part_of(settings)) else {}
     return {"read_from": read_from, "spaces": json.dumps(spaces)}
 
 
@@ -444,7 +445,7 @@ def sentences(database: Path) -> Iterator[None]:
         if failed.filename == CONNECTOR:
             sys.exit(f"There is no program {CONNECTOR}: install {NAME}-cloud for this Python.")
         file = failed.filename or f"The output, or a file in {tempfile.gettempdir()},"
-        sys.exit(f"{file} cannot be written: {failed.strerror}.")
+        sys.exit(f"{file} cannot be used: {failed.strerror}.")
 
 
 def main() -> None:

@@ -157,10 +157,10 @@ def test_a_full_disk_is_named(directory: Path) -> None:
             capture_output=True,
             check=False,
             text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000)),
         )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith("cannot be written: File too large.\n")
+    assert done.stderr.endswith("cannot be used: File too large.\n")
     assert "Traceback" not in done.stderr
 
 

@@ -106,7 +106,7 @@ def deadline(response: Response, seconds: float) -> Iterator[None]:
     finally:
         is_in_time = _OPEN.pop(key, None)
     if not is_in_time:
-        raise ReadTimeout(f"The response took more than {seconds} seconds")
+        raise ReadTimeout(f"Connection broken: no end after {seconds} seconds")
 
 
 @cache  # once

@@ -128,7 +128,8 @@ class CarefulRequester(HttpRequester):
             return True
         body = parsed(response)
         return body.get("status") in ("trashed", "deleted") or (
-            body.get("results") == [] and not body.get("_links", {}).get("next")
+            body.get("results") == []
+            and not ((body.get("_links") or {}).get("next") or response.links.get("next"))
         )
 
     def _require_credential(self, seconds: float) -> None:
