@@ -99,8 +99,7 @@ def witness(config: Mapping[str, Any], build: Build) -> AbstractStream | None:
     if config["_auth_type"] in BASIC:
         asked = build(["anonymous_visitor", "current_user"])
         is_public = _first(asked["anonymous_visitor"]) not in ({}, NO_CONNECTION)
-        # A token without that scope is not told who is asking.
-        if is_public and _first(asked["current_user"]).get("failed") != FailureType.config_error:
+        if is_public and "type" in _first(asked["current_user"]):  # a token can lack that scope
             return asked["current_user"]
     return None
 
