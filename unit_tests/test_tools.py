@@ -144,15 +144,9 @@ def test_files_are_read_in_the_encodings_that_the_connector_reads(directory: Pat
 def test_a_full_disk_is_named(directory: Path) -> None:
     with Server(generate(pages=100, spaces=1, body_bytes=10_000)) as site:
         (directory / "config.json").write_text(json.dumps(config_for(site)))
+        files = [str(directory / name) for name in ("config.json", "full.duckdb")]
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "tools.load",
-                directory / "config.json",
-                directory / "full.duckdb",
-                "pages",
-            ],
+            [sys.executable, "-m", "tools.load", *files, "pages"],
             cwd=ROOT,
             capture_output=True,
             check=False,

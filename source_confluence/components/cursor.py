@@ -111,8 +111,7 @@ class SpaceGroupCursor(PartitionCursor):
         yield from super()._generate_slices_from_partition(partition, parent_state)
 
     def ensure_at_least_one_state_emitted(self) -> None:
-        is_read = not any(s._value for s in self._semaphore_per_partition.values())  # noqa: SLF001 - as the CDK asks
-        if is_read and self._are_listed:
+        if self._are_listed and not self._processing_partitions_indexes:  # all groups are known, and read
             for group in [group for group in self._cursor_per_partition if group not in self._seen_groups]:
                 del self._cursor_per_partition[group]
         super().ensure_at_least_one_state_emitted()
