@@ -11,6 +11,7 @@ days ago.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import duckdb
@@ -32,6 +33,11 @@ def main() -> None:
     args = parser.parse_args()
     with opened(args.database) as connection:
         lacking = create_views(connection)
+        if part := part_of(connection):
+            sys.exit(
+                f"{args.database} holds part {part}, which can lack what another part has. Combine the parts with "
+                "python -m tools.combine, and run this program on the result."
+            )
         if args.allow and set(VIEWS.values()) - lacking.keys():
             allow(connection, args.allow)
         apply(connection)
@@ -40,6 +46,16 @@ def main() -> None:
             erase(connection, args.erase)
             connection.commit()
         print(report(connection, lacking))
+
+
+def part_of(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the part that the database holds if it is one of several, such as 1/4."""
+    held = (
+        "SELECT to_json(s) ->> 'part' AS part FROM _syncs s"  # the table of another loader has no such column
+    )
+    one_of_several = "regexp_full_match(part, '[0-9]+/[0-9]+') AND part NOT LIKE '%/1'"
+    found = connection.execute(f"FROM ({held}) WHERE {one_of_several}").fetchone()
+    return str(found[0]) if found else ""
 
 
 def allow(connection: duckdb.DuckDBPyConnection, space: str) -> None:

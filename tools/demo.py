@@ -243,7 +243,10 @@ def show(directory: Path) -> None:
         if (directory / EXPORT).exists():
             load_export(connection, directory / EXPORT)
         lacking = create_views(connection)
-        deletions.apply(connection)
+        if part := deletions.part_of(connection):
+            print(f"This is part {part}: no deletions are applied.")
+        else:
+            deletions.apply(connection)
         if "text_for_ai" not in lacking:
             documents.write(connection, directory / "documents.jsonl")
         tables = connection.execute("SELECT stream FROM _syncs ORDER BY 1").fetchall()

@@ -17,6 +17,7 @@ import pytest
 from common.connector import ROOT, STREAMS
 from fake_confluence import Server, generate
 from tools import deletions, recipes, report
+from tools.load import SYNCS
 from unit_tests.database import database
 from unit_tests.warehouse import Warehouse, small
 
@@ -859,3 +860,30 @@ def test_the_program_reports_what_it_marks_and_holds_back(
     assert run(5, "--allow", "all") == expected
     command = [sys.executable, "-m", "tools.deletions", str(file)]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout == expected
+
+
+@pytest.mark.parametrize("part", [None, "", "1/1", "2/4", "11/11", "1/4 to 4/4"])
+def test_the_program_refuses_the_database_of_one_part_of_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str | None
+) -> None:
+    file = database(
+        tmp_path,
+        {
+            "space": [{"id": "1", "key": "ENG"}],
+            "pages": [{"id": str(n), "spaceId": "1", "status": "current"} for n in range(2)],
+            "page_index": [{"id": "0", "spaceId": "1", "status": "current"}],
+        },
+    )
+    monkeypatch.setattr(sys, "argv", ["deletions", str(file), "--erase", "0"])
+    with duckdb.connect(str(file)) as connection:
+        row = "SELECT 'page_index' AS stream, 'COMPLETE' AS status, now() AS finished, $1 AS part"
+        connection.execute(SYNCS)
+        connection.execute(f"INSERT INTO _syncs BY NAME {row}", [part])
+    if part in ("2/4", "11/11"):
+        with pytest.raises(SystemExit, match=rf"holds part {part}.+tools\.combine"):
+            deletions.main()
+    else:
+        deletions.main()
+    with duckdb.connect(str(file)) as connection:
+        absent = connection.execute("SELECT count(*) FROM _absent").fetchall()
+        assert absent == [(0,) if part in ("2/4", "11/11") else (1,)]

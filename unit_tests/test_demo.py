@@ -219,6 +219,21 @@ def test_a_stream_that_fails_for_another_reason_fails_the_demo(own: Own) -> None
     assert "interrupted" not in ran.out + ran.err
 
 
+def test_the_demo_of_one_part_applies_no_deletions(tmp_path: Path) -> None:
+    """A page that moves to another part is not marked, and the demo says so."""
+    with Server(company(small=True)) as site, without_processes():
+        space = next(s for s in site.site.records("spaces") if int(s["id"]) % 2 == 0)
+        (tmp_path / "config.json").write_text(json.dumps({**config_for(site), "part": "1/2"}))
+        runs = [run(tmp_path, "space", "pages", "page_index")]
+        page = next(p for p in site.site.records("pages") if p["spaceId"] == space["id"])
+        page["spaceId"] = next(s["id"] for s in site.site.records("spaces") if int(s["id"]) % 2)
+        runs += [run(tmp_path, "space", "pages", "page_index") for _ in range(2)]
+    assert all("This is part 1/2: no deletions are applied." in ran.out for ran in runs)
+    (file,) = tmp_path.glob("demo/*/confluence.duckdb")
+    assert execute(file, f"SELECT status FROM pages WHERE id = '{page['id']}'") == [(page["status"],)]
+    assert execute(file, "SELECT count(*) FROM _absent") == [(0,)]
+
+
 def test_a_stream_costs_much_if_it_costs_a_request_for_each_page_post_comment_or_attachment() -> None:
     assert not demo.is_costly(STREAMS["page_labels"])
     assert not demo.is_costly(STREAMS["named_users"])
