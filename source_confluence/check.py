@@ -75,7 +75,7 @@ def why_nothing_can_be_read(
         AirbyteTracedException: The keys cannot be looked up.
     """
     asked = build(["current_user", "space"])
-    if config["_auth_type"] in BASIC and is_nobody(asked["current_user"]):
+    if config["_auth_type"] in BASIC and _first(asked["current_user"]).get("type") in NOBODY:
         return say("invalid_credential")
     if config.get("space_keys") or config.get("exclude_space_keys"):
         try:
@@ -102,11 +102,6 @@ def witness(config: Mapping[str, Any], build: Build) -> AbstractStream | None:
         if is_public and "type" in _first(asked["current_user"]):  # a token can lack that scope
             return asked["current_user"]
     return None
-
-
-def is_nobody(user: AbstractStream) -> bool:
-    """Tell whether Confluence serves this user as an anonymous visitor."""
-    return _first(user).get("type") in NOBODY
 
 
 def doubt(witness: AbstractStream) -> str:

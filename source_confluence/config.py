@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -90,7 +91,14 @@ def _invalid(problem: ValidationError) -> AirbyteTracedException:
 
 def read_json(path: str, as_object: Callable[..., Any] = dict) -> Any:
     """Return the content of a JSON file: in UTF-8, also with a byte order mark, or in UTF-16 as Windows writes it."""
-    return json.loads(Path(path).read_bytes(), object_pairs_hook=as_object)
+    content = Path(path).read_bytes() if Path(path).is_file() else _piped(path)
+    return json.loads(content, object_pairs_hook=as_object)
+
+
+@cache
+def _piped(path: str) -> bytes:
+    """Return the content of a pipe, which can be read once."""
+    return Path(path).read_bytes()
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

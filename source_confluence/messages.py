@@ -37,11 +37,15 @@ def say(name: str, /, **values: Any) -> str:
     return str(MESSAGES[kind][name]).format_map(values)
 
 
-def error(name: str, cause: object = "", /, **values: Any) -> AirbyteTracedException:
+class SaidError(AirbyteTracedException):
+    """An error whose message is a sentence for a person."""
+
+
+def error(name: str, cause: object = "", /, **values: Any) -> SaidError:
     """Return the error for a sentence of messages.yaml, of its kind."""
     said = say(name, **values)
     kind = FailureType.transient_error if name in MESSAGES["transient"] else FailureType.config_error
-    return AirbyteTracedException(message=said, internal_message=str(cause) or said, failure_type=kind)
+    return SaidError(message=said, internal_message=str(cause) or said, failure_type=kind)
 
 
 def status_of(internal_message: str | None) -> int:
@@ -97,10 +101,10 @@ class Failures:
         more = f" and {len(places) - MOST_PLACES} more" if len(places) > MOST_PLACES else ""
         return say("places", places=", ".join(places[:MOST_PLACES]), more=more) if places else ""
 
-    def as_exception(self, cause: str) -> AirbyteTracedException:
+    def as_exception(self, cause: str) -> SaidError:
         """Return the error that ends the read, for a cause that only the log shows."""
         listed = " ".join(f"{kind[0]}: {said}{self._at(kind)}" for kind, said in self._reasons.items())
-        return AirbyteTracedException(
+        return SaidError(
             message=say("failed_streams", listed=listed),
             internal_message=filter_secrets(cause),
             # The platform retries transient errors, and asks the user about config errors.
@@ -119,10 +123,12 @@ def explain(stream: str, message: str, status: int) -> str:
 
 def reason(message: str) -> str:
     """Return the sentence for a message of the CDK."""
+    proxies = getproxies()
+    name = "https" if "https" in proxies or "all" not in proxies else "all"
+    proxy = re.sub(r"^(\w+://)?(.*@)?", "", proxies.get(name, ""))  # without its password
     for known in MESSAGES["known"]:
         if found := re.search(known["match"], message, re.DOTALL):
-            proxy = re.sub(r"^(\w+://)?(.*@)?", "", getproxies().get("https", ""))  # without its password
-            return str(known["say"]).format(*found.groups(), proxy=proxy)
+            return str(known["say"]).format(*found.groups(), proxy=proxy, variable=f"{name.upper()}_PROXY")
     return WRAPPING.sub("", message)
 
 

@@ -17,7 +17,7 @@ from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets, get_secrets
 
 from source_confluence.config import read_file, read_json, validate
-from source_confluence.messages import PLACE, error, reason, say
+from source_confluence.messages import PLACE, SaidError, error, reason, say
 from source_confluence.output import take_over_stdout
 from source_confluence.source import SPACES, SourceConfluence
 
@@ -97,7 +97,8 @@ def _source(parsed: argparse.Namespace) -> SourceConfluence:
 
 def _report(failure: AirbyteTracedException, command: str) -> None:
     """Print an error for the platform on stdout and for a person on stderr."""
-    failure.message = reason(failure.message or str(failure))
+    if not isinstance(failure, SaidError):
+        failure.message = reason(failure.message or str(failure))
     failure.internal_message = (failure.internal_message or "").rpartition(PLACE)[2]
     status = failure.as_connection_status_message() if command == "check" else None
     for message in filter(None, [failure.as_sanitized_airbyte_message(), status]):

@@ -28,7 +28,7 @@ from source_confluence import check
 from source_confluence.components.api_budget import AdaptiveAPIBudget
 from source_confluence.components.factory import ComponentFactory
 from source_confluence.config import read_json
-from source_confluence.messages import ACCESS, Failures, error
+from source_confluence.messages import ACCESS, Failures, SaidError, error
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
 LOGGER = logging.getLogger("airbyte")
@@ -146,7 +146,7 @@ class SourceConfluence(YamlDeclarativeSource):
                 "Part %s has no records of %s: part 1 reads them.", self._config["part"], ", ".join(once)
             )
         if obstacle := check.why_nothing_can_be_read(self._config, self._build, frozenset(self._selected)):
-            raise AirbyteTracedException(obstacle, obstacle, FailureType.config_error)
+            raise SaidError(obstacle, obstacle, FailureType.config_error)
 
     def read(
         self,
@@ -161,7 +161,9 @@ class SourceConfluence(YamlDeclarativeSource):
             AirbyteTracedException: Some streams failed; the others have been read all the same.
         """
         if self._catalog != catalog:  # built without one
-            yield from SourceConfluence(catalog, config, state).read(logger, config, catalog, state)
+            yield from SourceConfluence(catalog, config, state, self._file).read(
+                logger, config, catalog, state
+            )
             return
         self._before_read()
         witness = check.witness(self._config, self._build)

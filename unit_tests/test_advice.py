@@ -52,6 +52,7 @@ class Failure:
         never: What it does not contain.
         fault: What the site responds to every request; see `Server.fail`.
         at: The requests that it responds so to.
+        variable: Where the proxy is set.
         proxy: The address of HTTPS_PROXY, or what is wrong with the proxy there; see `Proxy`.
         bundle: The path of REQUESTS_CA_BUNDLE, or "ours" for the file of the proxy's authority.
         more: More settings.
@@ -64,6 +65,7 @@ class Failure:
     fault: dict[str, Any] = field(default_factory=dict)
     at: str = CONFLUENCE
     proxy: str = ""
+    variable: str = "HTTPS_PROXY"
     bundle: str = ""
     more: dict[str, Any] = field(default_factory=dict)
     ways: tuple[str, ...] = ()
@@ -198,6 +200,12 @@ FAILURES = {
         ("domain_name",),
         proxy="http://secret:secret-of-the-proxy@127.0.0.1:1",
     ),
+    "a proxy for all protocols": Failure(
+        ("proxy 127.0.0.1:1 ", "ALL_PROXY", "Connection refused"),
+        ("domain_name", "HTTPS_PROXY"),
+        proxy="http://secret:secret-of-the-proxy@127.0.0.1:1",
+        variable="ALL_PROXY",
+    ),
     "a proxy that nobody knows": Failure(
         ("proxy.invalid:3128", "HTTPS_PROXY", "not known"),
         ("domain_name",),
@@ -306,7 +314,7 @@ def test_the_sentence_fits(  # noqa: PLR0917 - three of them are the row
             config["domain_name"] = "example.atlassian.net"
             ours = proxy.url.replace("//", "//me:secret-of-the-proxy@")
             given = {"https://": ours.replace("http", "https")}.get(failure.proxy, failure.proxy)
-            monkeypatch.setenv("HTTPS_PROXY", given if "://" in given else ours)
+            monkeypatch.setenv(failure.variable, given if "://" in given else ours)
         if failure.bundle:
             ours = proxy.certificate(tmp_path)
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", ours if failure.bundle == "ours" else failure.bundle)

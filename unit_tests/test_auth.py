@@ -602,6 +602,13 @@ def test_a_secret_in_a_token_response_is_not_shown(server: Server, way: str, sta
     assert server.requests_to("/oauth/token")
 
 
+def test_a_word_that_no_token_response_contains_is_no_secret(server: Server) -> None:
+    assert connector("read", WAYS["service_account"](server), select=["space"]).exit_code == 0
+    server.fail("/group", times=None, status=403, body=b'{"message":"None of your business"}')
+    output = connector("read", WAYS["service_account"](server), select=["group"])
+    assert "None of your business" in output.errors[0]
+
+
 def test_a_token_endpoint_that_is_down_is_asked_again_after_waits(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

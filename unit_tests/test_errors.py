@@ -105,6 +105,21 @@ def test_a_wrong_token_fails_the_check(server: Server) -> None:
     assert "It came after" not in sentence
 
 
+def test_the_last_sentence_names_every_stream_that_failed(server: Server) -> None:
+    server.fail("/wiki/rest/api/group", status=401, body=b'{"code":401}', times=None)
+    server.fail("/wiki/rest/api/audit", status=403, times=None)
+    output = read({**config_for(server), "space_keys": ["HW"]}, "group", "audit", "space")
+    assert output.statuses == {"group": "INCOMPLETE", "audit": "INCOMPLETE", "space": "COMPLETE"}
+    assert "group: " in output.errors[-1]
+    assert "audit: " in output.errors[-1]
+
+
+def test_the_key_of_a_space_is_no_message_of_the_system(server: Server) -> None:
+    output = read({**config_for(server), "space_keys": ["SOCKS"]}, "space")
+    assert "SOCKS" in output.errors[-1]
+    assert "HTTPS_PROXY" not in output.errors[-1]
+
+
 def test_a_wrong_token_fails_every_stream(server: Server) -> None:
     names = ("space", "group", "audit", "site_info", "space_labels", "page_views", "classification_levels")
     output = read({**config_for(server), "api_token": f"not-{TOKEN}"}, *names)

@@ -44,6 +44,16 @@ def ids(messages: list[Message], stream: str) -> list[str]:
     return sorted(record["data"]["id"] for record in records if record["stream"] == stream)
 
 
+def test_the_files_can_be_pipes(server: Server, tmp_path: Path) -> None:
+    arguments(tmp_path, server, "space")
+    script = 'exec "$0" read --config <(cat config.json) --catalog <(cat catalog.json)'
+    done = subprocess.run(
+        ["/bin/bash", "-c", script, str(CONNECTOR)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"type":"RECORD"' in done.stdout
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_interrupted_read_is_resumed_without_loss(
     tmp_path: Path, number: signal.Signals, code: int

@@ -14,6 +14,7 @@ import pytest
 from common.connector import STREAMS, Output, config_for, configured, connector, key_of
 from fake_confluence import Request, Server, Site, company, generate
 from source_confluence.source import MANIFEST
+from unit_tests.clock import Clock
 from unit_tests.few_streams import few_streams
 from unit_tests.runners import with_the_declarative_runner
 
@@ -406,6 +407,17 @@ def test_a_comment_on_nothing_is_left_out(server: Server) -> None:
     assert (output.exit_code, output.errors) == (0, [])
     assert output.records["footer_comments"]
     assert comment["id"] not in {record["id"] for record in output.records["footer_comments"]}
+
+
+@pytest.mark.parametrize("match", [r"/pages\?", r"/spaces\?.*ids=", "/attachments/"])
+def test_a_look_up_of_spaces_is_repeated_after_a_gateway_timeout(server: Server, match: str) -> None:
+    server.fail(match, status=504)
+    config = config_for(server, exclude_space_keys=["PEOPLE"])
+    with Clock() as clock:
+        output = connector("read", config, select=["footer_comments"])
+    assert (output.exit_code, output.errors) == (0, [])
+    assert output.records["footer_comments"]
+    assert clock.waited
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -89,8 +89,8 @@ class TimelyTokens:
         body = parsed(response)
         given = body if isinstance(body, dict) else {}
         if given.get("access_token"):
-            for name in RENEWED[:2]:
-                add_to_secrets(str(given.get(name)))
+            for secret in filter(None, map(given.get, RENEWED[:2])):
+                add_to_secrets(str(secret))
             return body
         sentence = SENTENCES.get(str(given.get("error")), "token_refused")
         said = given.get("error_description") or given.get("error") or quoted(response)

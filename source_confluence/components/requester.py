@@ -54,7 +54,7 @@ class CarefulRequester(HttpRequester):
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
-        self._failed = 0
+        self.failed = 0
         self._worked = float("-inf")
         for scheme in ("https://", "http://"):
             self._http_client._session.mount(scheme, DeadlineAdapter(pool_maxsize=25))  # noqa: SLF001 - the CDK offers no other way
@@ -79,16 +79,16 @@ class CarefulRequester(HttpRequester):
 
     def send_request(self, **request: Any) -> Response | None:  # type: ignore[override]  # passes on all arguments
         """Send a request, with the retries that the error handler asks for; return None for a missing parent."""
-        if self._failed >= GIVE_UP_AFTER:
+        if self.failed >= GIVE_UP_AFTER:
             raise error("gave_up", count=GIVE_UP_AFTER)
         try:
             response = super().send_request(**request)
             if response is not None and response.status_code == NOT_FOUND:
                 response = self._after_not_found(response, request)
         except AirbyteTracedException as failure:
-            self._failed += isinstance(failure.__context__, BaseBackoffException)
+            self.failed += isinstance(failure.__context__, BaseBackoffException)
             raise
-        self._failed = 0
+        self.failed = 0
         return response
 
     def _after_not_found(self, response: Response, request: Mapping[str, Any]) -> Response | None:
@@ -109,7 +109,7 @@ class CarefulRequester(HttpRequester):
             return None
         again = super().send_request(**request)
         if again is not None and again.status_code == NOT_FOUND:
-            self._failed += 1
+            self.failed += 1
             cause = f"A request of {self.name} {FAILED.format(NOT_FOUND)}"
             raise error("parent_exists", cause, said=quoted(again))
         return again

@@ -9,6 +9,7 @@ from typing import Any
 
 from airbyte_cdk.sources.declarative.extractors.record_selector import extracted_record_count
 from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
+from airbyte_cdk.sources.streams.http.page_size_reduction_exception import PageSizeReductionRequiredException
 from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils import AirbyteTracedException
 from requests import Response
@@ -90,6 +91,8 @@ class WholeListRetriever(SimpleRetriever):
                 count = "a record" if keyless == 1 else f"{keyless} records"
                 raise error("keyless", count=count, stream=self.name, key=" or ".join(key))
         except AirbyteTracedException as failure:
+            requester: Any = self.requester
+            requester.failed += isinstance(failure.__context__, PageSizeReductionRequiredException)
             _, _, said = (failure.internal_message or str(failure)).rpartition(PLACE)
             # A new one, without the name of a stream: the catalog may not have the parent that failed.
             raise AirbyteTracedException(
