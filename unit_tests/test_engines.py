@@ -67,6 +67,14 @@ def test_spark_reads_the_rows_of_one_read(small: Server, tmp_path: Path) -> None
     assert "Confluence failed to respond (5xx)." in found["tasks"]["failure"]
 
 
+def test_the_spark_source_refuses_a_grant_that_works_once(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"credentials": {"auth_type": "oauth2.0"}}), encoding="utf-8")
+    code = f"import confluence_source as s; s.ConfluenceSource({{'config': {str(config)!r}}}).reader(None)"
+    ran = subprocess.run([PYTHON, "-c", code], cwd=SOURCE.parent, capture_output=True, check=False, text=True)
+    assert "ValueError: Use an API token or a service account" in ran.stderr
+
+
 SIMPLE = (
     "id",
     "title",

@@ -7,6 +7,7 @@
 
 A partition is a part of the site, which a process of the connector reads. A part that fails fails its task, with the
 sentence of the connector, and Spark tries it again. The driver reads the configuration and the schema, and no records.
+Use an API token or a service account: a refresh token of oauth2.0 works once, and the parts would share one.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class ConfluenceReader(DataSourceReader):
     def __init__(self, options: dict[str, str], schema: types.StructType) -> None:
         self.options, self.schema = options, schema
         self.config = json.loads(Path(options["config"]).read_bytes())
+        if (self.config.get("credentials") or {}).get("auth_type") == "oauth2.0":
+            raise ValueError("Use an API token or a service account: a refresh token of oauth2.0 works once.")
 
     def partitions(self) -> list[InputPartition]:
         """Return the parts."""
