@@ -21,7 +21,7 @@ import yaml
 from common.connector import ROOT, STREAMS
 from fake_confluence import Server, company
 from unit_tests import readme
-from unit_tests.runners import pyairbyte
+from unit_tests.runners import ALONE, pyairbyte
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +153,20 @@ def test_the_installed_package_discovers_every_schema(newcomer: Path) -> None:
 def test_the_plain_python_of_the_readme_prints_records(newcomer: Path) -> None:
     lines = readme.run([sys.executable, "-c", PLAIN], newcomer).splitlines()
     assert {line.split(" ")[0] for line in lines} == {"space", "pages"}
+
+
+@pytest.mark.usefixtures("printed")
+def test_the_plain_python_of_the_readme_ends_with_an_error_if_the_read_is_incomplete(
+    newcomer: Path, tmp_path: Path
+) -> None:
+    directory = shutil.copytree(newcomer, tmp_path / "newcomer", symlinks=True)
+    config = directory / "secrets" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_bytes()), "api_token": "wrong"}), encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-c", PLAIN], cwd=directory, env=ALONE, capture_output=True, check=False, text=True
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.endswith("Not complete: source-confluence ended with 1\n")
 
 
 def test_the_notebook_of_the_readme_shows_pages(newcomer: Path) -> None:
