@@ -37,9 +37,10 @@ def test_the_tests_use_the_documented_settings_of_pyairbyte() -> None:
         assert line in script
 
 
-def test_git_ignores_a_configuration_with_a_token() -> None:
+def test_git_ignores_what_the_documented_commands_write() -> None:
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert {"config.json", "secrets/", "demo/"} <= {*ignored}
+    assert {"config.json", "secrets/", "demo/", "*.tfstate*", ".terraform*", "*.duckdb"} <= {*ignored}
+    assert {"/documents.jsonl", "/report.html", "/merged.json"} <= {*ignored}
 
 
 # ------------------------------------------------------------------ back from the Connector Builder
