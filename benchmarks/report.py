@@ -52,6 +52,7 @@ Measured on {machine}. `make peers` renews dlt and its dependencies, so that a g
 Minimum / median / maximum of the rounds. *CPU* is user and system time of the reader, *Memory* its peak memory,
 *Site's CPU* the CPU time of the site's process. {site}
 Of several parts, the values of each process are in brackets; *Memory* is the sum. They share the cores with the site.
+The command after *Again* writes its result into this page.
 
 {tables}"""
 
@@ -149,7 +150,7 @@ def _described(name: str, result: dict[str, Any]) -> str:
         parts.append(f"{len(sizes):,} files of {sizes[0] // 1000:,} KB")
     if workload["again"]:
         parts.append(f"{', '.join(workload['streams'])} from the state of a read just before")
-    return f"{', '.join(parts)}, {result['today']}. Again: `python -m benchmarks --only {name}`"
+    return f"{', '.join(parts)}, {result['today']}. Again: `.venv/bin/python -m benchmarks --only {name}`"
 
 
 def _table(result: dict[str, Any]) -> str:

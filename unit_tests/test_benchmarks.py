@@ -14,6 +14,7 @@ from benchmarks.report import document, failures, updated
 from benchmarks.runner import measure, run_all
 from benchmarks.site import served
 from benchmarks.workloads import WORKLOADS, Workload
+from common.connector import ROOT
 from common.restrictions import BULK, EACH
 
 RESTRICTED = Workload(
@@ -71,9 +72,19 @@ def test_parts_read_at_once_and_are_measured_each() -> None:
 def test_the_page_shows_workloads_and_results(results: dict[str, dict[str, Any]]) -> None:
     text = document(results)
     assert "600 pages in 30 spaces, bodies of 4 KB, 0 ms a response" in text
-    assert "`python -m benchmarks --only latency-0`" in text
+    assert "`.venv/bin/python -m benchmarks --only latency-0`" in text
     assert "| bare loop | 1 |" in text
     assert failures(results) is None
+
+
+def test_the_user_guide_has_the_measured_requests() -> None:
+    guide, page = ((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("index", "benchmarks"))
+    for name, sentence in (
+        ("one-space", "{} requests for the pages"),
+        ("all-but-one", "and {} for the comments"),
+    ):
+        row = page.partition(f"--only {name}`")[2].partition("\n| this connector |")[2]
+        assert sentence.format(row.split("|")[4].strip()) in " ".join(guide.split())
 
 
 def test_a_run_that_lost_records_does_not_count() -> None:
