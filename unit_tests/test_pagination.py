@@ -113,8 +113,14 @@ def test_every_page_is_requested_with_the_largest_size(
 
 
 def test_a_configured_page_size_is_requested(server: Server) -> None:
-    connector("read", config_for(server, page_size=7), select=["tasks"])
+    connector("read", config_for(server, page_size=7), select=["tasks", "group", "audit"])
     assert [request.values("limit") for request in server.requests_to(TASKS)][:2] == [["7"], ["7"]]
+    assert {tuple(request.values("limit")) for request in server.requests_to("/wiki/rest/api/group[?]")} == {
+        ("7",)
+    }
+    assert {tuple(request.values("limit")) for request in server.requests_to("/wiki/rest/api/audit")} == {
+        ("28",)
+    }
 
 
 # Next-page links
@@ -217,6 +223,21 @@ def test_the_offset_follows_from_the_rows_of_a_page_with_a_link(server: Server) 
     kept = [("cql", "type=user"), ("limit", "200"), ("sitePermissionTypeFilter", "none")]
     assert queries == [kept, *(sorted([*kept, ("start", text)]) for text in "123")]
     assert {f"account-{n}" for n in range(4)} <= {user["accountId"] for user in output.records["users"]}
+
+
+def test_a_full_page_without_a_link_is_not_the_end_of_a_list_with_offsets(server: Server) -> None:
+    def without_links(body: bytes) -> bytes:
+        return json.dumps({**json.loads(body), "_links": {}}).encode()
+
+    whole = connector("read", config_for(server), select=["group_members"]).records["group_members"]
+    server.fail("/membersByGroupId", times=None, body=without_links)
+    output = connector("read", config_for(server, page_size=2), select=["group_members"])
+    assert (output.exit_code, output.errors) == (0, [])
+    members = [
+        sorted((it["groupId"], it["accountId"]) for it in each)
+        for each in (output.records["group_members"], whole)
+    ]
+    assert members[0] == members[1]
 
 
 def test_an_empty_page_with_a_link_ends_a_search(server: Server) -> None:

@@ -618,6 +618,15 @@ def test_audit_events_of_the_same_millisecond_are_all_kept(whole: Reading) -> No
     assert len(timestamps) < len({event["eventId"] for event in events}) == len(whole.site.records("audit"))
 
 
+def test_audit_events_that_differ_only_in_who_acted_as_an_administrator_have_two_keys(server: Server) -> None:
+    event = server.site.records("audit")[0]
+    more = [{**event, name: not event[name]} for name in ("sysAdmin", "superAdmin")]
+    server.site.collections["audit"] += more
+    output = connector("read", config_for(server), select=["audit"])
+    at = [it for it in output.records["audit"] if it["creationDate"] == event["creationDate"]]
+    assert len({it["eventId"] for it in at}) == len(at) > len(more)
+
+
 def test_each_named_user_is_looked_up_once_and_a_hundred_at_a_time() -> None:
     site = generate(pages=500, users=250)
     pages = site.records("pages")
