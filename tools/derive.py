@@ -18,6 +18,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
+
 from common.markdown import between_marks
 from common.streams import FOOT, Stream, handwritten, schemas, spec, streams
 from source_confluence.components.scope import MOST_SPACES
@@ -181,10 +183,9 @@ def requests(stream: Stream) -> str:
 
 
 def page_size(stream: Stream) -> int:
-    """Return the most records of a response; 0 if a response is an object or a whole list."""
+    """Return the most records of a response by default; 0 if a response is an object or a whole list."""
     pagination = stream.declared["retriever"]["paginator"].get("pagination_strategy", {})
-    size = pagination.get("page_size", 0)
-    return size if isinstance(size, int) else 250
+    return int(JinjaInterpolation().eval(str(pagination.get("page_size", 0)), {}))
 
 
 def cost(stream: Stream) -> str:
