@@ -7,9 +7,10 @@
 -- `group_members` was complete, for all spaces and the whole site (their `spaces` is `{}`), and not too long ago. Read with
 -- an account that sees all spaces. On a site without roles, no guest counts.
 --
--- Nothing counts that the last sync failed to read again, or that is 8 days older than the newest rows: except that it
--- can be a guest's second space. Not included: accounts that are not active or not in `users`, such as those without a
--- licence; apps, anonymous visitors, other classes of people, and administrators, who can grant themselves access.
+-- A row does not count if the last sync failed to read it again, or if it is more than 8 days older than the newest rows.
+-- Such a row gives nobody access; it can only show that a guest has a second space. Not included: accounts that are not
+-- active or not in `users`, such as those without a licence; apps, anonymous visitors, other classes of people, and
+-- administrators, who can grant themselves access.
 --
 -- Optional: `blog_post_index`, `space_roles`, `space_role_assignments`, `_syncs`
 -- Show: SELECT space, count(*) AS people, count(*) FILTER (WHERE guest) AS guests FROM space_readers
