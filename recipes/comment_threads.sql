@@ -5,11 +5,13 @@
 -- WHERE thread IN (SELECT thread FROM comment_threads WHERE depth = 2) ORDER BY thread, place LIMIT 6
 WITH RECURSIVE comments AS (
   SELECT 'footer' AS kind, id, parentCommentId AS above, pageId, version, body, resolutionStatus
-  FROM footer_comments WHERE status IS DISTINCT FROM 'deleted'
-  UNION ALL SELECT 'footer', id, parentCommentId, pageId, version, body, resolutionStatus FROM footer_comment_replies
+  FROM footer_comments WHERE coalesce(status, 'current') NOT IN ('deleted', 'trashed')
+  UNION ALL SELECT 'footer', id, parentCommentId, pageId, version, body, resolutionStatus
+  FROM footer_comment_replies WHERE coalesce(status, 'current') NOT IN ('deleted', 'trashed')
   UNION ALL SELECT 'inline', id, parentCommentId, pageId, version, body, resolutionStatus
-  FROM inline_comments WHERE status IS DISTINCT FROM 'deleted'
-  UNION ALL SELECT 'inline', id, parentCommentId, pageId, version, body, resolutionStatus FROM inline_comment_replies
+  FROM inline_comments WHERE coalesce(status, 'current') NOT IN ('deleted', 'trashed')
+  UNION ALL SELECT 'inline', id, parentCommentId, pageId, version, body, resolutionStatus
+  FROM inline_comment_replies WHERE coalesce(status, 'current') NOT IN ('deleted', 'trashed')
 ),
 once AS (SELECT DISTINCT ON (id) * FROM comments ORDER BY id, above NULLS LAST),
 threads AS (

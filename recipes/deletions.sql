@@ -14,14 +14,15 @@ index_read AS (  -- the last read of the index, if it is complete, not empty, an
 ),
 known AS (
   SELECT coalesce(p.id, i.id, a.id) AS id, coalesce(i.title, p.title) AS title, p.id AS page, i.id AS listed,
-         coalesce(p.spaceId, a.spaceId) AS space_before, i.spaceId AS space_now, p.status, i.status AS index_status,
+         a.id AS kept, coalesce(p.spaceId, a.spaceId) AS space_before, i.spaceId AS space_now, p.status,
+         i.status AS index_status,
          (p.version ->> 'number')::INT AS version, (i.version ->> 'number')::INT AS index_version,
          p._airbyte_extracted_at > i._airbyte_extracted_at AS read_later,
          -- A page that was read since the index first lacked it exists.
          CASE WHEN (p._airbyte_extracted_at > a.since) IS NOT TRUE THEN a.since END AS since,
          CASE WHEN a.since IS NOT NULL AND (p._airbyte_extracted_at > a.since) IS NOT TRUE THEN a.marked END AS marked,
          CASE WHEN a.since IS NULL THEN a.marked END AS marked_by_status,
-         CASE WHEN p._airbyte_extracted_at <= r.finished THEN r.finished END AS first_absence,
+         CASE WHEN p.id IS NULL OR p._airbyte_extracted_at <= r.finished THEN r.finished END AS first_absence,
          coalesce(a.allowed, FALSE) AS allowed, r.finished
   FROM latest p
   FULL JOIN page_index i ON i.id = p.id
@@ -48,7 +49,7 @@ named AS (
            WHEN read_later THEN c.status
            WHEN index_status IN ('trashed', 'deleted') THEN index_status
            WHEN listed IS NOT NULL AND page IS NULL THEN 'missing'
-           WHEN version < index_version THEN 'outdated'
+           WHEN version < index_version AND index_status IS DISTINCT FROM 'archived' THEN 'outdated'
            WHEN listed IS NOT NULL THEN index_status
            WHEN marked IS NULL AND absent_twice IS NOT TRUE THEN 'absent'
            -- Not more than twenty pages and a tenth of a space, or of the site, at once
@@ -64,5 +65,5 @@ SELECT id, title, now,
        now IN ('trashed', 'deleted', 'hidden with its space', 'purged, hidden or moved out') AS deleted,
        space_before, space_now, absent_since, coalesce(marked, marked_by_status) AS marked
 FROM named
-WHERE listed IS NULL OR page IS NOT NULL OR index_status IN ('current', 'archived') OR marked_by_status IS NOT NULL
+WHERE listed IS NULL OR page IS NOT NULL OR index_status IN ('current', 'archived') OR kept IS NOT NULL
 ORDER BY id

@@ -8,12 +8,13 @@
 --
 -- - `never read`: it has no rows. The content is newer than the last sync, was left out, or is in an archived space.
 -- - `stream incomplete`: the last sync of the stream failed, and did not read the list again.
--- - `list cut`: parts of the list are missing.
--- - `changed since`: the content was edited or moved after its list was read.
+-- - `list cut`: parts of the list are missing, and no older list restricts the content.
+-- - `changed since`: the content was edited or moved after its list was read, or may have been. Content without a date may
+--   have changed until it was read; what `pages` or `blog_posts` has read later than the index can contradict it.
 -- - `too old`: the list is 8 days older than the newest rows.
 --
--- Optional: `content_restrictions`, `page_restrictions`, `blog_post_index`, `blog_post_restrictions`, `tree_items`,
--- `tree_item_restrictions`, `_syncs`
+-- Optional: `content_restrictions`, `page_restrictions`, `pages`, `blog_posts`, `blog_post_index`, `blog_post_restrictions`,
+-- `tree_items`, `tree_item_restrictions`, `_syncs`
 -- Show: SELECT type, count(*) AS lists, count(*) FILTER (WHERE restricted) AS restricted, count(unknown) AS unknown
 -- FROM reader_lists GROUP BY type ORDER BY type
 WITH recent AS (
@@ -32,6 +33,13 @@ content AS (
   SELECT id, 'blogpost', status, title, spaceId, NULL, updatedAt, _airbyte_extracted_at FROM blog_post_index
   UNION ALL
   SELECT id, type, status, title, spaceId, parentId, updatedAt, _airbyte_extracted_at FROM tree_items
+),
+contradicted AS (
+  SELECT p.id FROM pages p JOIN page_index i ON i.id = p.id AND i._airbyte_extracted_at < p._airbyte_extracted_at
+  WHERE p.spaceId <> i.spaceId OR p.status <> i.status OR p.parentId IS DISTINCT FROM i.parentId
+  UNION ALL
+  SELECT p.id FROM blog_posts p JOIN blog_post_index i ON i.id = p.id AND i._airbyte_extracted_at < p._airbyte_extracted_at
+  WHERE p.spaceId <> i.spaceId OR p.status <> i.status
 ),
 responses AS (
   SELECT 'page_restrictions' AS stream, pageId AS id, start, restrictions, _airbyte_extracted_at AS read_at
@@ -106,12 +114,13 @@ lists AS (
   LEFT JOIN members m ON m.groupId = n.groupId
   GROUP BY n.id
 )
-SELECT c.id, c.type, c.status, c.title, c.spaceId, c.parentId, c.updatedAt,
+SELECT c.id, c.type, c.status, c.title, c.spaceId, c.parentId, coalesce(c.updatedAt, c.read_at) AS updatedAt,
        l.id IS NOT NULL AS restricted, l.accountIds, w.read_at AS _airbyte_extracted_at,
        CASE
          WHEN c.read_at IS NULL THEN 'stream incomplete'
          WHEN c.read_at < recent.since THEN 'too old'
-         WHEN w.read_at < c.updatedAt OR w.spaceId <> c.spaceId THEN 'changed since'
+         WHEN w.read_at < coalesce(c.updatedAt, c.read_at) OR w.spaceId <> c.spaceId OR c.id IN (SELECT id FROM contradicted)
+           THEN 'changed since'
          WHEN d.not_again AND (w.finished >= d.failed_at) IS NOT TRUE THEN 'stream incomplete'
          -- What was cut is restricted: an older list that restricts nothing is no longer true.
          WHEN w.id IS NOT NULL AND (d.cut_at IS NULL OR d.cut_at < w.read_at OR l.id IS NOT NULL) THEN NULL

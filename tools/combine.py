@@ -99,7 +99,8 @@ def combine(connection: duckdb.DuckDBPyConnection, databases: Sequence[str]) -> 
             f"The databases hold {', '.join(parts) or 'nothing'}. Give one of each part, such as 1/2 and 2/2."
         )
     connection.begin()
-    for (stream,) in connection.execute("SELECT DISTINCT stream FROM _parts ORDER BY 1").fetchall():
+    found = {stream for (stream,) in connection.execute("SELECT stream FROM _parts").fetchall()}
+    for stream in sorted(found & STREAMS.keys()):  # an older version can have had others
         take(connection, stream)
         tell(connection, stream, int(*counts))
     connection.execute("INSERT OR REPLACE INTO _taken SELECT part, stream, finished FROM _parts")

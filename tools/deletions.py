@@ -31,6 +31,8 @@ def main() -> None:
     parser.add_argument("--allow", metavar="SPACE", help="mark all absent pages of this space, or of `all`")
     parser.add_argument("--erase", metavar="DAYS", type=int, help="remove what was marked so many days ago")
     args = parser.parse_args()
+    if args.erase is not None and args.erase < 0:
+        parser.error("--erase takes a number of days, 0 for all that is marked")
     with opened(args.database) as connection:
         lacking = create_views(connection)
         if part := part_of(connection):
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 def part_of(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the part that the database holds if it is one of several, such as 1/4."""
+    """Return the part that a database with our views holds if it is one of several, such as 1/4."""
     held = (
         "SELECT to_json(s) ->> 'part' AS part FROM _syncs s"  # the table of another loader has no such column
     )

@@ -139,7 +139,7 @@ def counts(database: Path) -> dict[str, int]:
     with duckdb.connect(str(database)) as connection:
         connection.execute(SYNCS)
         rows = connection.execute("SELECT stream, records FROM _syncs WHERE status = 'COMPLETE'").fetchall()
-    return {name: records for name, records in rows if not DECLARED[name].cursor}
+    return {name: records for name, records in rows if name in DECLARED and not DECLARED[name].cursor}
 
 
 @dataclass

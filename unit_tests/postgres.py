@@ -72,19 +72,20 @@ def running() -> Iterator[Postgres]:
     if not (programs / "initdb").exists():
         pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     try:
         if user:
             shutil.chown(folder, "postgres", "postgres")
-        data, options = folder / "data", f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -F"
+        data = folder / "data"
         make: list[Any] = [programs / "initdb", "-D", data, "--no-sync"]
         make += ["-A", "trust", "-U", "confluence", "-E", "UTF8"]
-        control: list[Any] = [programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
+        control: list[Any] = [programs / "pg_ctl", "-D", data, "-w", "-t", "600", "-l", folder / "log"]
         quiet: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, **user}
         subprocess.run(make, check=True, **quiet)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -F"
         subprocess.run([*control, "-o", options, "start"], check=True, **quiet)
         yield Postgres(programs, port)
         subprocess.run([*control, "-m", "immediate", "stop"], check=True, **quiet)

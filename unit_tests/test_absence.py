@@ -641,11 +641,12 @@ def test_an_anonymous_visitor_of_a_public_site_fails_the_check_and_the_read(wron
         check = connector("check", config_for(server, **wrong)).connection
         assert check["status"] == "FAILED"
         assert "does not know this credential" in check["message"]
+        server.log.clear()
         output = read(server, "space", "pages", "footer_comments", **wrong)
         assert output.exit_code == 1
         assert output.records == {}
         assert "Check email and api_token" in output.errors[0]
-        assert all(request.operation == f"{V1}/user/current" for request in server.log[-1:])
+        assert [request.operation for request in server.log] == [f"{V1}/user/current"]
 
 
 def test_a_token_without_the_scope_for_the_current_user_reads_on() -> None:

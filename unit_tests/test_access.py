@@ -460,6 +460,24 @@ UNKNOWN: dict[str, tuple[Streams, dict[str, str]]] = {
         },
         {"1": "list cut"},
     ),
+    "a list that is older than the index, of a page without a date": (
+        {
+            "page_index": [page_of(1, updatedAt=None), page_of(2, updatedAt=None)],
+            "page_restrictions": [*earlier(*unrestricted(1), hours=1), *unrestricted(2)],
+        },
+        {"1": "changed since"},
+    ),
+    "pages that were read again elsewhere, after the index": (
+        {
+            "page_index": earlier(*map(page_of, range(1, 5)), hours=1),
+            "page_restrictions": unrestricted(1, 2, 3, 4),
+            "pages": [page_of(1, spaceId="2"), page_of(2, status="archived"), page_of(3, 4), page_of(4)],
+            "blog_post_index": earlier(page_of(7), page_of(8), hours=1),
+            "blog_post_restrictions": unrestricted(7, 8, of="blogPost"),
+            "blog_posts": [page_of(7, spaceId="2"), page_of(8)],
+        },
+        dict.fromkeys("1237", "changed since"),
+    ),
     "a list that the search cuts": (
         {
             **ONE,

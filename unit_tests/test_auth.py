@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from threading import Thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -692,6 +693,17 @@ def test_the_file_keeps_its_permissions_and_its_links(server: Server, tmp_path: 
     assert (tmp_path / "config.json").is_symlink()
     assert path.stat().st_mode & 0o777 == 0o640
     assert path.read_text(encoding="utf-8") != before
+
+
+def test_a_named_pipe_is_not_replaced_by_a_file_with_secrets(server: Server, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    (tmp_path / "link.json").symlink_to("config.json")
+    given = json.dumps(oauth(server))
+    writer = Thread(target=(tmp_path / "config.json").write_text, args=(given,), daemon=True)
+    writer.start()
+    output = run_args(["check", "--config", str(tmp_path / "link.json")])
+    assert output.connection["status"] == "SUCCEEDED"
+    assert (tmp_path / "config.json").is_fifo()
 
 
 def test_a_file_that_cannot_be_replaced_stays_whole(server: Server, tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ def test_a_read_costs_the_documented_requests(name: str) -> None:
 
 @pytest.mark.parametrize(("wait", "lines"), [(61, 1), (50, 0)])
 def test_a_long_read_says_once_a_minute_how_many_parents_it_has_read(
-    caplog: pytest.LogCaptureFixture, wait: int, lines: int
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, wait: int, lines: int
 ) -> None:
     caplog.set_level("INFO", "airbyte")
+    monkeypatch.setattr(Clock, "monotonic", lambda clock: clock.slept)  # however long the read takes
     with Clock(), Server(generate(pages=300, spaces=1)) as server:
         server.fail(LIKES, after=100, status=429, headers={"Retry-After": str(wait)})
         assert connector("read", config_for(server), select=["page_likes"]).exit_code == 0

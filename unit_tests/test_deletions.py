@@ -95,6 +95,16 @@ def test_a_status_acts_at_once(site: Server, kind: str) -> None:
     assert dict(warehouse.rows(f"SELECT id, status FROM {kind} WHERE status <> 'current'")) == changed
 
 
+def test_an_archived_page_is_forgotten_although_its_last_edit_was_not_read(
+    site: Server, synced: Warehouse
+) -> None:
+    site.site.edit("pages", "1000007", title="Edited")
+    site.site.set_status("pages", "1000007", "archived")
+    site.fail("body-format=", times=None, status=403)
+    assert sync(synced) == {"1000007": "archived"}
+    assert synced.ids("forget") == {"1000007"}
+
+
 @pytest.mark.parametrize("kind", ["pages", "blog_posts"])
 def test_absence_acts_when_two_reads_lack_the_page(site: Server, kind: str) -> None:
     warehouse = Warehouse(site, *(OF_PAGES[:3] if kind == "pages" else OF_POSTS))
@@ -678,6 +688,37 @@ def test_a_comment_goes_with_its_page(site: Server) -> None:
     site.site.restore_page("1000007")
     sync(warehouse)
     assert warehouse.now("footer_comment_deletions") == {}
+
+
+@pytest.mark.parametrize("how", ["trashed", "purged"])
+@pytest.mark.parametrize("kind", ["pages", "blog_posts"])
+def test_a_comment_goes_with_its_page_also_if_the_page_is_older_than_the_start_date(
+    commented: Warehouse, kind: str, how: str
+) -> None:
+    site = commented.server.site
+    record, field = site.records(kind)[7], "pageId" if kind == "pages" else "blogPostId"
+    comments = {c["id"] for c in site.records("footer_comments") if c.get(field) == record["id"]}
+    assert comments
+    commented.connection.execute(f"DELETE FROM {kind} WHERE id = '{record['id']}'")
+    view = "deletions" if kind == "pages" else "post_deletions"
+    sync(commented)
+    assert commented.now(view) == {record["id"]: "missing"}
+    if how == "trashed":
+        site.set_status(kind, record["id"], "trashed")
+    else:
+        site.remove(kind, record["id"])
+        for comment in comments:
+            site.remove("footer_comments", comment)
+        sync(commented)
+        assert commented.now(view) == {record["id"]: "absent"}
+    sync(commented)
+    assert commented.now(view) == {record["id"]: "trashed" if how == "trashed" else GONE}
+    if kind == "pages":
+        gone = commented.now("footer_comment_deletions")
+        assert gone == dict.fromkeys(comments, "deleted with its page")
+    assert comments <= commented.ids("footer_comments")
+    commented.erase()
+    assert not comments & commented.ids("footer_comments")
 
 
 # What a page, a post, custom content, an attachment or a comment is named by: one that is erased, and one that stays.

@@ -576,18 +576,27 @@ def test_a_subtree_with_a_loop_ends(tmp_path: Path) -> None:
 
 
 def test_replies_follow_their_comment_at_any_depth(tmp_path: Path) -> None:
-    def comment(number: int, above: int | None = None, page: str | None = None) -> dict[str, Any]:
+    def comment(
+        number: int, above: int | None = None, page: str | None = None, **more: str
+    ) -> dict[str, Any]:
         parent = None if above is None else str(above)
         body = {"storage": {"value": f"<p>{number}</p>"}}
-        return {"id": str(number), "parentCommentId": parent, "pageId": page, "body": body, "version": {}}
+        known = {"id": str(number), "parentCommentId": parent, "pageId": page, "body": body, "version": {}}
+        return {**known, **more}
 
     records = {
         "space": [{"id": "1", "key": "ENG"}],
         "pages": [page_of(1)],
         **{name: [] for name in ("users", "group", "group_members", "named_users")},
         # The list of all comments contains a reply too, but without its parent.
-        "footer_comments": [comment(1, page="1"), comment(3), comment(5, page="1")],
-        "footer_comment_replies": [comment(2, 1), comment(3, 2), comment(4, 1)],
+        "footer_comments": [
+            *(comment(1, page="1"), comment(3), comment(5, page="1", status="current")),
+            *(comment(n, page="1", status=status) for n, status in ((6, "trashed"), (7, "deleted"))),
+        ],
+        "footer_comment_replies": [
+            *(comment(2, 1), comment(3, 2), comment(4, 1)),
+            *(comment(n, 1, status=status) for n, status in ((8, "trashed"), (9, "deleted"))),
+        ],
         "inline_comments": [],
         "inline_comment_replies": [],
     }

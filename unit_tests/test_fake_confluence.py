@@ -874,14 +874,16 @@ def test_a_closed_server_refuses_connections() -> None:
 def test_the_command_line_serves_a_generated_site() -> None:
     command = [sys.executable, "-m", "fake_confluence", "--port", "0", "--pages", "12", "--spaces", "2"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
-        assert "demo@example.com" in line
-        assert "demo-token" in line
-        running = Server(Site({}), port=port)
-        assert len(Client(running).read(PAGES)) == 12
-        process.terminate()
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
+            assert "demo@example.com" in line
+            assert "demo-token" in line
+            running = Server(Site({}), port=port)
+            assert len(Client(running).read(PAGES)) == 12
+        finally:
+            process.terminate()
 
 
 # The data

@@ -14,7 +14,9 @@ import pytest
 
 from common.connector import ROOT
 
-LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", "build", "demo", "secrets")
+LEFT_BEHIND = shutil.ignore_patterns(
+    ".git", ".venv*", ".*_cache", "__pycache__", "build", "demo", "secrets", ".hypothesis"
+)
 
 
 class NewStream(NamedTuple):

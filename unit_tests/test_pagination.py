@@ -240,6 +240,29 @@ def test_a_full_page_without_a_link_is_not_the_end_of_a_list_with_offsets(server
     assert members[0] == members[1]
 
 
+def test_a_full_page_that_does_not_say_where_it_starts_is_not_the_end(server: Server) -> None:
+    def bare(body: bytes) -> bytes:
+        return json.dumps({"results": json.loads(body)["results"], "limit": 2}).encode()
+
+    server.fail("/rest/api/group[?]", times=None, body=bare)
+    output = connector("read", config_for(server, page_size=2), select=["group"])
+    assert output.statuses == {"group": "INCOMPLETE"}
+    assert "leads nowhere" in output.errors[0]
+
+
+def test_a_page_size_of_one_loses_no_row_that_moves(server: Server) -> None:
+    first, *others = list(server.site.records("groups"))
+
+    def remove(_: Request) -> None:
+        if first in server.site.records("groups"):
+            server.site.remove("groups", first["id"])
+
+    server.before("/rest/api/group[?].*start=", remove)
+    output = connector("read", config_for(server, page_size=1), select=["group"])
+    assert output.exit_code == 0
+    assert {it["id"] for it in others} <= {it["id"] for it in output.records["group"]}
+
+
 def test_an_empty_page_with_a_link_ends_a_search(server: Server) -> None:
     link = {"next": "/rest/api/search?next=true&cursor=_sa_abc%3D&limit=200&cql=type%3Dfolder"}
     folder = {"content": {"id": "1", "type": "folder", "status": "current", "title": "Plans"}}

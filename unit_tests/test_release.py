@@ -91,7 +91,7 @@ def test_the_sdist_contains_no_file_of_the_repository_beside_the_connector(relea
 def test_the_wheel_contains_only_the_connector(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {path.relative_to(ROOT) for path in (ROOT / "source_confluence").rglob("*") if path.is_file()}
-    expected = {str(path) for path in files if path.suffix != ".pyc"}
+    expected = {str(path) for path in files if "__pycache__" not in path.parts}
     assert {"source_confluence/py.typed", "source_confluence/access.json"} < expected
     assert {name for name in names if name.startswith("source_confluence/")} == expected
     others = {name.partition("/")[0] for name in names} - {"source_confluence"}

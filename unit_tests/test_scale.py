@@ -15,6 +15,7 @@ from benchmarks.report import failures
 from benchmarks.runner import run_all
 from benchmarks.workloads import TENTH, scale
 from fake_confluence import Server, generate
+from source_confluence.source import QUEUED_MESSAGES
 from unit_tests.processes import LONG, arguments, started
 
 PAGES, BODY_BYTES, A_LIST = 6_000, 20_000, 25
@@ -33,13 +34,14 @@ def test_a_read_does_not_fill_memory_while_nobody_reads_its_output(tmp_path: Pat
 def peak_memory_without_reader(server: Server, directory: Path, **config: str) -> int:
     """Return the peak memory, in bytes, of a process whose output nobody reads; it stops sending requests."""
     server.log.clear()
-    requested = threading.Event()
-    server.before(r"/pages\?", lambda _: requested.set())
+    requested = threading.Semaphore(0)
+    server.before(r"/pages\?", lambda _: requested.release())
     # With small pages: each worker holds one.
     with started(arguments(directory, server, "pages", page_size=A_LIST, **config)) as (process, _):
-        assert requested.wait(LONG)
-        while requested.wait(QUIET):
-            requested.clear()
+        for _ in range(QUEUED_MESSAGES // A_LIST):  # until the queue is full
+            assert requested.acquire(timeout=LONG)
+        while requested.acquire(timeout=QUIET):
+            pass
         status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", status)
     return int(peak) * 1024

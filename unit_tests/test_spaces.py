@@ -420,6 +420,21 @@ def test_a_look_up_of_spaces_is_repeated_after_a_gateway_timeout(server: Server,
     assert clock.waited
 
 
+@pytest.mark.parametrize(
+    ("stream", "path"), [("footer_comments", r"/api/v2/pages\?"), ("labels", "/labels/")]
+)
+def test_a_look_up_of_spaces_asks_for_less_at_once_after_a_gateway_timeout(
+    server: Server, stream: str, path: str
+) -> None:
+    config = config_for(server, exclude_space_keys=["PEOPLE"])
+    whole = connector("read", config, select=[stream]).records[stream]
+    server.fail(f"{path}.*limit=250", status=504, times=None)
+    with Clock():
+        output = connector("read", config, select=[stream])
+    assert (output.exit_code, output.errors) == (0, [])
+    assert {it["id"] for it in output.records[stream]} == {it["id"] for it in whole} != set()
+
+
 @pytest.mark.parametrize("status", [403, 404])
 @pytest.mark.parametrize(
     "match", [r"/pages\?", r"/blogposts\?", r"/custom-content\?", r"/spaces\?.*ids=", "/attachments/"]

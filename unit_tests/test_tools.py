@@ -158,6 +158,13 @@ def test_a_full_disk_is_named(directory: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_days_below_zero_are_refused(directory: Path) -> None:
+    command = [sys.executable, "-m", "tools.deletions", str(directory / "empty.duckdb"), "--erase", "-1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--erase takes a number of days" in done.stderr
+
+
 @pytest.mark.parametrize("file", ["absent.json", "text.duckdb", "text.json", "nothing.json"])
 def test_a_file_without_a_state_is_named(directory: Path, file: str) -> None:
     assert f"{file} has no state" in refusal(directory, "parts", f"--into 2 {file}")

@@ -122,6 +122,9 @@ def keep(file: Path, renewed: dict[str, str]) -> None:
     """Replace a configuration file by one with other tokens: whole, or not at all."""
     file = file.resolve()
     part = file.with_name(f".{file.name}.new")
+    if not file.is_file():
+        LOGGER.warning(say("not_kept", file=file.name, said="it is no file"))
+        return
     try:
         given = read_json(str(file))
         given["credentials"].update(renewed)

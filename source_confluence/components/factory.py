@@ -95,7 +95,6 @@ FAST: dict[type, Callable[[Any], Any]] = {
     RemoveFields: as_a(PlainRemoveFields),
 }
 TO_SAVE_REQUESTS = 50  # groups of this size or larger; smaller ones are for concurrency
-LOOK_UP = "look_up_of_spaces"
 # 250, 125 … 1 in eight steps, with a pause of 2, 4 … 16 seconds before each.
 SMALLER_PAGES = PageSizeReduction(
     max_attempts=8,
@@ -153,12 +152,15 @@ class ComponentFactory(ModelToComponentFactory):
     def _scope(self, config: Any) -> Scope:
         if "scope" not in self._built:
             named: dict[str, Any] = {
-                "name": LOOK_UP,
+                "name": "look_up_of_spaces",
                 "primary_key": ["id"],
                 "transformations": [],
             }
-            place = self.create_component(SimpleRetrieverModel, self._place, config, **named)
-            self._built["scope"] = Scope(config, place)
+            one = {**self._place, "paginator": {"type": "NoPagination"}}
+            lists, file = (
+                self.create_component(SimpleRetrieverModel, it, config, **named) for it in (self._place, one)
+            )
+            self._built["scope"] = Scope(config, lists, file.requester)
         scope: Scope = self._built["scope"]
         return scope
 
@@ -212,8 +214,7 @@ class ComponentFactory(ModelToComponentFactory):
         The manifest can say this when the Builder's CDK knows REDUCE_PAGE_SIZE: 7.23.8 does not.
         """
         retriever = super().create_simple_retriever(model, config, **named)
-        has_pages = retriever.paginator and retriever.paginator.get_page_size() and retriever.name != LOOK_UP
-        if has_pages and not self._disable_retries:
+        if retriever.paginator and retriever.paginator.get_page_size() and not self._disable_retries:
             retriever.page_size_reduction = SMALLER_PAGES
             shrink = HttpResponseFilter(
                 config=config, parameters={}, http_codes={504}, action=ResponseAction.REDUCE_PAGE_SIZE

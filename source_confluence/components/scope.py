@@ -7,6 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from airbyte_cdk.sources.declarative.requesters import Requester
 from airbyte_cdk.sources.declarative.retrievers import SimpleRetriever
 from airbyte_cdk.sources.types import Record, StreamSlice
 
@@ -32,8 +33,8 @@ class Scope:
     Test: `test_spaces.py`. Delete it when Confluence can filter these lists.
     """
 
-    def __init__(self, config: Data, place: SimpleRetriever) -> None:
-        self._place, self._workers = place, config.get("num_workers", 10)
+    def __init__(self, config: Data, place: SimpleRetriever, requester: Requester) -> None:
+        self._place, self._requester, self._workers = place, requester, config.get("num_workers", 10)
         self._space_of: dict[str, str] = {}  # by content
         self._is_chosen: dict[str, bool] = {}  # by space
         self._lists: list[tuple[str, str, Data]] = [
@@ -98,9 +99,7 @@ class Scope:
 
     def _file(self, attachment_id: str) -> Data:
         named = {"path": f"attachments/{attachment_id}", "attachmentId": attachment_id}
-        response = self._place.requester.send_request(
-            stream_slice=StreamSlice(partition=named, cursor_slice={})
-        )
+        response = self._requester.send_request(stream_slice=StreamSlice(partition=named, cursor_slice={}))
         return parsed(response) if response else {}
 
     def _ask(self, path: str, **parameters: Any) -> Iterator[Data]:
