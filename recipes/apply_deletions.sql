@@ -4,12 +4,14 @@
 -- `page_index` and `space`. A second run after the same sync changes nothing.
 -- A deleted page keeps its row, with the value of `now` as its status, and is correct again when it comes back. The
 -- other recipes exclude it by its status.
-UPDATE _absent SET since = d.absent_since, marked = NULL FROM deletions d
+UPDATE _absent SET since = d.absent_since, marked = NULL, allowed = NULL FROM deletions d
 WHERE _absent.stream = 'pages' AND _absent.since IS NULL AND d.id = _absent.id AND d.absent_since IS NOT NULL;
 DELETE FROM _absent WHERE stream = 'pages' AND EXISTS (
   SELECT 1 FROM deletions d
   WHERE d.id = _absent.id AND d.now <> 'unknown'
-    AND (d.absent_since IS DISTINCT FROM _absent.since OR (_absent.since IS NULL AND NOT d.deleted AND d.now <> 'missing')));
+    AND (d.absent_since IS DISTINCT FROM _absent.since
+         OR (_absent.since IS NULL AND NOT d.deleted
+             AND (d.now <> 'missing' OR _absent.marked IS NOT NULL OR d.space_now <> _absent.spaceId))));
 INSERT INTO _absent (stream, id, spaceId, since)
 SELECT 'pages', id, coalesce(space_before, space_now), absent_since FROM deletions d
 WHERE (absent_since IS NOT NULL OR deleted OR now = 'missing')

@@ -31,6 +31,7 @@ known AS (
 ),
 judged AS (
   SELECT *, listed IS NULL AND marked IS NULL AND since < finished AS absent_twice,
+         coalesce(page, CASE WHEN marked_by_status IS NULL THEN kept END) AS living,
          CASE WHEN listed IS NULL THEN coalesce(since, first_absence) END AS absent_since
   FROM known
 ),
@@ -38,8 +39,8 @@ counted AS (
   SELECT *,
          count(*) FILTER (WHERE absent_twice AND NOT allowed) OVER (PARTITION BY space_before) AS of_space,
          count(*) FILTER (WHERE absent_twice AND NOT allowed) OVER () AS of_site,
-         count(page) FILTER (WHERE marked IS NULL) OVER (PARTITION BY space_before) AS in_space,
-         count(page) FILTER (WHERE marked IS NULL) OVER () AS in_site
+         count(living) FILTER (WHERE marked IS NULL) OVER (PARTITION BY space_before) AS in_space,
+         count(living) FILTER (WHERE marked IS NULL) OVER () AS in_site
   FROM judged
 ),
 named AS (

@@ -319,6 +319,61 @@ def test_a_page_that_is_visible_again_after_its_row_was_removed_can_be_read_agai
     assert page["id"] in synced.ids("living_pages")
 
 
+def test_a_page_that_was_restored_without_its_row_is_marked_anew(site: Server, synced: Warehouse) -> None:
+    site.site.trash_page("1000007")
+    sync(synced)
+    synced.connection.execute("UPDATE _absent SET marked = marked - INTERVAL '31 days'")
+    old = synced.rows("SELECT marked FROM deletions WHERE deleted")
+    deletions.erase(synced.connection, days=30)
+    site.site.restore_page("1000007")
+    assert sync(synced) == {"1000007": "missing"}
+    assert synced.rows("SELECT marked FROM deletions WHERE id = '1000007'") == [(None,)]
+    site.site.trash_page("1000007")
+    assert sync(synced) == {"1000007": "trashed"}
+    assert synced.rows("SELECT marked FROM deletions WHERE deleted") > old
+
+
+@pytest.fixture
+def with_missing_pages() -> Iterator[tuple[Warehouse, list[str]]]:
+    """Return a warehouse that lacks most pages, as with a start date, and their ids."""
+    with Server(small(pages=300, spaces=2)) as server:
+        warehouse = Warehouse(server, *OF_PAGES[:3])
+        sync(warehouse)
+        missing = [page["id"] for page in server.site.records("pages")][20:]
+        warehouse.connection.execute("DELETE FROM pages WHERE id IN (SELECT unnest(?))", [missing])
+        missing = [page for page, now in sync(warehouse).items() if now == "missing"]
+        assert len(missing) > 250  # the newest were read again
+        yield warehouse, missing
+
+
+def test_what_is_allowed_now_is_not_allowed_later_for_a_page_that_is_missing(
+    with_missing_pages: tuple[Warehouse, list[str]],
+) -> None:
+    warehouse, missing = with_missing_pages
+    deletions.allow(warehouse.connection, "all")
+    for page in missing:
+        warehouse.server.site.remove("pages", page)
+    assert sync(warehouse, 2) == dict.fromkeys(missing, "held back")
+
+
+def test_pages_that_are_missing_count_for_their_space(
+    with_missing_pages: tuple[Warehouse, list[str]],
+) -> None:
+    warehouse, missing = with_missing_pages
+    site = warehouse.server.site
+    purged = [site.records("pages")[0]["id"], *missing[:21]]
+    for page in purged:
+        site.purge_page(page)
+    now = sync(warehouse, 2)
+    assert [now[page] for page in purged] == [GONE] * 22
+    spaces = {space["id"] for space in site.records("spaces")}
+    (other,) = spaces - {site.get("pages", missing[30])["spaceId"]}
+    site.get("pages", missing[30])["spaceId"] = other
+    site.changed("pages")
+    sync(warehouse)
+    assert warehouse.rows(f"SELECT spaceId FROM _absent WHERE id = '{missing[30]}'") == [(other,)]
+
+
 def test_a_page_is_not_removed_before_its_time(site: Server, synced: Warehouse) -> None:
     page = hide(site, "1000007")["id"]
     sync(synced, 2)
